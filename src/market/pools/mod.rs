@@ -1,0 +1,38 @@
+//! AMM pools as their logs tell them.
+//!
+//! A pool starts from one snapshot read at a block and from then on believes only logs. Each log is
+//! checked against the state it must follow from; the first one that does not fit makes the pool
+//! refuse everything (a *desync*), until it is built anew from a snapshot. A pool knows no chain,
+//! no address and no token; it can be cloned as a checkpoint to return to after a reorg.
+
+pub mod v2;
+pub mod v3;
+
+use std::fmt::Display;
+
+#[cfg(test)]
+mod contract_model;
+#[cfg(test)]
+mod replay;
+
+/// A value kept from logs that is not what the chain says at the same block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Name of the value, as the contract calls it.
+    pub field: &'static str,
+    /// What the logs gave.
+    pub kept: String,
+    /// What the chain says.
+    pub observed: String,
+}
+
+impl Difference {
+    /// `None` where both agree.
+    fn between<T: Display + PartialEq>(field: &'static str, kept: T, observed: T) -> Option<Self> {
+        (kept != observed).then(|| Self {
+            field,
+            kept: kept.to_string(),
+            observed: observed.to_string(),
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What the kept state answers; after a log that did not fit, nothing but comparisons.
+
+use alloy::primitives::U256;
+use rust_decimal::Decimal;
+
+use crate::market::pools::Difference;
+use crate::market::pools::v3::{PoolV3, PositionFees, V3Observed, ViewError};
+use crate::math::amm::Rounding;
+use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, tokens_owed};
+use crate::math::amm::price::PriceFrame;
+use crate::math::amm::tick::TickRange;
+use crate::math::amm::v3::{SwapOrder, SwapOutcome, swap};
+
+impl PoolV3 {
+    /// Quote per one base in whole tokens.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn price(&self, frame: PriceFrame, rounding: Rounding) -> Result<Decimal, ViewError> {
+        self.ready()?;
+        Ok(frame.price(self.sqrt_price_x96, rounding)?)
+    }
+
+    /// What a swap would do now: quotes exact in and exact out, with or without a price limit.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn quote(&self, order: &SwapOrder) -> Result<SwapOutcome, ViewError> {
+        self.ready()?;
+        Ok(swap(&self.curve(), order)?)
+    }
+
+    /// Fee growth inside a range, token0 and token1, Q128.128; only differences mean something.
+    ///
+    /// # Errors
+    /// [`ViewError`]; both ends must be initialized.
+    pub fn fee_growth_inside(&self, range: TickRange) -> Result<[U256; 2], ViewError> {
+        self.ready()?;
+        let at = |tick| {
+            self.ticks
+                .get(&tick)
+                .ok_or(ViewError::TickNotInitialized { tick })
+        };
+        let (lower, upper) = (at(range.lower())?, at(range.upper())?);
+        let inside = |global, outside_lower, outside_upper| {
+            let growth = FeeGrowth {
+                global,
+                outside_lower,
+                outside_upper,
+            };
+            fee_growth_inside(growth, range, self.tick)
+        };
+        Ok([
+            inside(self.fee_growth_global[0], lower.outside0, upper.outside0),
+            inside(self.fee_growth_global[1], lower.outside1, upper.outside1),
+        ])
+    }
+
+    /// Fees of a position since its last reading of the fee growth inside its range.
+    ///
+    /// # Errors
+    /// [`ViewError`]; both ends must be initialized.
+    pub fn position_fees(
+        &self,
+        range: TickRange,
+        liquidity: u128,
+        inside_last: [U256; 2],
+    ) -> Result<PositionFees, ViewError> {
+        let [inside0, inside1] = self.fee_growth_inside(range)?;
+        Ok(PositionFees {
+            owed0: tokens_owed(liquidity, inside0, inside_last[0]),
+            owed1: tokens_owed(liquidity, inside1, inside_last[1]),
+            inside0,
+            inside1,
+        })
+    }
+
+    /// Where the kept state and a reading of the same block differ; empty when they agree.
+    pub fn compare(&self, observed: &V3Observed) -> Vec<Difference> {
+        let [growth0, growth1] = self.fee_growth_global;
+        let [fees0, fees1] = self.protocol_fees;
+        let fields = [
+            Difference::between("sqrtPriceX96", self.sqrt_price_x96, observed.sqrt_price_x96),
+            Difference::between("tick", self.tick, observed.tick),
+            Difference::between("liquidity", self.liquidity, observed.liquidity),
+            Difference::between("feeGrowthGlobal0X128", growth0, observed.fee_growth_global0),
+            Difference::between("feeGrowthGlobal1X128", growth1, observed.fee_growth_global1),
+            Difference::between("protocolFees.token0", fees0, observed.protocol_fees.0),
+            Difference::between("protocolFees.token1", fees1, observed.protocol_fees.1),
+        ];
+        fields.into_iter().flatten().collect()
+    }
+}

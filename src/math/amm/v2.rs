@@ -1,0 +1,227 @@
+//! Uniswap V2's constant product, as `UniswapV2Library` and `UniswapV2Pair` compute it.
+//!
+//! Amounts and reserves are raw units; the fee is a fraction because forks differ (997/1000 is
+//! Uniswap and SushiSwap, 9975/10000 others).
+
+use alloy::primitives::U256;
+
+use crate::math::amm::{AmmError, Amounts, integer_sqrt};
+
+/// Liquidity shares the first mint locks away for ever.
+pub const MINIMUM_LIQUIDITY: U256 = U256::from_limbs([1_000, 0, 0, 0]);
+
+/// The part of an input that trades, `num / den`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptPart {
+    num: u32,
+    den: u32,
+}
+
+impl KeptPart {
+    /// Uniswap's and SushiSwap's 0.3 % fee.
+    pub const UNISWAP: Self = Self {
+        num: 997,
+        den: 1_000,
+    };
+
+    /// Checks `0 < num <= den`.
+    ///
+    /// # Errors
+    /// [`AmmError::Fee`].
+    pub fn new(num: u32, den: u32) -> Result<Self, AmmError> {
+        if num == 0 || num > den {
+            return Err(AmmError::Fee {
+                fee: den.saturating_sub(num),
+            });
+        }
+        Ok(Self { num, den })
+    }
+}
+
+/// The two sides of a pool as a trade sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserves {
+    /// Of the token given.
+    pub reserve_in: U256,
+    /// Of the token taken.
+    pub reserve_out: U256,
+}
+
+/// Most that can be taken for `amount_in`, rounded down.
+///
+/// # Errors
+/// [`AmmError::ZeroAmount`], [`AmmError::NoLiquidity`], [`AmmError::Overflow`].
+pub fn amount_out(amount_in: U256, reserves: Reserves, kept: KeptPart) -> Result<U256, AmmError> {
+    check(amount_in, reserves)?;
+    let with_fee = mul(amount_in, U256::from(kept.num))?;
+    let numerator = mul(with_fee, reserves.reserve_out)?;
+    let scaled = mul(reserves.reserve_in, U256::from(kept.den))?;
+    let denominator = scaled.checked_add(with_fee).ok_or(AmmError::Overflow)?;
+    Ok(numerator / denominator)
+}
+
+/// Least that must be given for `amount_out`, rounded up as the library does: plus one always.
+///
+/// # Errors
+/// [`AmmError::ZeroAmount`], [`AmmError::NoLiquidity`], [`AmmError::Overflow`];
+/// [`AmmError::InsufficientLiquidity`] for the whole reserve or more.
+pub fn amount_in(amount_out: U256, reserves: Reserves, kept: KeptPart) -> Result<U256, AmmError> {
+    check(amount_out, reserves)?;
+    if amount_out >= reserves.reserve_out {
+        return Err(AmmError::InsufficientLiquidity);
+    }
+    let product = mul(reserves.reserve_in, amount_out)?;
+    let numerator = mul(product, U256::from(kept.den))?;
+    let denominator = mul(reserves.reserve_out - amount_out, U256::from(kept.num))?;
+    (numerator / denominator)
+        .checked_add(U256::ONE)
+        .ok_or(AmmError::Overflow)
+}
+
+/// Shares minted for a deposit into a pool of these reserves and this supply of shares.
+///
+/// # Errors
+/// [`AmmError::InsufficientLiquidity`] where no share would be minted, [`AmmError::NoLiquidity`]
+/// for shares without reserves, [`AmmError::Overflow`].
+pub fn mint_shares(deposit: Amounts, held: Amounts, supply: U256) -> Result<U256, AmmError> {
+    let shares = if supply.is_zero() {
+        integer_sqrt(mul(deposit.amount0, deposit.amount1)?)
+            .checked_sub(MINIMUM_LIQUIDITY)
+            .ok_or(AmmError::InsufficientLiquidity)?
+    } else {
+        if held.amount0.is_zero() || held.amount1.is_zero() {
+            return Err(AmmError::NoLiquidity);
+        }
+        let by0 = mul(deposit.amount0, supply)? / held.amount0;
+        let by1 = mul(deposit.amount1, supply)? / held.amount1;
+        by0.min(by1)
+    };
+    if shares.is_zero() {
+        Err(AmmError::InsufficientLiquidity)
+    } else {
+        Ok(shares)
+    }
+}
+
+/// What burning shares pays out of the pool's token balances.
+///
+/// # Errors
+/// [`AmmError::NoLiquidity`] without supply, [`AmmError::InsufficientLiquidity`] where a side would
+/// be zero or more shares are burned than exist, [`AmmError::Overflow`].
+pub fn burn_amounts(shares: U256, balances: Amounts, supply: U256) -> Result<Amounts, AmmError> {
+    if supply.is_zero() {
+        return Err(AmmError::NoLiquidity);
+    }
+    let amount0 = mul(shares, balances.amount0)? / supply;
+    let amount1 = mul(shares, balances.amount1)? / supply;
+    if shares > supply || amount0.is_zero() || amount1.is_zero() {
+        return Err(AmmError::InsufficientLiquidity);
+    }
+    Ok(Amounts { amount0, amount1 })
+}
+
+fn check(amount: U256, reserves: Reserves) -> Result<(), AmmError> {
+    if amount.is_zero() {
+        return Err(AmmError::ZeroAmount);
+    }
+    if reserves.reserve_in.is_zero() || reserves.reserve_out.is_zero() {
+        return Err(AmmError::NoLiquidity);
+    }
+    Ok(())
+}
+
+fn mul(a: U256, b: U256) -> Result<U256, AmmError> {
+    a.checked_mul(b).ok_or(AmmError::Overflow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n(value: u64) -> U256 {
+        U256::from(value)
+    }
+
+    fn reserves(reserve_in: u64, reserve_out: u64) -> Reserves {
+        Reserves {
+            reserve_in: n(reserve_in),
+            reserve_out: n(reserve_out),
+        }
+    }
+
+    #[test]
+    fn the_library_s_own_examples_hold() {
+        assert_eq!(
+            amount_out(n(2), reserves(100, 100), KeptPart::UNISWAP),
+            Ok(n(1))
+        );
+        assert_eq!(
+            amount_in(n(1), reserves(100, 100), KeptPart::UNISWAP),
+            Ok(n(2))
+        );
+    }
+
+    #[test]
+    fn what_the_library_reverts_on_is_refused() {
+        let kept = KeptPart::UNISWAP;
+        assert_eq!(
+            amount_out(n(0), reserves(1, 1), kept),
+            Err(AmmError::ZeroAmount)
+        );
+        assert_eq!(
+            amount_out(n(1), reserves(0, 1), kept),
+            Err(AmmError::NoLiquidity)
+        );
+        assert_eq!(
+            amount_in(n(1), reserves(1, 1), kept),
+            Err(AmmError::InsufficientLiquidity)
+        );
+        assert_eq!(
+            amount_out(U256::MAX, reserves(1, 1), kept),
+            Err(AmmError::Overflow)
+        );
+        assert!(KeptPart::new(0, 1).is_err());
+        assert!(KeptPart::new(1_001, 1_000).is_err());
+    }
+
+    #[test]
+    fn shares_are_the_root_first_and_the_smaller_side_later() {
+        let deposit = Amounts {
+            amount0: n(1_000_000),
+            amount1: n(4_000_000),
+        };
+        let first = mint_shares(deposit, Amounts::default(), U256::ZERO).unwrap();
+        assert_eq!(first, n(2_000_000 - 1_000));
+        let lean = Amounts {
+            amount0: n(500_000),
+            amount1: n(4_000_000),
+        };
+        assert_eq!(mint_shares(lean, deposit, n(2_000_000)), Ok(n(1_000_000)));
+        assert!(mint_shares(Amounts::default(), deposit, n(2_000_000)).is_err());
+        assert!(mint_shares(lean, Amounts::default(), n(1)).is_err());
+        let small = Amounts {
+            amount0: n(1_000),
+            amount1: n(1_000),
+        };
+        assert!(mint_shares(small, Amounts::default(), U256::ZERO).is_err());
+    }
+
+    #[test]
+    fn burning_pays_the_share_rounded_down() {
+        let balances = Amounts {
+            amount0: n(1_001),
+            amount1: n(4_003),
+        };
+        let paid = burn_amounts(n(50), balances, n(100)).unwrap();
+        assert_eq!(
+            paid,
+            Amounts {
+                amount0: n(500),
+                amount1: n(2_001)
+            }
+        );
+        assert!(burn_amounts(n(0), balances, n(100)).is_err());
+        assert!(burn_amounts(n(101), balances, n(100)).is_err());
+        assert!(burn_amounts(n(1), balances, n(0)).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! One step of a V3 swap inside constant liquidity: v3-core's `SwapMath`.
+//!
+//! A partial exact-input step takes as fee what the recomputed input leaves over; V4 (and the SDK)
+//! split that step differently, which changes the fee growth of the LPs.
+
+use alloy::primitives::U256;
+
+use crate::math::amm::sqrt_price::{
+    amount0_delta, amount1_delta, next_from_input, next_from_output,
+};
+use crate::math::amm::v3::SwapAmount;
+use crate::math::amm::{AmmError, Direction, PIPS, Rounding, mul_div};
+
+/// One step of a swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SwapStep {
+    /// Price after the step, Q64.96; never beyond the target.
+    pub sqrt_next_x96: U256,
+    /// Input that moves the price, without the fee.
+    pub amount_in: U256,
+    /// Output.
+    pub amount_out: U256,
+    /// Fee, in the input token.
+    pub fee: U256,
+}
+
+/// The question a step answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepInput {
+    /// Price before, Q64.96.
+    pub sqrt_price_x96: U256,
+    /// Price not to be passed, Q64.96; its side gives the direction.
+    pub sqrt_target_x96: U256,
+    /// Liquidity in range.
+    pub liquidity: u128,
+    /// What is left to give or to take.
+    pub remaining: SwapAmount,
+    /// Fee in parts of one million.
+    pub fee_pips: u32,
+}
+
+/// One step within constant liquidity, exactly as V3's `SwapMath.computeSwapStep`.
+///
+/// # Errors
+/// [`AmmError::Fee`] for a fee of one or more; the price and overflow errors of
+/// [`crate::math::amm::sqrt_price`].
+pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
+    if input.fee_pips >= PIPS {
+        return Err(AmmError::Fee {
+            fee: input.fee_pips,
+        });
+    }
+    let (price, target, liquidity) = (input.sqrt_price_x96, input.sqrt_target_x96, input.liquidity);
+    let direction = if price >= target {
+        Direction::ZeroForOne
+    } else {
+        Direction::OneForZero
+    };
+    let input_between = |sqrt_x96| match direction {
+        Direction::ZeroForOne => amount0_delta(sqrt_x96, price, liquidity, Rounding::Up),
+        Direction::OneForZero => amount1_delta(price, sqrt_x96, liquidity, Rounding::Up),
+    };
+    let output_between = |sqrt_x96| match direction {
+        Direction::ZeroForOne => amount1_delta(sqrt_x96, price, liquidity, Rounding::Down),
+        Direction::OneForZero => amount0_delta(price, sqrt_x96, liquidity, Rounding::Down),
+    };
+    let fee_pips = U256::from(input.fee_pips);
+    let fee_rest = U256::from(PIPS - input.fee_pips);
+    let fee_on = |amount| mul_div(amount, fee_pips, fee_rest, Rounding::Up);
+
+    match input.remaining {
+        SwapAmount::ExactIn(remaining) => {
+            let less_fee = mul_div(remaining, fee_rest, U256::from(PIPS), Rounding::Down)?;
+            let full_in = input_between(target)?;
+            let next = if less_fee >= full_in {
+                target
+            } else {
+                next_from_input(price, liquidity, less_fee, direction)?
+            };
+            let amount_out = output_between(next)?;
+            if next == target {
+                let fee = fee_on(full_in)?;
+                return Ok(SwapStep {
+                    sqrt_next_x96: next,
+                    amount_in: full_in,
+                    amount_out,
+                    fee,
+                });
+            }
+            let amount_in = input_between(next)?;
+            let fee = remaining.checked_sub(amount_in).ok_or(AmmError::Overflow)?;
+            Ok(SwapStep {
+                sqrt_next_x96: next,
+                amount_in,
+                amount_out,
+                fee,
+            })
+        }
+        SwapAmount::ExactOut(remaining) => {
+            let full_out = output_between(target)?;
+            let next = if remaining >= full_out {
+                target
+            } else {
+                next_from_output(price, liquidity, remaining, direction)?
+            };
+            let amount_in = input_between(next)?;
+            let amount_out = if next == target {
+                full_out
+            } else {
+                output_between(next)?
+            };
+            let fee = fee_on(amount_in)?;
+            let amount_out = amount_out.min(remaining);
+            Ok(SwapStep {
+                sqrt_next_x96: next,
+                amount_in,
+                amount_out,
+                fee,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_step_gives_the_rest_to_the_fee_as_v3_does() {
+        let step = compute_swap_step(&StepInput {
+            sqrt_price_x96: U256::from(2_413),
+            sqrt_target_x96: U256::from(79_887_613_182_836_312u64),
+            liquidity: 1_985_041_575_832_132_834_610_021_537_970,
+            remaining: SwapAmount::ExactIn(U256::from(10)),
+            fee_pips: 1_872,
+        })
+        .unwrap();
+        assert_eq!(step.amount_in, U256::ZERO);
+        assert_eq!(step.fee, U256::from(10));
+        assert_eq!(step.sqrt_next_x96, U256::from(2_413));
+    }
+
+    #[test]
+    fn a_fee_of_one_is_refused() {
+        let step = StepInput {
+            sqrt_price_x96: U256::from(2_413),
+            sqrt_target_x96: U256::from(2_413),
+            liquidity: 1,
+            remaining: SwapAmount::ExactOut(U256::ONE),
+            fee_pips: PIPS,
+        };
+        assert_eq!(compute_swap_step(&step), Err(AmmError::Fee { fee: PIPS }));
+    }
+}

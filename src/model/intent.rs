@@ -1,0 +1,134 @@
+//! What strategies want. A want is not a deed: only the risk gate turns it into something approved.
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use crate::model::order::Side;
+
+/// Namespace of intent ids: the same decision always has the same id (`UUIDv5`).
+const INTENT_NAMESPACE: Uuid = Uuid::from_u128(0x7469_6465_6b65_6570_6572_2069_6e74_656e);
+
+/// A pool's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId {
+    /// Chain id.
+    pub chain: u64,
+    /// Pool contract.
+    pub address: Address,
+}
+
+/// One want, with the name of who wants it and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Identity of the decision.
+    pub id: Uuid,
+    /// Strategy instance.
+    pub strategy: String,
+    /// What.
+    pub want: Want,
+    /// Why, in one sentence with the figures that decided.
+    pub why: String,
+}
+
+impl Intent {
+    /// `key` names the decision, so that deciding the same thing twice gives the same id.
+    pub fn new(strategy: &str, key: &str, want: Want, why: String) -> Self {
+        let id = Uuid::new_v5(&INTENT_NAMESPACE, format!("{strategy}/{key}").as_bytes());
+        Self { id, strategy: strategy.to_owned(), want, why }
+    }
+
+    /// True when carrying it out can only lower what we risk.
+    pub fn reduces_risk(&self) -> bool {
+        match &self.want {
+            Want::Close(_) => true,
+            Want::Hedge(hedge) => hedge.reduce_only,
+            Want::Open(_) | Want::Swap(_) => false,
+        }
+    }
+}
+
+/// The kinds of want.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Want {
+    /// Provide liquidity in a range.
+    Open(OpenRange),
+    /// Take a position's liquidity and fees back.
+    Close(CloseRange),
+    /// Turn one pool token into the other.
+    Swap(SwapPlan),
+    /// Trade the perpetual towards flat.
+    Hedge(HedgeTarget),
+}
+
+/// A range to be opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenRange {
+    /// Pool.
+    pub pool: PoolId,
+    /// First tick inside.
+    pub tick_lower: i32,
+    /// First tick above.
+    pub tick_upper: i32,
+    /// At most so much of token0, smallest units.
+    pub amount0: U256,
+    /// At most so much of token1.
+    pub amount1: U256,
+    /// At least so much of token0 must be used, or the chain refuses.
+    pub amount0_min: U256,
+    /// At least so much of token1.
+    pub amount1_min: U256,
+    /// Value at the reference price, in the numeraire.
+    pub notional: Decimal,
+}
+
+/// A position to be closed whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloseRange {
+    /// Pool.
+    pub pool: PoolId,
+    /// NFT.
+    pub token_id: U256,
+    /// All of its liquidity.
+    pub liquidity: u128,
+    /// Least principal of token0 we accept.
+    pub amount0_min: U256,
+    /// Least principal of token1.
+    pub amount1_min: U256,
+}
+
+/// An exact-input swap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SwapPlan {
+    /// Pool.
+    pub pool: PoolId,
+    /// Token paid.
+    pub token_in: Address,
+    /// Token received.
+    pub token_out: Address,
+    /// Paid, smallest units.
+    pub amount_in: U256,
+    /// Least received, set from a price that is not the pool's.
+    pub amount_out_min: U256,
+    /// Value at the reference price, in the numeraire.
+    pub notional: Decimal,
+}
+
+/// A trade of the perpetual.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HedgeTarget {
+    /// Configured venue name.
+    pub venue: String,
+    /// Venue symbol.
+    pub symbol: String,
+    /// Our side.
+    pub side: Side,
+    /// Base quantity, on the venue's lot.
+    pub quantity: Decimal,
+    /// Worst price accepted, on the venue's tick.
+    pub price_limit: Decimal,
+    /// True when it only shrinks our contract position.
+    pub reduce_only: bool,
+    /// Value in the numeraire.
+    pub notional: Decimal,
+}
