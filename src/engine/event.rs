@@ -1,0 +1,269 @@
+//! The closed list of facts that reach the engine. What is not here does not exist for it.
+
+use alloy::primitives::{Address, B256, U256};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use crate::execution::order::Order;
+use crate::execution::tx::{Spender, Tx};
+use crate::ledger;
+use crate::market::book::BookUpdate;
+use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
+use crate::market::pools::v3::{PoolV3, V3Event, V3Observed};
+use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::time::Timestamp;
+use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
+
+/// One fact, numbered by the run loop.
+#[derive(Debug)]
+pub struct Event {
+    /// Position in the run's order; the engine counts it up by one.
+    pub seq: u64,
+    /// When we learned it.
+    pub at: Timestamp,
+    /// The fact.
+    pub body: Body,
+}
+
+/// The kinds of fact.
+#[derive(Debug)]
+pub enum Body {
+    /// What the store remembers; always the first event.
+    Started(Box<Recovered>),
+    /// Time passed.
+    Timer,
+    /// The chain's state at the block from which live heads continue.
+    ChainReady(Box<ChainStart>),
+    /// One more block of a chain, in order.
+    Block(Box<Block>),
+    /// The chain replaced a block we had seen.
+    Reorganised { chain: u64, number: u64, seen: B256, canonical: B256 },
+    /// The endpoint answers or not.
+    ChainFeed { chain: u64, is_up: bool, why: String },
+    /// A pool read from the chain at the last handled block.
+    PoolAudit { chain: u64, pool: Address, block: BlockRef, observed: Observed },
+    /// Our balances read from the chain at the last handled block.
+    WalletAudit(Box<WalletAudit>),
+    /// What a transaction would use, or why it would fail.
+    Estimated { chain: u64, intent: Uuid, gas: Result<u64, String> },
+    /// A committed transaction left for an endpoint.
+    Sent { chain: u64, nonce: u64, hash: B256 },
+    /// The venue's account, rules and history at start or after a gap.
+    VenueReady(Box<VenueStart>),
+    /// A book changed.
+    Book { venue: String, symbol: String, step: BookStep },
+    /// The user stream opened or closed.
+    UserStream { venue: String, is_up: bool, why: String },
+    /// The user stream or a reply told of an order.
+    OrderReport { venue: String, report: OrderReport },
+    /// The answer to a request about an order.
+    OrderReply { client_order_id: String, reply: OrderReply },
+    /// Trades of ours, oldest first.
+    Fills { venue: String, symbol: String, fills: Vec<Fill> },
+    /// Incomes of ours, oldest first.
+    Incomes { venue: String, incomes: Vec<Income> },
+    /// The account, asked for a comparison when the ledger stood at `version`.
+    VenueAudit { venue: String, version: u64, account: AccountView },
+    /// The store answers in time or not.
+    Store { is_live: bool, why: String },
+    /// The operator's word.
+    Directive(Directive),
+}
+
+/// The operator's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// Full stop.
+    Halt { reason: String },
+    /// Go on after a halt.
+    Resume { reason: String },
+}
+
+/// One block with everything in it that concerns us.
+#[derive(Debug)]
+pub struct Block {
+    /// Header.
+    pub header: Header,
+    /// Pool logs in order.
+    pub pool_logs: Vec<(Address, PoolEvent)>,
+    /// Receipts of our transactions in it, by nonce.
+    pub receipts: Vec<(u64, Receipt)>,
+    /// Token transfers touching our signer that no transaction of ours made.
+    pub foreign_transfers: Vec<TokenTransfer>,
+    /// Transactions our signer ever made, as of this block.
+    pub signer_nonce: u64,
+}
+
+/// A pool's log, decoded.
+#[derive(Debug)]
+pub enum PoolEvent {
+    /// Uniswap V3.
+    V3(V3Event),
+    /// Uniswap V2 and its forks.
+    V2(V2Event),
+    /// It is the pool's, and we cannot read it: the pool is not to be trusted from here on.
+    Broken(String),
+}
+
+/// A pool read from the chain.
+#[derive(Debug)]
+pub enum Observed {
+    /// Uniswap V3.
+    V3(Box<V3Observed>),
+    /// Uniswap V2.
+    V2(V2Observed),
+}
+
+/// A pool's exact state.
+#[derive(Debug)]
+pub enum Pool {
+    /// Uniswap V3.
+    V3(Box<PoolV3>),
+    /// Uniswap V2 and its forks.
+    V2(PoolV2),
+}
+
+/// The chain at the block from which live heads continue.
+#[derive(Debug)]
+pub struct ChainStart {
+    /// That block.
+    pub header: Header,
+    /// Pools at it.
+    pub pools: Vec<(Address, Pool)>,
+    /// Our balances at it.
+    pub wallet: WalletAudit,
+    /// Transactions our signer ever made, as of it.
+    pub signer_nonce: u64,
+    /// What contracts may still take.
+    pub allowances: Vec<(Address, Spender, U256)>,
+}
+
+/// Our balances on a chain at one block.
+#[derive(Clone, Debug)]
+pub struct WalletAudit {
+    /// The block.
+    pub block: BlockRef,
+    /// Wei.
+    pub native: U256,
+    /// ERC-20 balances.
+    pub tokens: Vec<(Address, U256)>,
+    /// NFTs of the position manager we own.
+    pub positions: Vec<OwnedPosition>,
+}
+
+/// An NFT of the position manager, as the chain tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnedPosition {
+    /// NFT.
+    pub token_id: U256,
+    /// Liquidity.
+    pub liquidity: u128,
+    /// `feeGrowthInside0LastX128`.
+    pub inside0: U256,
+    /// `feeGrowthInside1LastX128`.
+    pub inside1: U256,
+}
+
+/// A venue at start or after a gap of its user stream.
+#[derive(Debug)]
+pub struct VenueStart {
+    /// Configured name.
+    pub venue: String,
+    /// Account now.
+    pub account: AccountView,
+    /// Rules per symbol.
+    pub rules: Vec<(String, MarketRules)>,
+    /// Newest trade id per symbol, zero when there is none.
+    pub newest_trade: Vec<(String, u64)>,
+    /// The venue's clock at the read.
+    pub venue_time: Timestamp,
+}
+
+/// A step of a book's life.
+#[derive(Debug)]
+pub enum BookStep {
+    /// Connection opened.
+    Opened,
+    /// Snapshot or diff in sequence.
+    Update(BookUpdate),
+    /// A gap: nothing we hold is true any more.
+    Invalid,
+    /// Connection closed.
+    Closed,
+}
+
+/// A position as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// Pool.
+    pub pool: crate::model::intent::PoolId,
+    /// NFT.
+    pub token_id: U256,
+    /// Owner.
+    pub strategy: String,
+    /// First tick inside.
+    pub tick_lower: i32,
+    /// First tick above.
+    pub tick_upper: i32,
+    /// Liquidity; zero once closed.
+    pub liquidity: u128,
+    /// Put in, smallest units.
+    pub amount0: U256,
+    /// Put in, smallest units.
+    pub amount1: U256,
+    /// Fee growth inside of both tokens when opened, Q128.128; `None` until read from the chain.
+    pub inside: Option<(U256, U256)>,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// When it was closed.
+    pub closed: Option<Timestamp>,
+    /// Taken out at closing, smallest units, fees included.
+    pub collected0: U256,
+    /// Taken out at closing, smallest units, fees included.
+    pub collected1: U256,
+    /// Fees among what was taken out.
+    pub fees0: U256,
+    /// Fees among what was taken out.
+    pub fees1: U256,
+    /// Wei of gas spent on it.
+    pub gas: U256,
+    /// Blocks seen with the price inside.
+    pub blocks_in_range: u64,
+    /// Blocks seen.
+    pub blocks_total: u64,
+    /// Base price when closed, for its final figures.
+    pub closed_price: Option<Decimal>,
+}
+
+/// What the store remembers of earlier runs.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Balances and booked causes.
+    pub ledger: ledger::Loaded,
+    /// Positions, closed ones too (newest first, bounded).
+    pub positions: Vec<Position>,
+    /// Slots not final, by chain.
+    pub txs: Vec<(u64, Tx)>,
+    /// Highest nonce ever stored, by chain.
+    pub highest_nonce: Vec<(u64, u64)>,
+    /// Orders without an outcome.
+    pub orders: Vec<Order>,
+    /// Newest booked trade id by venue and symbol, with the cash the perpetual's fills moved.
+    pub trades: Vec<(String, String, u64, Decimal)>,
+    /// When the ledger of each venue began, by the venue's clock.
+    pub opened: Vec<(String, Timestamp)>,
+    /// From where incomes of each venue are asked again.
+    pub incomes_since: Vec<(String, Timestamp)>,
+    /// Counters of wants ever approved, so that ids never repeat.
+    pub decisions: u64,
+    /// Counters over the life of the store.
+    pub orders_sent: u64,
+    /// Orders with at least one fill.
+    pub orders_filled: u64,
+    /// Ranges closed to be moved.
+    pub rebalances: u64,
+    /// Value of everything when the ledger began, numeraire.
+    pub opening_value: Option<Decimal>,
+    /// A halt that still stands.
+    pub halted: Option<String>,
+}

@@ -1,0 +1,270 @@
+//! Figures for people and for limits: values in the numeraire, exact amounts underneath.
+//!
+//! Everything here is `Option`: what cannot be known is `None`, never zero.
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+
+use crate::engine::Engine;
+use crate::engine::event::{Pool, Position};
+use crate::engine::setup::ChainSetup;
+use crate::engine::state::{FEE_WINDOW_MIN_MS, PoolState};
+use crate::ledger::entry::Entry;
+use crate::math::amm::liquidity::{amounts_for_liquidity, fees_owed};
+use crate::math::amm::price::{Base, PriceFrame};
+use crate::math::amm::tick::TickRange;
+use crate::math::amm::{Amounts, Q128, Rounding, mul_div};
+use crate::model::amount::{human, human_unsigned};
+use crate::model::unit::{Account, Reason, Unit, VENUE_DECIMALS};
+
+/// Decimal places a displayed or compared price keeps.
+const PRICE_DP: u32 = 12;
+/// Decimal places of wei.
+pub const NATIVE_DECIMALS: u32 = 18;
+/// Places of the finest `Decimal`.
+const SCALE_MAX: u32 = 28;
+
+/// Quote per base of a pool, in whole tokens.
+pub fn pool_price(chain: &ChainSetup, address: Address, pool: &Pool) -> Option<Decimal> {
+    let setup = chain.pool(address)?;
+    let (t0, t1) = (chain.token(setup.token0)?, chain.token(setup.token1)?);
+    match pool {
+        Pool::V3(pool) => {
+            let base = if setup.base_is_token0 { Base::Token0 } else { Base::Token1 };
+            let decimals0 = u8::try_from(t0.decimals).ok()?;
+            let decimals1 = u8::try_from(t1.decimals).ok()?;
+            let frame = PriceFrame::new(decimals0, decimals1, base).ok()?;
+            let price = frame.price(pool.sqrt_price_x96(), Rounding::Down).ok()?;
+            Some(price.round_dp(PRICE_DP))
+        }
+        Pool::V2(pool) => {
+            let reserve0 = human_unsigned(U256::from(pool.reserves().0), t0.decimals)?;
+            let reserve1 = human_unsigned(U256::from(pool.reserves().1), t1.decimals)?;
+            let (base, quote) =
+                if setup.base_is_token0 { (reserve0, reserve1) } else { (reserve1, reserve0) };
+            quote.checked_div(base).map(|price| price.round_dp(PRICE_DP))
+        }
+    }
+}
+
+/// Fees earned per unit of liquidity in range and second, in quote, over the recent window.
+pub fn fee_rate(
+    chain: &ChainSetup,
+    address: Address,
+    state: &PoolState,
+    price: Decimal,
+) -> Option<Decimal> {
+    let setup = chain.pool(address)?;
+    let (first, last) = (state.fee_samples.front()?, state.fee_samples.back()?);
+    let span_ms = last.0.ms_since(first.0);
+    if span_ms < FEE_WINDOW_MIN_MS {
+        return None;
+    }
+    let per_liquidity = |now: U256, before: U256, decimals: u32| -> Option<Decimal> {
+        let places = SCALE_MAX.checked_sub(decimals)?;
+        let grown = now.wrapping_sub(before);
+        let scaled =
+            mul_div(grown, U256::from(10).pow(U256::from(places)), Q128, Rounding::Down).ok()?;
+        human_unsigned(scaled, SCALE_MAX)
+    };
+    let (t0, t1) = (chain.token(setup.token0)?, chain.token(setup.token1)?);
+    let grown0 = per_liquidity(last.1, first.1, t0.decimals)?;
+    let grown1 = per_liquidity(last.2, first.2, t1.decimals)?;
+    let (base, quote) = if setup.base_is_token0 { (grown0, grown1) } else { (grown1, grown0) };
+    let total = base.checked_mul(price)?.checked_add(quote)?;
+    total.checked_mul(Decimal::from(1_000))?.checked_div(Decimal::from(span_ms))
+}
+
+/// What a position is made of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Principal, smallest units.
+    pub principal: Amounts,
+    /// Fees not collected, smallest units.
+    pub fees: Amounts,
+}
+
+/// Principal and fees of an open position, by the pool's exact state.
+pub fn holding(position: &Position, state: &PoolState, spacing: i32) -> Option<Holding> {
+    let Pool::V3(pool) = &state.pool else {
+        return None;
+    };
+    if state.quarantined.is_some() {
+        return None;
+    }
+    let range = TickRange::new(position.tick_lower, position.tick_upper, spacing).ok()?;
+    let liquidity = position.liquidity;
+    let principal =
+        amounts_for_liquidity(pool.sqrt_price_x96(), range, liquidity, Rounding::Down).ok()?;
+    if liquidity == 0 {
+        return Some(Holding { principal, fees: Amounts::default() });
+    }
+    let [inside0, inside1] = pool.fee_growth_inside(range).ok()?;
+    let (opened0, opened1) = position.inside?;
+    let fees = Amounts {
+        amount0: fees_owed(liquidity, inside0, opened0),
+        amount1: fees_owed(liquidity, inside1, opened1),
+    };
+    Some(Holding { principal, fees })
+}
+
+impl Engine {
+    /// Mid of the reference book when it may be used.
+    pub fn reference_price(&self) -> Option<Decimal> {
+        let (venue, symbol) = &self.setup.reference;
+        let book = self.venues.get(venue)?.books.get(symbol)?;
+        book.touch(self.now).ok().map(|touch| touch.mid())
+    }
+
+    /// Mid of any book when it may be used.
+    pub(crate) fn mid(&self, venue: &str, symbol: &str) -> Option<Decimal> {
+        let book = self.venues.get(venue)?.books.get(symbol)?;
+        book.touch(self.now).ok().map(|touch| touch.mid())
+    }
+
+    /// Base and quote of an open position in whole tokens: (principal base, quote, fees base, quote).
+    pub(crate) fn position_amounts(&self, position: &Position) -> Option<[Decimal; 4]> {
+        let chain = self.chains.get(&position.pool.chain)?;
+        let setup = chain.setup.pool(position.pool.address)?;
+        let state = chain.pools.get(&position.pool.address)?;
+        let holding = holding(position, state, setup.tick_spacing)?;
+        let [base, quote] = self.oriented(position, holding.principal)?;
+        let [fees_base, fees_quote] = self.oriented(position, holding.fees)?;
+        Some([base, quote, fees_base, fees_quote])
+    }
+
+    /// Raw token amounts of a position's pool as (base, quote) in whole tokens.
+    pub(crate) fn oriented(&self, position: &Position, amounts: Amounts) -> Option<[Decimal; 2]> {
+        let chain = &self.chains.get(&position.pool.chain)?.setup;
+        let setup = chain.pool(position.pool.address)?;
+        let amount0 = human_unsigned(amounts.amount0, chain.token(setup.token0)?.decimals)?;
+        let amount1 = human_unsigned(amounts.amount1, chain.token(setup.token1)?.decimals)?;
+        Some(if setup.base_is_token0 { [amount0, amount1] } else { [amount1, amount0] })
+    }
+
+    /// Economic asset and decimals of a unit; `None` for units without a value of their own.
+    pub(crate) fn asset_of(&self, unit: &Unit) -> Option<(String, u32)> {
+        match unit {
+            Unit::Native { .. } => Some((self.setup.base_asset.clone(), NATIVE_DECIMALS)),
+            Unit::Erc20 { chain, token } => {
+                let token = self.chains.get(chain)?.setup.token(*token)?;
+                Some((token.asset.clone(), token.decimals))
+            }
+            Unit::Asset { asset, .. } => Some((asset.clone(), VENUE_DECIMALS)),
+            Unit::Perp { .. } => Some((format!("{}-PERP", self.setup.base_asset), VENUE_DECIMALS)),
+            Unit::V3Liquidity { .. } => None,
+        }
+    }
+
+    /// Value of an amount of an asset at a base price; unknown assets have no value.
+    fn value(&self, asset: &str, amount: Decimal, price: Decimal) -> Option<Decimal> {
+        if asset == self.setup.numeraire {
+            Some(amount)
+        } else if asset == self.setup.base_asset {
+            amount.checked_mul(price)
+        } else {
+            None
+        }
+    }
+
+    /// Value of an entry's effect on one reason account.
+    pub(crate) fn reason_total(&self, reason: Reason, price: Decimal) -> Option<Decimal> {
+        let account = Account::Reason(reason);
+        let mut total = Decimal::ZERO;
+        for (place, unit, amount) in self.ledger.balances() {
+            if *place == account && !matches!(unit, Unit::Perp { .. } | Unit::V3Liquidity { .. }) {
+                let (asset, decimals) = self.asset_of(unit)?;
+                total += self.value(&asset, human(amount, decimals)?, price)?;
+            }
+        }
+        Some(total)
+    }
+
+    /// Contracts of a perpetual we hold, by the ledger.
+    pub fn contracts(&self, venue: &str, symbol: &str) -> Option<Decimal> {
+        let account = Account::Venue { venue: venue.to_owned() };
+        let unit = Unit::Perp { venue: venue.to_owned(), symbol: symbol.to_owned() };
+        human(self.ledger.balance(&account, &unit), VENUE_DECIMALS)
+    }
+
+    /// Profit of a perpetual not yet settled: cash of all fills plus contracts at the mid, less what
+    /// the venue already settled.
+    pub(crate) fn unrealized(&self, venue: &str, symbol: &str) -> Option<Decimal> {
+        let contracts = self.contracts(venue, symbol)?;
+        let cash = self.venues.get(venue)?.cash.get(symbol).copied().unwrap_or(Decimal::ZERO);
+        let account = Account::Reason(Reason::RealizedPnl);
+        let unit =
+            Unit::Asset { venue: venue.to_owned(), asset: self.setup.numeraire.clone() };
+        let realized = -human(self.ledger.balance(&account, &unit), VENUE_DECIMALS)?;
+        if contracts.is_zero() && cash.is_zero() {
+            return Some(Decimal::ZERO);
+        }
+        let mid = self.mid(venue, symbol)?;
+        cash.checked_add(contracts.checked_mul(mid)?)?.checked_sub(realized)
+    }
+
+    /// Value of everything we hold, `None` while a part of it cannot be priced.
+    pub fn total_value(&self) -> Option<Decimal> {
+        let price = self.reference_price()?;
+        let mut total = Decimal::ZERO;
+        for (place, unit, amount) in self.ledger.balances() {
+            let is_held = matches!(
+                place,
+                Account::Wallet { .. } | Account::Venue { .. } | Account::Owed { .. }
+            );
+            if !is_held || matches!(unit, Unit::Perp { .. } | Unit::V3Liquidity { .. }) {
+                continue;
+            }
+            let (asset, decimals) = self.asset_of(unit)?;
+            total = total.checked_add(self.value(&asset, human(amount, decimals)?, price)?)?;
+        }
+        for position in self.positions.values().filter(|position| position.closed.is_none()) {
+            let [base, quote, fees_base, fees_quote] = self.position_amounts(position)?;
+            total += (base + fees_base).checked_mul(price)? + quote + fees_quote;
+        }
+        for (venue, symbol) in self.perpetuals() {
+            total += self.unrealized(&venue, &symbol)?;
+        }
+        Some(total)
+    }
+
+    /// Every (venue, symbol) of a perpetual.
+    pub(crate) fn perpetuals(&self) -> Vec<(String, String)> {
+        let venues = self.setup.venues.iter().filter(|venue| venue.is_perpetual);
+        venues
+            .flat_map(|venue| venue.symbols.iter().map(|symbol| (venue.name.clone(), symbol.clone())))
+            .collect()
+    }
+
+    /// Base held outside perpetuals and venues' spot accounts by one chain's strategies: positions
+    /// and wallet tokens, without the native coin kept for gas.
+    pub(crate) fn base_on_chain(&self, chain: u64) -> Option<(Decimal, Decimal)> {
+        let setup = &self.chains.get(&chain)?.setup;
+        let mut in_positions = Decimal::ZERO;
+        let open = |p: &&Position| p.closed.is_none() && p.pool.chain == chain;
+        for position in self.positions.values().filter(open) {
+            let [base, _, fees_base, _] = self.position_amounts(position)?;
+            in_positions += base + fees_base;
+        }
+        let mut in_wallet = Decimal::ZERO;
+        let account = Account::Wallet { chain, signer: setup.signer };
+        for token in setup.tokens.iter().filter(|token| token.asset == self.setup.base_asset) {
+            let unit = Unit::Erc20 { chain, token: token.address };
+            in_wallet += human(self.ledger.balance(&account, &unit), token.decimals)?;
+        }
+        Some((in_positions, in_wallet))
+    }
+
+    /// Value an external deposit or withdrawal moved, so that it is not taken for profit.
+    pub(crate) fn external_value(&self, entry: &Entry) -> Option<Decimal> {
+        let price = self.reference_price()?;
+        let mut total = Decimal::ZERO;
+        for posting in &entry.postings {
+            if posting.account == Account::Reason(Reason::External) {
+                let (asset, decimals) = self.asset_of(&posting.unit)?;
+                total -= self.value(&asset, human(posting.amount, decimals)?, price)?;
+            }
+        }
+        Some(total)
+    }
+}

@@ -1,0 +1,379 @@
+//! The one loop: a fact goes in, rows and deeds come out.
+//!
+//! `Engine::handle` knows no clock, socket, database, random source or secret; the same facts in the
+//! same order give the same answers. A broken promise of ours (an unbalanced entry, a slot in an
+//! impossible state) stops trading and says why; bad input is a fact like any other.
+
+mod act;
+mod audit;
+pub mod event;
+pub mod figures;
+mod on_chain;
+mod on_venue;
+pub mod output;
+pub mod setup;
+pub mod snapshot;
+pub mod state;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy::primitives::U256;
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::engine::event::{Body, Directive, Event, Position, Recovered};
+use crate::engine::output::{Command, Output, Record};
+use crate::engine::setup::Setup;
+use crate::engine::state::{ChainState, StrategyState, VenueState};
+use crate::execution::order::{Order, OrderEvent, OrderState};
+use crate::ledger::Ledger;
+use crate::ledger::entry::{Entry, Kind};
+use crate::ledger::reconcile::Comparison;
+use crate::market::book::feed::Feed;
+use crate::model::time::Timestamp;
+use crate::risk::gate::Mode;
+
+/// Closed orders and positions kept in memory for display.
+const CLOSED_KEPT: usize = 50;
+/// Milliseconds of one day.
+const DAY_MS: i64 = 86_400_000;
+
+/// The machine.
+#[derive(Debug)]
+pub struct Engine {
+    setup: Setup,
+    seq: u64,
+    now: Timestamp,
+    started: Timestamp,
+    mode: Mode,
+    mode_since: Timestamp,
+    /// A halt stands until a person resumes.
+    halted: Option<String>,
+    /// The store does not answer in time.
+    stalled: Option<String>,
+    chains: BTreeMap<u64, ChainState>,
+    venues: BTreeMap<String, VenueState>,
+    strategies: Vec<StrategyState>,
+    ledger: Ledger,
+    positions: BTreeMap<(u64, U256), Position>,
+    orders: BTreeMap<String, Order>,
+    closed_orders: VecDeque<Order>,
+    decisions: u64,
+    orders_sent: u64,
+    orders_filled: u64,
+    rebalances: u64,
+    opening_value: Option<Decimal>,
+    day: i64,
+    day_value: Option<Decimal>,
+    day_gas: U256,
+    reconciled: BTreeMap<String, (Timestamp, Vec<Comparison>)>,
+    last_refusal: BTreeMap<String, String>,
+    out: Output,
+}
+
+impl Engine {
+    /// An engine that knows its setup and nothing of the world.
+    pub fn new(setup: Setup, at: Timestamp) -> Self {
+        let chains = setup.chains.iter().map(|c| (c.chain, ChainState::new(c.clone()))).collect();
+        let age_max_ms = setup.book_age_max_ms;
+        let venue = |v: &setup::VenueSetup| (v.name.clone(), VenueState::new(&v.symbols, age_max_ms, at));
+        let venues = setup.venues.iter().map(venue).collect();
+        let strategies = setup.strategies.iter().map(|_| StrategyState::default()).collect();
+        Self {
+            setup,
+            seq: 0,
+            now: at,
+            started: at,
+            mode: Mode::Recovering,
+            mode_since: at,
+            halted: None,
+            stalled: None,
+            chains,
+            venues,
+            strategies,
+            ledger: Ledger::default(),
+            positions: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            closed_orders: VecDeque::new(),
+            decisions: 0,
+            orders_sent: 0,
+            orders_filled: 0,
+            rebalances: 0,
+            opening_value: None,
+            day: at.ms().div_euclid(DAY_MS),
+            day_value: None,
+            day_gas: U256::ZERO,
+            reconciled: BTreeMap::new(),
+            last_refusal: BTreeMap::new(),
+            out: Output::default(),
+        }
+    }
+
+    /// Takes in one fact.
+    pub fn handle(&mut self, event: Event) -> Output {
+        self.seq = event.seq;
+        self.now = self.now.max(event.at);
+        let is_deciding = !matches!(event.body, Body::Book { .. });
+        self.take(event.body);
+        self.turn_day();
+        self.settle_mode();
+        if is_deciding {
+            self.decide();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn take(&mut self, body: Body) {
+        match body {
+            Body::Started(recovered) => self.recover(*recovered),
+            Body::Timer => self.tick(),
+            Body::ChainReady(start) => self.chain_ready(*start),
+            Body::Block(block) => self.block(*block),
+            Body::Reorganised { chain, number, seen, canonical } => self.halt(format!(
+                "chain {chain} replaced block {number} ({seen}) by {canonical}: \
+                 reorganisations are not undone yet, check the positions and start again"
+            )),
+            Body::ChainFeed { chain, is_up, why } => self.chain_feed(chain, is_up, &why),
+            Body::PoolAudit { chain, pool, block, observed } => {
+                self.pool_audit(chain, pool, block, &observed);
+            }
+            Body::WalletAudit(audit) => self.wallet_audit(&audit),
+            Body::Estimated { chain, intent, gas } => self.estimated(chain, intent, gas),
+            Body::Sent { chain, nonce, hash } => self.sent(chain, nonce, hash),
+            Body::VenueReady(start) => self.venue_ready(*start),
+            Body::Book { venue, symbol, step } => self.book(&venue, &symbol, &step),
+            Body::UserStream { venue, is_up, why } => self.user_stream(&venue, is_up, &why),
+            Body::OrderReport { venue, report } => {
+                self.fact(&venue, format!("order {} {:?}", report.client_order_id, report.state));
+                let id = report.client_order_id.clone();
+                self.order_event(&id, &OrderEvent::Report(report));
+            }
+            Body::OrderReply { client_order_id, reply } => {
+                self.order_event(&client_order_id, &OrderEvent::Reply(reply));
+            }
+            Body::Fills { venue, symbol, fills } => self.fills(&venue, &symbol, fills),
+            Body::Incomes { venue, incomes } => self.incomes(&venue, &incomes),
+            Body::VenueAudit { venue, version, account } => {
+                self.venue_audit(&venue, version, &account);
+            }
+            Body::Store { is_live, why } => self.store(is_live, why),
+            Body::Directive(directive) => self.directive(directive),
+        }
+    }
+
+    fn recover(&mut self, recovered: Recovered) {
+        self.ledger = Ledger::resume(recovered.ledger);
+        self.positions =
+            recovered.positions.into_iter().map(|p| ((p.pool.chain, p.token_id), p)).collect();
+        for (chain, tx) in recovered.txs {
+            if let Some(state) = self.chains.get_mut(&chain) {
+                state.txs.insert(tx.nonce, tx);
+            }
+        }
+        for (chain, nonce) in recovered.highest_nonce {
+            if let Some(state) = self.chains.get_mut(&chain) {
+                state.next_nonce = nonce + 1;
+            }
+        }
+        for (venue, symbol, newest, cash) in recovered.trades {
+            if let Some(state) = self.venues.get_mut(&venue) {
+                state.newest_trade.insert(symbol.clone(), newest);
+                state.cash.insert(symbol, cash);
+            }
+        }
+        for (venue, opened) in recovered.opened {
+            if let Some(state) = self.venues.get_mut(&venue) {
+                (state.opened, state.incomes_since) = (opened, opened);
+            }
+        }
+        for (venue, since) in recovered.incomes_since {
+            if let Some(state) = self.venues.get_mut(&venue) {
+                state.incomes_since = state.incomes_since.max(since);
+            }
+        }
+        for mut order in recovered.orders {
+            order.apply(&OrderEvent::Restarted, self.now);
+            self.orders.insert(order.request.client_order_id.clone(), order);
+        }
+        self.decisions = recovered.decisions;
+        self.orders_sent = recovered.orders_sent;
+        self.orders_filled = recovered.orders_filled;
+        self.rebalances = recovered.rebalances;
+        self.opening_value = recovered.opening_value;
+        self.halted = recovered.halted;
+    }
+
+    fn directive(&mut self, directive: Directive) {
+        match directive {
+            Directive::Halt { reason } => self.halt(reason),
+            Directive::Resume { reason } => {
+                if self.halted.take().is_some() {
+                    self.note("resumed", json!({ "reason": reason }));
+                    self.remember("halted", serde_json::Value::Null);
+                }
+            }
+        }
+    }
+
+    /// Full stop: what rests is cancelled at once, nothing new passes until a person resumes.
+    pub(crate) fn halt(&mut self, reason: String) {
+        if self.halted.is_some() {
+            return;
+        }
+        self.note("halted", json!({ "reason": reason }));
+        self.remember("halted", json!(reason));
+        self.halted = Some(reason);
+        self.cancel_everything();
+    }
+
+    fn store(&mut self, is_live: bool, why: String) {
+        match (is_live, self.stalled.is_some()) {
+            (false, false) => {
+                self.cancel_everything();
+                self.stalled = Some(why);
+            }
+            (true, true) => self.stalled = None,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn cancel_everything(&mut self) {
+        for (venue, symbol) in self.perpetuals() {
+            self.out.commands.push(Command::CancelAll { venue, symbol });
+        }
+        for order in self.orders.values_mut() {
+            order.apply(&OrderEvent::CancelSent, self.now);
+        }
+    }
+
+    fn settle_mode(&mut self) {
+        let mode = self.mode_now();
+        if mode != self.mode {
+            if mode.as_str() != self.mode.as_str() {
+                self.mode_since = self.now;
+                let body = json!({ "mode": mode.as_str(), "reason": mode.reason() });
+                self.out.records.push(Record::Note { kind: "mode", body });
+            }
+            self.mode = mode;
+        }
+    }
+
+    fn mode_now(&self) -> Mode {
+        if let Some(reason) = &self.halted {
+            return Mode::Halted(reason.clone());
+        }
+        if let Some(why) = &self.stalled {
+            return Mode::Paused(format!("the database does not answer: {why}"));
+        }
+        let is_ready = self.chains.values().all(|chain| chain.is_ready)
+            && self.venues.values().all(|venue| venue.is_ready);
+        if !is_ready || self.opening_value.is_none() || !self.is_reconciled_everywhere() {
+            return Mode::Recovering;
+        }
+        if let Some(row) = self.first_difference() {
+            return Mode::ReduceOnly(format!(
+                "ledger and world differ by {} at {} in {}",
+                row.difference(),
+                row.account,
+                row.unit
+            ));
+        }
+        Mode::Running
+    }
+
+    fn tick(&mut self) {
+        for chain in self.chains.values_mut() {
+            if chain.feed == Feed::Live
+                && let Err(why) = chain.live(self.now)
+            {
+                chain.set_feed(Feed::Stale { since: self.now }, &why, self.now);
+            }
+        }
+        for venue in self.venues.values_mut() {
+            for book in venue.books.values_mut() {
+                book.age(self.now);
+            }
+        }
+        self.query_unknown_orders();
+        self.audit_venues();
+        if self.opening_value.is_none() && self.is_reconciled_everywhere() {
+            self.opening_value = self.total_value();
+            if let Some(value) = self.opening_value {
+                self.remember("opening_value", json!(value.to_string()));
+            }
+        }
+    }
+
+    fn turn_day(&mut self) {
+        let day = self.now.ms().div_euclid(DAY_MS);
+        if day != self.day {
+            self.day = day;
+            self.day_value = None;
+            self.day_gas = U256::ZERO;
+            for strategy in &mut self.strategies {
+                strategy.moves_today = 0;
+            }
+        }
+        if self.day_value.is_none() && self.opening_value.is_some() {
+            self.day_value = self.total_value();
+        }
+    }
+
+    pub(crate) fn note(&mut self, kind: &'static str, body: serde_json::Value) {
+        self.out.records.push(Record::Note { kind, body });
+    }
+
+    pub(crate) fn remember(&mut self, key: &'static str, value: serde_json::Value) {
+        self.out.records.push(Record::Remember { key, value });
+    }
+
+    /// Books an entry and keeps the books' promises; a broken one stops the house.
+    pub(crate) fn book_entry<E: std::fmt::Display>(&mut self, entry: Result<Option<Entry>, E>) -> bool {
+        let entry = match entry {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return false,
+            Err(error) => {
+                self.halt(format!("a fact cannot be booked exactly: {error}"));
+                return false;
+            }
+        };
+        match self.ledger.book(&entry) {
+            Ok(true) => {
+                if matches!(entry.kind, Kind::Deposit | Kind::Withdrawal) {
+                    self.shift_opening(&entry);
+                }
+                self.out.records.push(Record::Entry(entry));
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.halt(format!("the ledger cannot hold a fact: {error}"));
+                false
+            }
+        }
+    }
+
+    /// What others put in or took out is neither profit nor loss.
+    fn shift_opening(&mut self, entry: &Entry) {
+        let (Some(opening), Some(moved)) = (self.opening_value, self.external_value(entry)) else {
+            return;
+        };
+        self.opening_value = Some(opening + moved);
+        self.day_value = self.day_value.map(|value| value + moved);
+        self.remember("opening_value", json!((opening + moved).to_string()));
+    }
+
+    pub(crate) fn keep_closed_order(&mut self, order: Order) {
+        self.closed_orders.push_front(order);
+        self.closed_orders.truncate(CLOSED_KEPT);
+    }
+
+    /// True while an order of this market has no outcome.
+    pub(crate) fn has_open_order(&self, venue: &str, symbol: &str) -> bool {
+        self.orders.values().any(|order| {
+            order.request.venue == venue
+                && order.request.symbol == symbol
+                && !matches!(order.state, OrderState::Done { .. })
+        })
+    }
+}

@@ -1,0 +1,421 @@
+//! Chain facts: blocks, receipts, audits of pools.
+
+use alloy::primitives::{Address, B256, U256};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Position};
+use crate::engine::output::{Command, Mined, Record};
+use crate::engine::state::{FEE_WINDOW_MS, PoolState, TXS_KEPT};
+use crate::execution::tx::{Act, Spender, TxEvent, TxRequest, TxState};
+use crate::ledger::booking::{self, ChainPlace, PoolTokens};
+use crate::ledger::entry::OnBlock;
+use crate::market::book::feed::Feed;
+use crate::model::chain::{BlockRef, Header, NftLog, Receipt};
+use crate::model::intent::PoolId;
+
+/// The cursor is stored at least so often, so that a restart never rescans far.
+const CURSOR_EVERY_BLOCKS: u64 = 10;
+/// A slot not mined after so many blocks is sent again, byte for byte.
+const RESEND_AFTER_BLOCKS: u64 = 3;
+/// After a refused estimate or a revert, nothing is tried for so long.
+const RETRY_AFTER_MS: i64 = 5_000;
+/// Longest a want may wait for its gas estimate before it is dropped and decided anew.
+const ESTIMATE_WAIT_MAX_MS: i64 = 15_000;
+
+impl Engine {
+    pub(super) fn chain_feed(&mut self, chain: u64, is_up: bool, why: &str) {
+        let at = self.now;
+        if let Some(state) = self.chains.get_mut(&chain) {
+            let feed = if is_up { Feed::Live } else { Feed::Down { since: at } };
+            state.set_feed(feed, why, at);
+        }
+    }
+
+    pub(super) fn chain_ready(&mut self, start: ChainStart) {
+        let id = start.header.block.chain;
+        let (now, is_new) = (self.now, self.is_unopened_chain(id));
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        chain.pools =
+            start.pools.into_iter().map(|(address, pool)| (address, PoolState::new(pool))).collect();
+        chain.allowances =
+            start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
+        chain.next_nonce = chain.next_nonce.max(start.signer_nonce);
+        chain.head = Some(start.header);
+        chain.head_at = Some(now);
+        chain.is_ready = true;
+        chain.set_feed(Feed::Live, "", now);
+        if is_new {
+            self.open_wallet(&start.wallet);
+            self.out.records.push(Record::Cursor(start.header.block));
+        }
+        self.wallet_audit(&start.wallet);
+    }
+
+    pub(super) fn block(&mut self, block: Block) {
+        let id = block.header.block.chain;
+        let now = self.now;
+        let n_records = self.out.records.len();
+        {
+            let Some(chain) = self.chains.get_mut(&id) else { return };
+            chain.head = Some(block.header);
+            chain.head_at = Some(now);
+            chain.n_blocks += 1;
+            if chain.is_ready {
+                chain.set_feed(Feed::Live, "", now);
+            }
+        }
+        self.pool_logs(&block);
+        for (nonce, receipt) in &block.receipts {
+            self.receipt(&block.header, *nonce, receipt);
+        }
+        self.foreign_transfers(&block);
+        self.slots(id, &block);
+        self.count_range(id);
+        let number = block.header.block.number;
+        if self.out.records.len() > n_records || number.is_multiple_of(CURSOR_EVERY_BLOCKS) {
+            self.out.records.push(Record::Cursor(block.header.block));
+        }
+    }
+
+    fn pool_logs(&mut self, block: &Block) {
+        let now = self.now;
+        let mut broken = Vec::new();
+        let Some(chain) = self.chains.get_mut(&block.header.block.chain) else { return };
+        for (address, event) in &block.pool_logs {
+            let Some(state) = chain.pools.get_mut(address) else { continue };
+            if state.quarantined.is_some() {
+                continue;
+            }
+            state.n_events += 1;
+            chain.n_pool_events += 1;
+            if let Err(why) = apply(&mut state.pool, event) {
+                broken.push((*address, why.clone()));
+                state.quarantined = Some(why);
+            }
+        }
+        for state in chain.pools.values_mut() {
+            if let Pool::V3(pool) = &state.pool {
+                let [growth0, growth1] = pool.fee_growth_global();
+                state.fee_samples.push_back((now, growth0, growth1));
+                while state.fee_samples.front().is_some_and(|s| now.ms_since(s.0) > FEE_WINDOW_MS) {
+                    state.fee_samples.pop_front();
+                }
+            }
+        }
+        for (pool, why) in broken {
+            self.note("pool_quarantined", json!({ "pool": pool.to_string(), "why": why }));
+        }
+    }
+
+    pub(super) fn pool_audit(
+        &mut self,
+        chain: u64,
+        address: Address,
+        block: BlockRef,
+        observed: &Observed,
+    ) {
+        let Some(state) = self.chains.get_mut(&chain) else { return };
+        let is_current = state.head.is_some_and(|head| head.block == block);
+        let Some(pool) = state.pools.get_mut(&address) else { return };
+        if !is_current || pool.quarantined.is_some() {
+            return;
+        }
+        let differences = match (&pool.pool, observed) {
+            (Pool::V3(pool), Observed::V3(observed)) => pool.compare(observed),
+            (Pool::V2(pool), Observed::V2(observed)) => pool.compare(observed),
+            _ => return self.halt(format!("pool {address} answered as another kind of pool")),
+        };
+        let differences: Vec<String> = differences
+            .iter()
+            .map(|d| format!("{} is {} here and {} there", d.field, d.kept, d.observed))
+            .collect();
+        pool.audited = Some(block.number);
+        pool.n_audits += 1;
+        if !differences.is_empty() {
+            let why = format!("differs from the chain at {}: {}", block.number, differences.join(", "));
+            pool.quarantined = Some(why.clone());
+            self.note("pool_quarantined", json!({ "pool": address.to_string(), "why": why }));
+        }
+    }
+
+    fn place(&self, header: &Header) -> Option<ChainPlace> {
+        let setup = &self.chains.get(&header.block.chain)?.setup;
+        Some(ChainPlace {
+            on: OnBlock { chain: header.block.chain, hash: header.block.hash },
+            at: self.now,
+            signer: setup.signer,
+            position_manager: setup.position_manager,
+        })
+    }
+
+    fn receipt(&mut self, header: &Header, nonce: u64, receipt: &Receipt) {
+        let id = header.block.chain;
+        let Some(place) = self.place(header) else { return };
+        let Some(tx) = self.chains.get(&id).and_then(|chain| chain.txs.get(&nonce)) else {
+            return self.halt(format!("a receipt came for nonce {nonce}, which is not ours"));
+        };
+        let (pool, range, strategy) = (tx.pool, tx.range, tx.strategy.clone());
+        if !matches!(tx.state, TxState::Signed | TxState::Broadcast) {
+            return;
+        }
+        let tokens = pool.and_then(|pool| {
+            let setup = self.chains.get(&pool.chain)?.setup.pool(pool.address)?;
+            Some(PoolTokens { token0: setup.token0, token1: setup.token1 })
+        });
+        match booking::receipt(&place, receipt, tokens, &self.ledger) {
+            Ok(entries) => {
+                for entry in entries {
+                    self.book_entry::<booking::BookingError>(Ok(Some(entry)));
+                }
+            }
+            Err(error) => return self.halt(format!("receipt {} cannot be booked: {error}", receipt.hash)),
+        }
+        self.mined(header, nonce, receipt);
+        if let Some(pool) = pool {
+            self.change_positions(pool, range, &strategy, receipt);
+        }
+        self.decisions += 1;
+    }
+
+    fn mined(&mut self, header: &Header, nonce: u64, receipt: &Receipt) {
+        let (id, now) = (header.block.chain, self.now);
+        let cost = receipt.cost().unwrap_or(U256::MAX);
+        self.day_gas = self.day_gas.saturating_add(cost);
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let Some(tx) = chain.txs.get_mut(&nonce) else { return };
+        let event = if receipt.is_success { TxEvent::Included } else { TxEvent::Reverted };
+        match tx.state.next(event) {
+            Ok(state) => tx.state = state,
+            Err(error) => return self.halt(format!("nonce {nonce}: {error}")),
+        }
+        tx.block = Some(header.block.number);
+        tx.gas_used = Some(receipt.gas_used);
+        tx.cost = Some(cost);
+        let state = tx.state;
+        if state == TxState::Reverted {
+            chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
+            chain.allowances.clear();
+        }
+        let spender = match tx.purpose.as_str() {
+            "swap" => Some(Spender::SwapRouter),
+            "mint" => Some(Spender::PositionManager),
+            _ => None,
+        };
+        for transfer in receipt.transfers.iter().filter(|t| t.from == chain.setup.signer) {
+            if let Some(left) = spender.and_then(|by| chain.allowances.get_mut(&(transfer.token, by))) {
+                *left = left.saturating_sub(transfer.amount);
+            }
+        }
+        let mined = Mined {
+            number: header.block.number,
+            block_hash: header.block.hash,
+            gas_used: receipt.gas_used,
+            cost,
+        };
+        self.out.records.push(Record::TxState { chain: id, nonce, state, mined: Some(mined) });
+    }
+
+    fn change_positions(
+        &mut self,
+        pool: PoolId,
+        range: Option<(i32, i32)>,
+        strategy: &str,
+        receipt: &Receipt,
+    ) {
+        let gas = receipt.cost().unwrap_or(U256::MAX);
+        let price = self.reference_price();
+        for log in &receipt.nft_logs {
+            match log {
+                NftLog::Increased { token_id, liquidity, amount0, amount1 } => {
+                    let Some((tick_lower, tick_upper)) = range else { continue };
+                    let position = Position {
+                        pool,
+                        token_id: *token_id,
+                        strategy: strategy.to_owned(),
+                        tick_lower,
+                        tick_upper,
+                        liquidity: *liquidity,
+                        amount0: *amount0,
+                        amount1: *amount1,
+                        inside: None,
+                        opened: self.now,
+                        closed: None,
+                        collected0: U256::ZERO,
+                        collected1: U256::ZERO,
+                        fees0: U256::ZERO,
+                        fees1: U256::ZERO,
+                        gas,
+                        blocks_in_range: 0,
+                        blocks_total: 0,
+                        closed_price: None,
+                    };
+                    self.positions.insert((pool.chain, *token_id), position);
+                }
+                NftLog::Decreased { token_id, amount0, amount1, .. } => {
+                    if let Some(position) = self.positions.get_mut(&(pool.chain, *token_id)) {
+                        // Principal first; collecting right after adds what is above it as fees.
+                        position.liquidity = 0;
+                        position.closed = Some(self.now);
+                        position.closed_price = price;
+                        position.collected0 = *amount0;
+                        position.collected1 = *amount1;
+                        position.gas = position.gas.saturating_add(gas);
+                        self.rebalances += 1;
+                    }
+                }
+                NftLog::Collected { token_id, amount0, amount1 } => {
+                    if let Some(position) = self.positions.get_mut(&(pool.chain, *token_id)) {
+                        position.fees0 = amount0.saturating_sub(position.collected0);
+                        position.fees1 = amount1.saturating_sub(position.collected1);
+                        position.collected0 = *amount0;
+                        position.collected1 = *amount1;
+                    }
+                }
+            }
+        }
+        let ids: Vec<U256> = receipt.nft_logs.iter().map(NftLog::token_id).collect();
+        for id in ids {
+            if let Some(position) = self.positions.get(&(pool.chain, id)) {
+                self.out.records.push(Record::Position(position.clone()));
+            }
+        }
+    }
+
+    fn foreign_transfers(&mut self, block: &Block) {
+        let Some(place) = self.place(&block.header) else { return };
+        for transfer in &block.foreign_transfers {
+            let entry = booking::external_transfer(&place, transfer);
+            self.book_entry(entry);
+        }
+    }
+
+    /// Finality, resending, and whether somebody else used our key.
+    fn slots(&mut self, id: u64, block: &Block) {
+        let head = block.header.block.number;
+        let now = self.now;
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let final_after = chain.setup.final_after_blocks;
+        let mut records = Vec::new();
+        let mut foreign = None;
+        for tx in chain.txs.values_mut() {
+            let event = match tx.state {
+                TxState::Signed | TxState::Broadcast if block.signer_nonce > tx.nonce => {
+                    TxEvent::NonceTaken
+                }
+                TxState::Included | TxState::Reverted
+                    if tx.block.is_some_and(|mined| head >= mined.saturating_add(final_after)) =>
+                {
+                    TxEvent::Deep
+                }
+                TxState::Signed | TxState::Broadcast
+                    if head >= tx.sent_at_block.saturating_add(RESEND_AFTER_BLOCKS) =>
+                {
+                    tx.sent_at_block = head;
+                    self.out.commands.push(Command::Resend { chain: id, nonce: tx.nonce });
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Ok(state) = tx.state.next(event) {
+                tx.state = state;
+                records.push(Record::TxState { chain: id, nonce: tx.nonce, state, mined: None });
+                if state == TxState::Foreign {
+                    foreign = Some(tx.nonce);
+                }
+            }
+        }
+        if block.signer_nonce > chain.next_nonce && chain.is_ready {
+            foreign = Some(block.signer_nonce - 1);
+            chain.next_nonce = block.signer_nonce;
+        }
+        if chain.pending.as_ref().is_some_and(|p| now.ms_since(p.since) > ESTIMATE_WAIT_MAX_MS) {
+            chain.pending = None;
+        }
+        while chain.txs.len() > TXS_KEPT {
+            let first = chain.txs.first_key_value().map(|(nonce, tx)| (*nonce, tx.state));
+            match first {
+                Some((nonce, TxState::Final)) => chain.txs.remove(&nonce),
+                _ => break,
+            };
+        }
+        self.out.records.extend(records);
+        if let Some(nonce) = foreign {
+            self.halt(format!(
+                "nonce {nonce} on chain {id} was used by a transaction we did not make: \
+                 the signer's key is used elsewhere"
+            ));
+        }
+    }
+
+    fn count_range(&mut self, chain: u64) {
+        let Some(state) = self.chains.get(&chain) else { return };
+        for position in self.positions.values_mut().filter(|p| p.closed.is_none()) {
+            let Some(pool) = state.pools.get(&position.pool.address) else { continue };
+            if let Pool::V3(pool) = &pool.pool
+                && position.pool.chain == chain
+            {
+                position.blocks_total += 1;
+                let tick = pool.tick();
+                if position.tick_lower <= tick && tick < position.tick_upper {
+                    position.blocks_in_range += 1;
+                }
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, chain: u64, nonce: u64, hash: B256) {
+        let Some(state) = self.chains.get_mut(&chain) else { return };
+        let head = state.head.map_or(0, |head| head.block.number);
+        let Some(tx) = state.txs.get_mut(&nonce) else { return };
+        tx.hash = Some(hash);
+        tx.sent_at_block = head;
+        if tx.state == TxState::Signed {
+            tx.state = TxState::Broadcast;
+            let state = tx.state;
+            self.out.records.push(Record::TxState { chain, nonce, state, mined: None });
+        }
+    }
+
+    pub(super) fn estimated(&mut self, id: u64, intent: Uuid, gas: Result<u64, String>) {
+        let (now, can_send) = (self.now, self.can_send());
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let Some(pending) = chain.pending.take_if(|pending| pending.intent == intent) else {
+            return;
+        };
+        let gas = match gas {
+            Ok(gas) => gas,
+            Err(why) => {
+                chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
+                chain.allowances.clear();
+                let act = pending.act.as_str();
+                return self.note("estimate_refused", json!({ "act": act, "why": why }));
+            }
+        };
+        // The world may have changed while we asked: a halt or a stall stops here as well.
+        if !can_send && !matches!(pending.act, Act::Close { .. }) {
+            return;
+        }
+        let Some(head) = chain.head else { return };
+        let fee = head.base_fee.saturating_mul(2).saturating_add(chain.setup.max_priority_fee);
+        let request = TxRequest {
+            chain: id,
+            nonce: chain.next_nonce,
+            act: pending.act,
+            gas_limit: gas.saturating_mul(13) / 10 + 50_000,
+            max_fee: fee.min(chain.setup.max_fee),
+            max_priority_fee: chain.setup.max_priority_fee.min(fee),
+        };
+        self.submit(request, intent, pending.strategy);
+    }
+}
+
+fn apply(pool: &mut Pool, event: &PoolEvent) -> Result<(), String> {
+    match (pool, event) {
+        (Pool::V3(pool), PoolEvent::V3(event)) => pool.apply(event).map_err(|e| e.to_string()),
+        (Pool::V2(pool), PoolEvent::V2(event)) => pool.apply(event).map_err(|e| e.to_string()),
+        (_, PoolEvent::Broken(why)) => Err(why.clone()),
+        _ => Err("a log of another kind of pool".into()),
+    }
+}

@@ -1,0 +1,186 @@
+//! Venue facts: books, the user stream, fills, incomes.
+
+use rust_decimal::Decimal;
+
+use crate::engine::Engine;
+use crate::engine::event::{BookStep, VenueStart};
+use crate::engine::output::{Command, Record};
+use crate::execution::order::OrderState;
+use crate::ledger::booking;
+use crate::model::order::Side;
+use crate::model::time::Timestamp;
+use crate::model::unit::{Account, Unit};
+use crate::model::venue::{AccountView, Fill, Income};
+
+/// Incomes are asked again from so long before the newest one: the venue may list some late.
+pub const INCOME_OVERLAP_MS: i64 = 60_000;
+
+impl Engine {
+    pub(super) fn book(&mut self, venue: &str, symbol: &str, step: &BookStep) {
+        let now = self.now;
+        let Some(state) = self.venues.get_mut(venue) else { return };
+        let Some(book) = state.books.get_mut(symbol) else { return };
+        match step {
+            BookStep::Opened => book.opened(now),
+            BookStep::Invalid => book.invalidate(now),
+            BookStep::Closed => book.closed(now),
+            BookStep::Update(update) => {
+                if book.apply(update, now).is_err() {
+                    book.invalidate(now);
+                    let (venue, symbol) = (venue.to_owned(), symbol.to_owned());
+                    self.out.commands.push(Command::ResyncBook { venue, symbol });
+                }
+            }
+        }
+    }
+
+    pub(super) fn user_stream(&mut self, venue: &str, is_up: bool, why: &str) {
+        let Some(state) = self.venues.get_mut(venue) else { return };
+        state.is_user_up = is_up;
+        if !is_up {
+            // What happened meanwhile is asked for again before anything is traded.
+            state.is_ready = false;
+            state.last_fact = format!("user stream closed: {why}");
+        }
+    }
+
+    pub(super) fn venue_ready(&mut self, start: VenueStart) {
+        let is_new = self.is_unopened_venue(&start.venue);
+        let at = format!("account read at {}", start.venue_time);
+        let Some(state) = self.venues.get_mut(&start.venue) else { return };
+        state.rules = start.rules.into_iter().collect();
+        state.is_ready = true;
+        state.last_fact = at;
+        if is_new {
+            (state.opened, state.incomes_since) = (start.venue_time, start.venue_time);
+            for (symbol, trade) in start.newest_trade {
+                state.newest_trade.insert(symbol, trade);
+            }
+            self.open_venue(&start.venue, &start.account, start.venue_time);
+        }
+        for (venue, symbol) in self.perpetuals() {
+            if venue == start.venue {
+                self.query_fills(&venue, &symbol);
+            }
+        }
+        self.query_incomes(&start.venue);
+    }
+
+    pub(super) fn query_incomes(&mut self, venue: &str) {
+        let since = self.venues.get(venue).map_or(Timestamp(0), |state| state.incomes_since);
+        self.out.commands.push(Command::QueryIncomes { venue: venue.to_owned(), since });
+    }
+
+    pub(super) fn query_fills(&mut self, venue: &str, symbol: &str) {
+        let Some(state) = self.venues.get(venue) else { return };
+        self.out.commands.push(Command::QueryFills {
+            venue: venue.to_owned(),
+            symbol: symbol.to_owned(),
+            after_trade: state.newest_trade.get(symbol).copied().unwrap_or(0),
+            since: state.opened,
+        });
+    }
+
+    pub(super) fn fills(&mut self, venue: &str, symbol: &str, fills: Vec<Fill>) {
+        let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
+        for fill in fills.into_iter().filter(|fill| fill.venue_time >= opened) {
+            let entry = booking::perp_fill(venue, symbol, &fill, self.now);
+            let is_booked = self.book_entry(entry);
+            let Some(state) = self.venues.get_mut(venue) else { return };
+            let newest = state.newest_trade.entry(symbol.to_owned()).or_default();
+            *newest = (*newest).max(fill.trade_id);
+            if is_booked {
+                state.booked += fill.quantity;
+                let notional = fill.price * fill.quantity;
+                let moved = match fill.side {
+                    Side::Buy => -notional,
+                    Side::Sell => notional,
+                };
+                let cash = state.cash.entry(symbol.to_owned()).or_insert(Decimal::ZERO);
+                *cash += moved;
+                let (venue_name, symbol_name) = (venue.to_owned(), symbol.to_owned());
+                let record =
+                    Record::Fill { venue: venue_name, symbol: symbol_name, cash: moved, fill };
+                self.fact(venue, fact_of(&record));
+                self.out.records.push(record);
+            }
+        }
+    }
+
+    pub(super) fn incomes(&mut self, venue: &str, incomes: &[Income]) {
+        let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
+        for income in incomes.iter().filter(|income| income.venue_time >= opened) {
+            let entry = booking::income(venue, income, self.now);
+            if let Some(state) = self.venues.get_mut(venue) {
+                let since = income.venue_time.plus_ms(-INCOME_OVERLAP_MS);
+                state.incomes_since = state.incomes_since.max(since);
+            }
+            if self.book_entry(entry) {
+                self.fact(venue, format!("{:?} {} at {}", income.kind, income.id, income.venue_time));
+            }
+        }
+    }
+
+    /// Remembers the newest fact of a venue; a comparison made before it does not hold any more.
+    pub(super) fn fact(&mut self, venue: &str, what: String) {
+        if let Some(state) = self.venues.get_mut(venue) {
+            state.last_fact = what;
+            state.version += 1;
+        }
+    }
+
+    /// Orders nobody knows the fate of are asked for until it is proven.
+    pub(super) fn query_unknown_orders(&mut self) {
+        for order in self.orders.values() {
+            let is_late = self.now > order.request.valid_until;
+            if matches!(order.state, OrderState::Unknown { .. }) || is_late {
+                self.out.commands.push(Command::QueryOrder {
+                    venue: order.request.venue.clone(),
+                    symbol: order.request.symbol.clone(),
+                    client_order_id: order.request.client_order_id.clone(),
+                });
+            }
+        }
+    }
+
+    fn is_unopened_venue(&self, venue: &str) -> bool {
+        let account = Account::Venue { venue: venue.to_owned() };
+        !self.ledger.balances().any(|(place, _, _)| *place == account)
+    }
+
+    fn open_venue(&mut self, venue: &str, view: &AccountView, at: Timestamp) {
+        let account = Account::Venue { venue: venue.to_owned() };
+        match holdings(venue, view) {
+            Ok(holdings) => {
+                let entry = booking::opening(&account, &holdings, at);
+                self.book_entry(entry);
+            }
+            Err(error) => self.halt(format!("the account of {venue} cannot be booked: {error}")),
+        }
+    }
+}
+
+fn fact_of(record: &Record) -> String {
+    match record {
+        Record::Fill { fill, .. } => format!("trade {} at {}", fill.trade_id, fill.venue_time),
+        _ => String::new(),
+    }
+}
+
+/// A venue account as ledger units.
+pub(super) fn holdings(
+    venue: &str,
+    view: &AccountView,
+) -> Result<Vec<(Unit, alloy::primitives::I256)>, booking::BookingError> {
+    let venue_name = || venue.to_owned();
+    let mut units = Vec::with_capacity(view.balances.len() + view.positions.len());
+    for (asset, amount) in &view.balances {
+        let unit = Unit::Asset { venue: venue_name(), asset: asset.clone() };
+        units.push((unit, booking::venue_steps(*amount)?));
+    }
+    for (symbol, contracts) in &view.positions {
+        let unit = Unit::Perp { venue: venue_name(), symbol: symbol.clone() };
+        units.push((unit, booking::venue_steps(*contracts)?));
+    }
+    Ok(units)
+}

@@ -1,0 +1,254 @@
+//! What the engine remembers of each chain and venue between two events.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use crate::engine::event::Pool;
+use crate::engine::setup::ChainSetup;
+use crate::execution::tx::{Act, Spender, Tx};
+use crate::ledger::reconcile::Comparison;
+use crate::market::book::Book;
+use crate::market::book::feed::Feed;
+use crate::model::chain::Header;
+use crate::model::time::Timestamp;
+use crate::model::venue::MarketRules;
+use crate::strategy::liquidity;
+
+/// Window over which a pool's fee rate is measured.
+pub const FEE_WINDOW_MS: i64 = 60_000;
+/// Shortest window that counts as a measurement.
+pub const FEE_WINDOW_MIN_MS: i64 = 5_000;
+/// Slots kept for display after they are final.
+pub const TXS_KEPT: usize = 200;
+
+/// A watched pool.
+#[derive(Debug)]
+pub struct PoolState {
+    /// Its exact state.
+    pub pool: Pool,
+    /// Why it must not be used, once that is so.
+    pub quarantined: Option<String>,
+    /// Last block compared with the chain.
+    pub audited: Option<u64>,
+    /// Comparisons made.
+    pub n_audits: u64,
+    /// Logs applied.
+    pub n_events: u64,
+    /// (instant, fee growth global 0, 1) of recent blocks.
+    pub fee_samples: VecDeque<(Timestamp, U256, U256)>,
+}
+
+impl PoolState {
+    /// A pool just read from the chain.
+    pub fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            quarantined: None,
+            audited: None,
+            n_audits: 0,
+            n_events: 0,
+            fee_samples: VecDeque::new(),
+        }
+    }
+}
+
+/// A want that passed the gate and waits for its gas estimate.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The want.
+    pub intent: Uuid,
+    /// Who wants it.
+    pub strategy: String,
+    /// What will be sent.
+    pub act: Act,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A chain.
+#[derive(Debug)]
+pub struct ChainState {
+    /// Configuration.
+    pub setup: ChainSetup,
+    /// Newest block handled.
+    pub head: Option<Header>,
+    /// When it was handled.
+    pub head_at: Option<Timestamp>,
+    /// Whether heads come.
+    pub feed: Feed,
+    /// Why it is not live.
+    pub feed_why: String,
+    /// Since when the feed is what it is.
+    pub feed_since: Timestamp,
+    /// True once the start state was taken over.
+    pub is_ready: bool,
+    /// Pools by address.
+    pub pools: BTreeMap<Address, PoolState>,
+    /// Slots by nonce.
+    pub txs: BTreeMap<u64, Tx>,
+    /// Next free slot.
+    pub next_nonce: u64,
+    /// What contracts may still take.
+    pub allowances: BTreeMap<(Address, Spender), U256>,
+    /// A want waiting for its estimate.
+    pub pending: Option<Pending>,
+    /// Not before this instant is the next want tried (after a refusal of the chain).
+    pub retry_at: Timestamp,
+    /// Blocks handled in this run.
+    pub n_blocks: u64,
+    /// Pool logs applied in this run.
+    pub n_pool_events: u64,
+}
+
+impl ChainState {
+    /// A chain nothing is known of.
+    pub fn new(setup: ChainSetup) -> Self {
+        Self {
+            setup,
+            head: None,
+            head_at: None,
+            feed: Feed::Syncing,
+            feed_why: String::new(),
+            feed_since: Timestamp(0),
+            is_ready: false,
+            pools: BTreeMap::new(),
+            txs: BTreeMap::new(),
+            next_nonce: 0,
+            allowances: BTreeMap::new(),
+            pending: None,
+            retry_at: Timestamp(0),
+            n_blocks: 0,
+            n_pool_events: 0,
+        }
+    }
+
+    /// True while a slot is unmined or a want waits: the lane takes one act at a time.
+    pub fn is_busy(&self) -> bool {
+        self.pending.is_some() || self.txs.values().any(|tx| tx.state.is_pending())
+    }
+
+    /// Live, by its feed and by the age of its head.
+    pub fn live(&self, now: Timestamp) -> Result<(), String> {
+        if self.feed != Feed::Live {
+            return Err(format!("chain {} is {}: {}", self.setup.name, self.feed.word(), self.feed_why));
+        }
+        match self.head_at {
+            Some(at) if now.ms_since(at) <= self.setup.stale_after_ms => Ok(()),
+            Some(at) => {
+                Err(format!("chain {} has no head for {} ms", self.setup.name, now.ms_since(at)))
+            }
+            None => Err(format!("chain {} has no head yet", self.setup.name)),
+        }
+    }
+
+    /// Sets the feed's state; keeps the instant it began.
+    pub fn set_feed(&mut self, feed: Feed, why: &str, at: Timestamp) {
+        if self.feed.word() != feed.word() {
+            self.feed_since = at;
+        }
+        self.feed = feed;
+        why.clone_into(&mut self.feed_why);
+    }
+}
+
+/// A venue.
+#[derive(Debug)]
+pub struct VenueState {
+    /// Books by symbol.
+    pub books: BTreeMap<String, Book>,
+    /// Whether the user stream is open.
+    pub is_user_up: bool,
+    /// True once account, rules and history were read after the stream opened.
+    pub is_ready: bool,
+    /// Trading rules by symbol.
+    pub rules: BTreeMap<String, MarketRules>,
+    /// Newest booked trade by symbol.
+    pub newest_trade: BTreeMap<String, u64>,
+    /// When this venue's ledger began, by the venue's clock; older facts are in its opening.
+    pub opened: Timestamp,
+    /// From where incomes are asked again.
+    pub incomes_since: Timestamp,
+    /// Cash the fills of a perpetual moved (quote received minus paid), by symbol.
+    pub cash: BTreeMap<String, Decimal>,
+    /// The newest user-stream fact, for naming comparisons.
+    pub last_fact: String,
+    /// Counts every booking of this venue: a comparison holds only when it stood still.
+    pub version: u64,
+    /// When the account was last asked for a comparison.
+    pub audited_at: Timestamp,
+    /// Base filled in this run by the orders' own word, and by booked trades: while trades lag
+    /// behind, the account cannot be compared.
+    pub reported: Decimal,
+    /// See `reported`.
+    pub booked: Decimal,
+    /// A difference seen once; it counts when the next comparison shows the same.
+    pub suspected: Option<Vec<Comparison>>,
+}
+
+impl VenueState {
+    /// A venue nothing is known of.
+    pub fn new(symbols: &[String], book_age_max_ms: i64, at: Timestamp) -> Self {
+        let book = |symbol: &String| (symbol.clone(), Book::new(book_age_max_ms, at));
+        Self {
+            books: symbols.iter().map(book).collect(),
+            is_user_up: false,
+            is_ready: false,
+            rules: BTreeMap::new(),
+            newest_trade: BTreeMap::new(),
+            opened: Timestamp(0),
+            incomes_since: Timestamp(0),
+            cash: BTreeMap::new(),
+            last_fact: "start".into(),
+            version: 0,
+            audited_at: Timestamp(0),
+            reported: Decimal::ZERO,
+            booked: Decimal::ZERO,
+            suspected: None,
+        }
+    }
+}
+
+/// A strategy's memory; what matters is recomputed from positions and wallet.
+#[derive(Debug, Default)]
+pub struct StrategyState {
+    /// The last reason to act or wait, for people.
+    pub why: String,
+    /// Since when the delta is outside the inner band.
+    pub outside_since: Option<Timestamp>,
+    /// Moves since the day began.
+    pub moves_today: u32,
+    /// The last hedge decision, for people.
+    pub hedge_why: String,
+}
+
+/// Orientation of a pool for strategies; `None` while something is unknown.
+pub fn pool_view(chain: &ChainSetup, address: Address, state: &PoolState) -> Option<liquidity::PoolView> {
+    let setup = chain.pool(address)?;
+    let Pool::V3(pool) = &state.pool else {
+        return None;
+    };
+    let (base, quote) = if setup.base_is_token0 {
+        (setup.token0, setup.token1)
+    } else {
+        (setup.token1, setup.token0)
+    };
+    let (base_decimals, quote_decimals) =
+        (chain.token(base)?.decimals, chain.token(quote)?.decimals);
+    let price = crate::engine::figures::pool_price(chain, address, &state.pool)?;
+    Some(liquidity::PoolView {
+        sqrt_price_x96: pool.sqrt_price_x96(),
+        tick: pool.tick(),
+        tick_spacing: setup.tick_spacing,
+        fee_pips: setup.fee_pips,
+        token0: setup.token0,
+        token1: setup.token1,
+        base_is_token0: setup.base_is_token0,
+        base_decimals,
+        quote_decimals,
+        price,
+        fee_rate: crate::engine::figures::fee_rate(chain, address, state, price),
+    })
+}

@@ -1,0 +1,3 @@
+//! What we may: the only door between a want and a deed.
+
+pub mod gate;

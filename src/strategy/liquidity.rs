@@ -1,0 +1,537 @@
+//! One V3 range position around the price: open it, hold it, move it when the price has left and
+//! the fees of a new range pay for the move.
+//!
+//! The decision is a function of what is held now, so a restart in the middle of a move (closed, not
+//! yet swapped; swapped, not yet opened) simply continues. Integers fix every amount that is sent.
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+
+use crate::math::amm::liquidity::amounts_for_liquidity;
+use crate::math::amm::tick::{TickRange, align_down, sqrt_price_at};
+use crate::math::amm::{Amounts, Rounding};
+use crate::model::amount::{human_unsigned, raw_down};
+use crate::model::intent::{CloseRange, Intent, OpenRange, PoolId, SwapPlan, Want};
+use crate::model::time::Timestamp;
+
+/// Liquidity used to read off the ratio of the two tokens in a range; large, so that rounding of
+/// the raw amounts does not show.
+const PROBE_LIQUIDITY: u128 = 1_000_000_000_000_000_000_000;
+/// Part of the capital that stays in the wallet, so that rounding and price moves between decision
+/// and block never make a mint fail for a few units.
+const CAPITAL_USED_BPS: i64 = 9_950;
+/// Missing tokens below this part of the capital are not worth a swap: a smaller range is minted.
+const SWAP_WORTH_BPS: i64 = 200;
+/// Ten thousand basis points.
+const BPS: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
+
+/// What the operator set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Strategy instance.
+    pub strategy: String,
+    /// Pool.
+    pub pool: PoolId,
+    /// Capital, numeraire.
+    pub budget: Decimal,
+    /// Half width of the range, percent of the price.
+    pub half_width_pct: Decimal,
+    /// Horizon over which a move must pay, in hours.
+    pub horizon_h: Decimal,
+    /// Fees expected over the horizon must be at least this multiple of the move's cost.
+    pub min_gain_over_cost: Decimal,
+    /// Time a range is held at least.
+    pub min_dwell_ms: i64,
+    /// Moves per day at most.
+    pub moves_per_day_max: u32,
+    /// Slippage accepted against the reference.
+    pub max_slippage_bps: u32,
+    /// Largest distance of the pool from the reference at which we act.
+    pub max_pool_vs_reference_bps: u32,
+}
+
+/// The pool, oriented: base is what the reference prices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoolView {
+    /// Root of token1 per token0, Q64.96.
+    pub sqrt_price_x96: U256,
+    /// Tick of that price.
+    pub tick: i32,
+    /// Grid of ranges.
+    pub tick_spacing: i32,
+    /// Swap fee.
+    pub fee_pips: u32,
+    /// token0.
+    pub token0: Address,
+    /// token1.
+    pub token1: Address,
+    /// True when token0 is the base.
+    pub base_is_token0: bool,
+    /// Decimals of the base token.
+    pub base_decimals: u32,
+    /// Decimals of the quote token.
+    pub quote_decimals: u32,
+    /// Quote per base in the pool.
+    pub price: Decimal,
+    /// Fees all liquidity in range earned per unit of liquidity and second, in quote; measured.
+    pub fee_rate: Option<Decimal>,
+}
+
+/// An open position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// NFT.
+    pub token_id: U256,
+    /// First tick inside.
+    pub tick_lower: i32,
+    /// First tick above.
+    pub tick_upper: i32,
+    /// Its liquidity.
+    pub liquidity: u128,
+    /// When it was opened.
+    pub opened: Timestamp,
+}
+
+/// What is.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Pool.
+    pub pool: PoolView,
+    /// Mid of the reference book, quote per base.
+    pub reference: Decimal,
+    /// Base in the wallet, smallest units.
+    pub wallet_base: U256,
+    /// Quote in the wallet, smallest units.
+    pub wallet_quote: U256,
+    /// The open position.
+    pub held: Option<Held>,
+    /// Moves made since the day began.
+    pub moves_today: u32,
+    /// Cost of gas of one full move, in quote.
+    pub gas_per_move: Decimal,
+    /// Now.
+    pub at: Timestamp,
+    /// Names the decision: one per finished transaction.
+    pub decision: u64,
+}
+
+/// The strategy's answer, always with its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Do this.
+    Act(Box<Intent>),
+    /// Leave things as they are, for this reason.
+    Wait(String),
+}
+
+/// Decides the next step.
+pub fn decide(view: &View, parameters: &Parameters) -> Decision {
+    if !(view.reference > Decimal::ZERO && view.pool.price > Decimal::ZERO) {
+        return Decision::Wait("pool or reference has no price".into());
+    }
+    let distance_bps = ((view.pool.price / view.reference - Decimal::ONE) * BPS).abs();
+    let distance_max = Decimal::from(parameters.max_pool_vs_reference_bps);
+    if distance_bps > distance_max {
+        let distance = distance_bps.round_dp(1);
+        return Decision::Wait(format!(
+            "pool is {distance} bps from the reference, limit {distance_max}"
+        ));
+    }
+    match &view.held {
+        Some(held) => decide_held(view, parameters, held),
+        None => decide_open(view, parameters),
+    }
+}
+
+fn decide_held(view: &View, parameters: &Parameters, held: &Held) -> Decision {
+    let tick = view.pool.tick;
+    if held.tick_lower <= tick && tick < held.tick_upper {
+        return Decision::Wait("in range".into());
+    }
+    let dwell_ms = view.at.ms_since(held.opened);
+    if dwell_ms < parameters.min_dwell_ms {
+        return Decision::Wait(format!(
+            "out of range, held {dwell_ms} ms of at least {}",
+            parameters.min_dwell_ms
+        ));
+    }
+    if view.moves_today >= parameters.moves_per_day_max {
+        return Decision::Wait(format!("out of range, {} moves today", view.moves_today));
+    }
+    let worth = match move_worth(view, parameters) {
+        Ok(worth) => worth,
+        Err(why) => return Decision::Wait(format!("out of range, {why}")),
+    };
+    if worth.gain < worth.cost * parameters.min_gain_over_cost {
+        return Decision::Wait(format!("out of range, not worth moving: {worth}"));
+    }
+    let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
+    let Some(least) = least_amounts(view, held.tick_lower, held.tick_upper, held.liquidity, slippage)
+    else {
+        return Decision::Wait("out of range, principal cannot be computed".into());
+    };
+    let why = format!("tick {tick} left [{}, {}): {worth}", held.tick_lower, held.tick_upper);
+    let want = Want::Close(CloseRange {
+        pool: parameters.pool,
+        token_id: held.token_id,
+        liquidity: held.liquidity,
+        amount0_min: least.amount0,
+        amount1_min: least.amount1,
+    });
+    act(parameters, view, "close", want, why)
+}
+
+fn act(parameters: &Parameters, view: &View, verb: &str, want: Want, why: String) -> Decision {
+    let key = format!("{verb}/{}", view.decision);
+    Decision::Act(Box::new(Intent::new(&parameters.strategy, &key, want, why)))
+}
+
+/// What a move brings and costs, in quote.
+struct Worth {
+    gain: Decimal,
+    cost: Decimal,
+}
+
+impl std::fmt::Display for Worth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (gain, cost) = (self.gain.round_dp(2), self.cost.round_dp(2));
+        write!(f, "expected fees {gain} over the horizon against a cost of {cost}")
+    }
+}
+
+fn move_worth(view: &View, parameters: &Parameters) -> Result<Worth, String> {
+    let rate = view.pool.fee_rate.ok_or("the pool's fee rate is not measured yet")?;
+    let plan = Plan::new(view, parameters).ok_or("no range can be planned")?;
+    let liquidity = Decimal::from_u128_checked(plan.liquidity).ok_or("liquidity is too large")?;
+    let seconds = parameters.horizon_h * Decimal::from(3_600);
+    let gain = rate.checked_mul(liquidity).and_then(|per_s| per_s.checked_mul(seconds));
+    let gain = gain.ok_or("expected fees are too large")?;
+    // Half of the capital is turned over: swap fee, and slippage at worst.
+    let turned = plan.capital / Decimal::TWO;
+    let fee = turned * Decimal::from(view.pool.fee_pips) / Decimal::from(1_000_000);
+    let slippage = turned * Decimal::from(parameters.max_slippage_bps) / BPS;
+    Ok(Worth { gain, cost: view.gas_per_move + fee + slippage })
+}
+
+trait FromU128Checked: Sized {
+    fn from_u128_checked(value: u128) -> Option<Self>;
+}
+
+impl FromU128Checked for Decimal {
+    fn from_u128_checked(value: u128) -> Option<Self> {
+        i128::try_from(value).ok().and_then(|v| Self::try_from_i128_with_scale(v, 0).ok())
+    }
+}
+
+/// A range around the price and what it takes to fill it.
+struct Plan {
+    range: TickRange,
+    /// Base of a full range, human.
+    base: Decimal,
+    /// Quote of a full range, human.
+    quote: Decimal,
+    capital: Decimal,
+    liquidity: u128,
+}
+
+impl Plan {
+    fn new(view: &View, parameters: &Parameters) -> Option<Self> {
+        let pool = &view.pool;
+        let range = range_around(pool.tick, pool.tick_spacing, parameters.half_width_pct)?;
+        let (probe_base, probe_quote) = oriented(pool, amounts(pool, range, PROBE_LIQUIDITY)?)?;
+        let probe_value = probe_base.checked_mul(pool.price)?.checked_add(probe_quote)?;
+        let capital = capital(view, parameters)?;
+        if probe_value.is_zero() {
+            return None;
+        }
+        let factor = capital.checked_div(probe_value)?;
+        let probe = Decimal::from_u128_checked(PROBE_LIQUIDITY)?;
+        let liquidity = probe.checked_mul(factor)?.trunc();
+        Some(Self {
+            range,
+            base: probe_base.checked_mul(factor)?,
+            quote: probe_quote.checked_mul(factor)?,
+            capital,
+            liquidity: u128::try_from(liquidity.mantissa()).ok()?,
+        })
+    }
+}
+
+/// The capital to be put to work: the budget, or what is there when that is less.
+fn capital(view: &View, parameters: &Parameters) -> Option<Decimal> {
+    let pool = &view.pool;
+    let base = human_unsigned(view.wallet_base, pool.base_decimals)?;
+    let quote = human_unsigned(view.wallet_quote, pool.quote_decimals)?;
+    let mut available = base.checked_mul(pool.price)?.checked_add(quote)?;
+    if let Some(held) = &view.held {
+        let range = TickRange::new(held.tick_lower, held.tick_upper, pool.tick_spacing).ok()?;
+        let (base, quote) = oriented(pool, amounts(pool, range, held.liquidity)?)?;
+        available = available.checked_add(base.checked_mul(pool.price)?.checked_add(quote)?)?;
+    }
+    Some(available.min(parameters.budget) * Decimal::new(CAPITAL_USED_BPS, 4))
+}
+
+fn amounts(pool: &PoolView, range: TickRange, liquidity: u128) -> Option<Amounts> {
+    amounts_for_liquidity(pool.sqrt_price_x96, range, liquidity, Rounding::Down).ok()
+}
+
+fn oriented(pool: &PoolView, amounts: Amounts) -> Option<(Decimal, Decimal)> {
+    let (base, quote) = if pool.base_is_token0 {
+        (amounts.amount0, amounts.amount1)
+    } else {
+        (amounts.amount1, amounts.amount0)
+    };
+    Some((human_unsigned(base, pool.base_decimals)?, human_unsigned(quote, pool.quote_decimals)?))
+}
+
+/// The grid range nearest to price ± half width that holds the tick; at least one spacing each way.
+fn range_around(tick: i32, spacing: i32, half_width_pct: Decimal) -> Option<TickRange> {
+    let fraction = f64::try_from(half_width_pct).ok()? / 100.0;
+    let ticks = libm::ceil(libm::log1p(fraction) / libm::log(1.0001));
+    #[allow(clippy::cast_possible_truncation)] // below MAX_TICK for every fraction below 100 %
+    let half = (ticks as i32).max(spacing);
+    let lower = align_down(tick.checked_sub(half)?, spacing).ok()?;
+    let upper = align_down(tick.checked_add(half)?, spacing).ok()?.checked_add(spacing)?;
+    TickRange::new(lower, upper, spacing).ok()
+}
+
+fn decide_open(view: &View, parameters: &Parameters) -> Decision {
+    let Some(plan) = Plan::new(view, parameters) else {
+        return Decision::Wait("no range can be planned".into());
+    };
+    if plan.capital <= Decimal::ZERO {
+        return Decision::Wait("no capital in the wallet".into());
+    }
+    swap_needed(view, parameters, &plan)
+        .or_else(|| open(view, parameters, &plan))
+        .unwrap_or_else(|| Decision::Wait("amounts do not fit the tokens' units".into()))
+}
+
+fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
+    let pool = &view.pool;
+    let base = human_unsigned(view.wallet_base, pool.base_decimals)?;
+    let quote = human_unsigned(view.wallet_quote, pool.quote_decimals)?;
+    let short_base = (plan.base - base) * pool.price;
+    let short_quote = plan.quote - quote;
+    let worth = plan.capital * Decimal::new(SWAP_WORTH_BPS, 4);
+    let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
+    let fee = Decimal::from(pool.fee_pips) / Decimal::from(1_000_000);
+    let kept = (Decimal::ONE - slippage) * (Decimal::ONE - fee);
+    let (base_token, quote_token) =
+        if pool.base_is_token0 { (pool.token0, pool.token1) } else { (pool.token1, pool.token0) };
+    let (token_in, token_out, value, amount_in, amount_out_min) = if short_base > worth {
+        let paid = short_base.min(quote);
+        let out_min = raw_down(paid / view.reference * kept, pool.base_decimals)?;
+        (quote_token, base_token, paid, raw_down(paid, pool.quote_decimals)?, out_min)
+    } else if short_quote > worth {
+        let paid = (short_quote / pool.price).min(base);
+        let out_min = raw_down(paid * view.reference * kept, pool.quote_decimals)?;
+        let amount_in = raw_down(paid, pool.base_decimals)?;
+        (base_token, quote_token, short_quote, amount_in, out_min)
+    } else {
+        return None;
+    };
+    let why = format!(
+        "range needs {} base and {} quote, wallet holds {} and {}",
+        plan.base.round_dp(4),
+        plan.quote.round_dp(2),
+        base.round_dp(4),
+        quote.round_dp(2)
+    );
+    let want = Want::Swap(SwapPlan {
+        pool: parameters.pool,
+        token_in,
+        token_out,
+        amount_in,
+        amount_out_min,
+        notional: value,
+    });
+    Some(act(parameters, view, "swap", want, why))
+}
+
+fn open(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
+    let pool = &view.pool;
+    let base = raw_down(plan.base, pool.base_decimals)?.min(view.wallet_base);
+    let quote = raw_down(plan.quote, pool.quote_decimals)?.min(view.wallet_quote);
+    let (amount0, amount1) = if pool.base_is_token0 { (base, quote) } else { (quote, base) };
+    let (lower, upper) = (plan.range.lower(), plan.range.upper());
+    let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
+    // Twice as much room: the wallet may be a little short of one token and scale the range down.
+    let least = least_amounts(view, lower, upper, plan.liquidity / 2, slippage)?;
+    let why = format!(
+        "open [{lower}, {upper}) around tick {} with {} base and {} quote",
+        pool.tick,
+        plan.base.round_dp(4),
+        plan.quote.round_dp(2)
+    );
+    let want = Want::Open(OpenRange {
+        pool: parameters.pool,
+        tick_lower: lower,
+        tick_upper: upper,
+        amount0,
+        amount1,
+        amount0_min: least.amount0,
+        amount1_min: least.amount1,
+        notional: plan.capital,
+    });
+    Some(act(parameters, view, "open", want, why))
+}
+
+/// The least of each token that `liquidity` is made of while the price stays within `slippage` of
+/// the pool's: what we let the chain enforce when minting or burning.
+fn least_amounts(
+    view: &View,
+    lower: i32,
+    upper: i32,
+    liquidity: u128,
+    slippage: Decimal,
+) -> Option<Amounts> {
+    let pool = &view.pool;
+    let range = TickRange::new(lower, upper, pool.tick_spacing).ok()?;
+    let fraction = f64::try_from(slippage).ok()?;
+    #[allow(clippy::cast_possible_truncation)] // slippage is below 100 %: at most 6 932 ticks
+    let room = libm::ceil(libm::log1p(fraction) / libm::log(1.0001)) as i32;
+    let mut least = Amounts { amount0: U256::MAX, amount1: U256::MAX };
+    for tick in [pool.tick.checked_sub(room)?, pool.tick.checked_add(room)?] {
+        let sqrt_price = sqrt_price_at(tick).ok()?;
+        let at = amounts_for_liquidity(sqrt_price, range, liquidity, Rounding::Down).ok()?;
+        least.amount0 = least.amount0.min(at.amount0);
+        least.amount1 = least.amount1.min(at.amount1);
+    }
+    Some(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::dec;
+
+    use super::*;
+
+    fn parameters() -> Parameters {
+        Parameters {
+            strategy: "lp".into(),
+            pool: PoolId { chain: 1, address: Address::ZERO },
+            budget: dec!(100000),
+            half_width_pct: dec!(0.2),
+            horizon_h: dec!(1),
+            min_gain_over_cost: dec!(2),
+            min_dwell_ms: 10_000,
+            moves_per_day_max: 100,
+            max_slippage_bps: 30,
+            max_pool_vs_reference_bps: 40,
+        }
+    }
+
+    /// A WETH/USDT pool at tick 0 of an 18/18 pair, price 1: the shape is what matters here.
+    fn view() -> View {
+        let one = U256::from(10).pow(U256::from(18));
+        View {
+            pool: PoolView {
+                sqrt_price_x96: sqrt_price_at(0).expect("tick 0"),
+                tick: 0,
+                tick_spacing: 10,
+                fee_pips: 500,
+                token0: Address::with_last_byte(1),
+                token1: Address::with_last_byte(2),
+                base_is_token0: true,
+                base_decimals: 18,
+                quote_decimals: 18,
+                price: dec!(1),
+                fee_rate: Some(dec!(0.00001)),
+            },
+            reference: dec!(1),
+            wallet_base: one * U256::from(60_000),
+            wallet_quote: one * U256::from(60_000),
+            held: None,
+            moves_today: 0,
+            gas_per_move: dec!(1),
+            at: Timestamp::from_ms(100_000),
+            decision: 7,
+        }
+    }
+
+    fn held(lower: i32, upper: i32) -> Option<Held> {
+        let liquidity = PROBE_LIQUIDITY;
+        let opened = Timestamp::from_ms(0);
+        Some(Held { token_id: U256::ONE, tick_lower: lower, tick_upper: upper, liquidity, opened })
+    }
+
+    fn want(view: &View) -> Want {
+        match decide(view, &parameters()) {
+            Decision::Act(intent) => intent.want,
+            Decision::Wait(why) => panic!("waits: {why}"),
+        }
+    }
+
+    fn why(view: &View) -> String {
+        match decide(view, &parameters()) {
+            Decision::Act(intent) => panic!("acts: {:?}", intent.want),
+            Decision::Wait(why) => why,
+        }
+    }
+
+    #[test]
+    fn a_balanced_wallet_opens_a_range_around_the_price() {
+        let Want::Open(open) = want(&view()) else { panic!("not an open") };
+        assert_eq!((open.tick_lower, open.tick_upper), (-20, 30));
+        assert!(open.amount0_min < open.amount0 && open.amount1_min < open.amount1);
+        assert!(open.notional <= dec!(100000));
+    }
+
+    #[test]
+    fn a_one_sided_wallet_swaps_first() {
+        let mut one_sided = view();
+        one_sided.wallet_base = U256::ZERO;
+        one_sided.wallet_quote *= U256::from(2);
+        let Want::Swap(swap) = want(&one_sided) else { panic!("not a swap") };
+        assert_eq!(swap.token_in, one_sided.pool.token1);
+        assert!(swap.amount_out_min < swap.amount_in);
+        assert!(swap.amount_out_min > swap.amount_in * U256::from(99) / U256::from(100));
+    }
+
+    #[test]
+    fn in_range_it_waits_and_out_of_range_it_closes_when_paid() {
+        let mut position = view();
+        position.held = held(-20, 20);
+        assert_eq!(why(&position), "in range");
+        position.held = held(-40, 0);
+        let Want::Close(close) = want(&position) else { panic!("not a close") };
+        assert_eq!(close.liquidity, PROBE_LIQUIDITY);
+    }
+
+    #[test]
+    fn it_does_not_move_for_fees_that_do_not_pay() {
+        let mut position = view();
+        position.held = held(-40, 0);
+        position.pool.fee_rate = Some(dec!(0));
+        assert!(why(&position).contains("not worth moving"));
+        position.pool.fee_rate = None;
+        assert!(why(&position).contains("not measured"));
+    }
+
+    #[test]
+    fn it_holds_a_range_at_least_as_long_as_told_and_not_too_often() {
+        let mut position = view();
+        position.held = held(-40, 0);
+        position.at = Timestamp::from_ms(9_999);
+        assert!(why(&position).contains("held 9999 ms"));
+        position.at = Timestamp::from_ms(10_000);
+        position.moves_today = 100;
+        assert!(why(&position).contains("100 moves today"));
+    }
+
+    #[test]
+    fn a_pool_far_from_the_reference_is_left_alone() {
+        let mut manipulated = view();
+        manipulated.reference = dec!(1.0041);
+        assert!(why(&manipulated).contains("from the reference"));
+    }
+
+    #[test]
+    fn an_empty_wallet_waits() {
+        let mut empty = view();
+        empty.wallet_base = U256::ZERO;
+        empty.wallet_quote = U256::ZERO;
+        assert_eq!(why(&empty), "no capital in the wallet");
+    }
+}

@@ -1,0 +1,4 @@
+//! What we want: pure functions from what is to intents. Siblings never name each other.
+
+pub mod hedging;
+pub mod liquidity;
