@@ -1,0 +1,170 @@
+//! The only room that touches private keys: acts become signed bytes here.
+
+use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::network::TxSignerSync;
+use alloy::primitives::{Address, Bytes, TxKind, U256};
+use alloy::signers::local::PrivateKeySigner;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::engine::setup::ChainSetup;
+use crate::execution::tx::{Act, Spender, TxRequest};
+use crate::model::time::Timestamp;
+use crate::store::SignedTx;
+use crate::venues::erc20;
+use crate::venues::uniswap_v3::calls::{self, EncodeError, ExactInput, MintOrder, Withdrawal};
+
+/// A transaction could not be made.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The key's text is not one; the text itself is never shown.
+    #[error("the key is not a private key")]
+    Key,
+    /// The keystore cannot be opened.
+    #[error("keystore {path}: wrong passphrase or not a keystore file")]
+    Keystore { path: String },
+    /// An argument does not fit the contract.
+    #[error("the call cannot be encoded")]
+    Encode(#[from] EncodeError),
+    /// The act names a pool or contract that is not configured.
+    #[error("the act names something that is not configured")]
+    NotConfigured,
+    /// The signature failed.
+    #[error("the key refused to sign")]
+    Refused,
+}
+
+/// A key in memory.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
+pub struct Key {
+    signer: PrivateKeySigner,
+}
+
+impl Key {
+    /// From hex text.
+    ///
+    /// # Errors
+    /// `SignError::Key`.
+    pub fn from_hex(text: &SecretString) -> Result<Self, SignError> {
+        let signer = text.expose_secret().trim().parse().map_err(|_| SignError::Key)?;
+        Ok(Self { signer })
+    }
+
+    /// From a V3 keystore file.
+    ///
+    /// # Errors
+    /// `SignError::Keystore`.
+    pub fn from_keystore(path: &std::path::Path, pass: &SecretString) -> Result<Self, SignError> {
+        let signer = PrivateKeySigner::decrypt_keystore(path, pass.expose_secret())
+            .map_err(|_| SignError::Keystore { path: path.display().to_string() })?;
+        Ok(Self { signer })
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// Signs a request: the same request always gives the same bytes (RFC 6979).
+    ///
+    /// # Errors
+    /// `SignError`.
+    pub fn sign(
+        &self,
+        chain: &ChainSetup,
+        request: &TxRequest,
+        intent: Uuid,
+        strategy: &str,
+    ) -> Result<SignedTx, SignError> {
+        let (to, input) = encode(chain, &request.act)?;
+        let mut tx = TxEip1559 {
+            chain_id: request.chain,
+            nonce: request.nonce,
+            gas_limit: request.gas_limit,
+            max_fee_per_gas: request.max_fee,
+            max_priority_fee_per_gas: request.max_priority_fee,
+            to: TxKind::Call(to),
+            value: U256::ZERO,
+            input,
+            ..TxEip1559::default()
+        };
+        let signature =
+            self.signer.sign_transaction_sync(&mut tx).map_err(|_| SignError::Refused)?;
+        let envelope = TxEnvelope::from(tx.into_signed(signature));
+        Ok(SignedTx {
+            request: request.clone(),
+            signer: self.address(),
+            intent,
+            strategy: strategy.to_owned(),
+            raw: Bytes::from(envelope.encoded_2718()),
+            hash: *envelope.tx_hash(),
+        })
+    }
+}
+
+/// Contract and calldata of an act.
+///
+/// # Errors
+/// `SignError::Encode`, `SignError::NotConfigured`.
+pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignError> {
+    let contract = |spender: Spender| match spender {
+        Spender::PositionManager => chain.position_manager,
+        Spender::SwapRouter => chain.swap_router,
+    };
+    let pool = |address| chain.pool(address).ok_or(SignError::NotConfigured);
+    Ok(match act {
+        Act::Approve { token, spender, amount } => {
+            let known = chain.token(*token).ok_or(SignError::NotConfigured)?;
+            (known.address, erc20::approve(contract(*spender), *amount))
+        }
+        Act::Open { open, deadline } => {
+            let pool = pool(open.pool.address)?;
+            let order = MintOrder {
+                token0: pool.token0,
+                token1: pool.token1,
+                fee_pips: pool.fee_pips,
+                lower: open.tick_lower,
+                upper: open.tick_upper,
+                amount0_desired: open.amount0,
+                amount1_desired: open.amount1,
+                amount0_min: open.amount0_min,
+                amount1_min: open.amount1_min,
+                recipient: chain.signer,
+                deadline: seconds(*deadline),
+            };
+            (chain.position_manager, calls::mint(&order)?)
+        }
+        Act::Close { close, deadline } => {
+            let order = Withdrawal {
+                token_id: close.token_id,
+                liquidity: close.liquidity,
+                amount0_min: close.amount0_min,
+                amount1_min: close.amount1_min,
+                recipient: chain.signer,
+                deadline: seconds(*deadline),
+            };
+            (chain.position_manager, calls::withdraw(&order))
+        }
+        Act::Swap { swap, deadline } => {
+            let pool = pool(swap.pool.address)?;
+            let order = ExactInput {
+                token_in: swap.token_in,
+                token_out: swap.token_out,
+                fee_pips: pool.fee_pips,
+                recipient: chain.signer,
+                deadline: seconds(*deadline),
+                amount_in: swap.amount_in,
+                amount_out_min: swap.amount_out_min,
+                sqrt_price_limit_x96: U256::ZERO,
+            };
+            (chain.swap_router, calls::swap_exact_in(&order)?)
+        }
+    })
+}
+
+fn seconds(at: Timestamp) -> U256 {
+    U256::from(u64::try_from(at.ms() / 1_000).unwrap_or(0))
+}
