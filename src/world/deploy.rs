@@ -1,0 +1,114 @@
+//! Builds the demo's chain: the real Uniswap V2 and V3 contracts, two tokens, pools with liquidity,
+//! and accounts with something to trade.
+//!
+//! Everything here is play money set up by us; the contracts are the published ones. The order of
+//! steps is here, the steps themselves are in `site`.
+
+use std::ops::Range;
+
+use alloy::primitives::{Address, U256};
+use alloy::providers::DynProvider;
+use serde::{Deserialize, Serialize};
+
+use crate::world::artifacts::Artifacts;
+use crate::world::chain::{self, ChainError};
+use crate::world::manifest::{Accounts, Contracts, PoolSite};
+use crate::world::plan::WorldPlan;
+use crate::world::site::{DeployError, Site, at};
+
+/// anvil's development accounts by role.
+const DEPLOYER: usize = 0;
+const SIGNER: usize = 1;
+const TRADERS: Range<usize> = 2..6;
+const ARBITRAGEUR: usize = 7;
+
+/// What stands on the chain after [`deploy`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The contracts.
+    pub contracts: Contracts,
+    /// The pools, V3 first, each with liquidity.
+    pub pools: Vec<PoolSite>,
+    /// Who is who.
+    pub accounts: Accounts,
+    /// Last block of the building.
+    pub block: u64,
+}
+
+/// Builds the world on a fresh anvil and leaves it mining one block per `block_time_s`.
+///
+/// # Errors
+/// At the first step that fails; the half-built chain is then of no use.
+pub async fn deploy(
+    provider: &DynProvider,
+    artifacts: &Artifacts,
+    plan: &WorldPlan,
+) -> Result<Deployment, DeployError> {
+    let accounts = accounts(provider).await?;
+    // Each step needs the one before: a block per transaction, at once.
+    set_mining(provider, Mining::AtOnce).await?;
+    let mut site = Site {
+        provider,
+        artifacts,
+        plan,
+        from: accounts.deployer,
+    };
+    let contracts = site.contracts().await?;
+    site.stock(&contracts, &accounts).await?;
+    let mut pools = Vec::new();
+    for pool in &plan.v3_pools {
+        pools.push(site.v3_pool(&contracts, pool).await?);
+    }
+    pools.push(site.v2_pair(&contracts).await?);
+    for actor in accounts.traders.iter().chain([&accounts.arbitrageur]) {
+        site.from = *actor;
+        site.allow(&contracts, &[contracts.swap_router, contracts.v2_router])
+            .await?;
+    }
+    set_mining(provider, Mining::EverySeconds(plan.block_time_s)).await?;
+    let chain_id = at(
+        "reading the chain id",
+        chain::raw::<_, U256>(provider, "eth_chainId", ()).await,
+    )?;
+    let block = at("reading the head", chain::head(provider).await)?.number;
+    Ok(Deployment {
+        chain_id: chain_id.saturating_to(),
+        contracts,
+        pools,
+        accounts,
+        block,
+    })
+}
+
+/// When the node mines.
+enum Mining {
+    AtOnce,
+    EverySeconds(u64),
+}
+
+async fn set_mining(provider: &DynProvider, mining: Mining) -> Result<(), DeployError> {
+    let set: Result<(), ChainError> = match mining {
+        Mining::AtOnce => chain::raw(provider, "evm_setAutomine", (true,)).await,
+        Mining::EverySeconds(s) => {
+            chain::raw(provider, "anvil_setIntervalMining", (s.max(1),)).await
+        }
+    };
+    at("setting the mining mode", set)
+}
+
+async fn accounts(provider: &DynProvider) -> Result<Accounts, DeployError> {
+    let all: Vec<Address> = at(
+        "listing the accounts",
+        chain::raw(provider, "eth_accounts", ()).await,
+    )?;
+    let too_few = || DeployError::Accounts(all.len());
+    let one = |index: usize| all.get(index).copied().ok_or_else(too_few);
+    Ok(Accounts {
+        deployer: one(DEPLOYER)?,
+        signer: one(SIGNER)?,
+        traders: all.get(TRADERS).ok_or_else(too_few)?.to_vec(),
+        arbitrageur: one(ARBITRAGEUR)?,
+    })
+}

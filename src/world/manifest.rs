@@ -1,0 +1,229 @@
+//! `world.json`: what the demo tells everybody else about the world it has built.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::Address;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a manifest could not be written or read.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// The file cannot be written or read.
+    #[error("cannot access {}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// The file is not a manifest.
+    #[error("{} is not a world manifest", .path.display())]
+    Malformed {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+}
+
+/// The whole local world. Holds no secret that guards anything: keys and accounts are published
+/// ones with play money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// The chain, for requests.
+    pub rpc_http: String,
+    /// The chain, for subscriptions.
+    pub rpc_ws: String,
+    /// The exchange's REST address, without a path.
+    pub exchange_http: String,
+    /// The exchange's WebSocket address, without a path.
+    pub exchange_ws: String,
+    /// The exchange's fixed demo key.
+    pub api_key: String,
+    /// Its fixed demo secret.
+    pub api_secret: String,
+    /// The agent's name for the spot side of the exchange.
+    pub spot_venue: String,
+    /// The agent's name for the perpetual side.
+    pub usdm_venue: String,
+    /// The agent's account on the chain.
+    pub signer: Address,
+    /// Where the contracts are.
+    pub contracts: Contracts,
+    /// The pools that exist.
+    pub pools: Vec<PoolSite>,
+    /// The agent's Postgres; unknown until it runs.
+    pub database: Option<DatabaseSite>,
+}
+
+/// Addresses of the contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contracts {
+    /// Wrapped ether, 18 decimals.
+    pub weth: Address,
+    /// The test dollar, 6 decimals, free to mint.
+    pub usdt: Address,
+    /// `UniswapV2Factory`.
+    pub v2_factory: Address,
+    /// `UniswapV2Router02`.
+    pub v2_router: Address,
+    /// `UniswapV3Factory`.
+    pub v3_factory: Address,
+    /// `NonfungiblePositionManager`.
+    pub position_manager: Address,
+    /// `SwapRouter`.
+    pub swap_router: Address,
+    /// `QuoterV2`.
+    pub quoter: Address,
+}
+
+/// The chain's accounts by role; the node holds all their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    /// Owns the contracts and the first liquidity.
+    pub deployer: Address,
+    /// The agent.
+    pub signer: Address,
+    /// Replay the recorded swaps.
+    pub traders: Vec<Address>,
+    /// Ties the pools to the book.
+    pub arbitrageur: Address,
+}
+
+/// Which curve a pool follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dex {
+    /// Constant product.
+    UniswapV2,
+    /// Concentrated liquidity.
+    UniswapV3,
+}
+
+/// One pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSite {
+    /// Its contract.
+    pub address: Address,
+    /// Its curve.
+    pub dex: Dex,
+    /// Swap fee in millionths.
+    pub fee_pips: u32,
+    /// The token of the lower address.
+    pub token0: Address,
+    /// The other.
+    pub token1: Address,
+}
+
+/// How to reach the agent's Postgres: a socket, no network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseSite {
+    /// Directory of the socket.
+    pub socket_dir: PathBuf,
+    /// The port, which is part of the socket's name.
+    pub port: u16,
+    /// Role.
+    pub user: String,
+    /// A file with its password.
+    pub password_file: PathBuf,
+    /// Database.
+    pub database: String,
+}
+
+impl Manifest {
+    /// Writes the file whole or not at all: a reader never sees half of it.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ManifestError> {
+        let failed = |source| ManifestError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let text = serde_json::to_string_pretty(self).map_err(|source| failed(source.into()))?;
+        let draft = path.with_extension("json.part");
+        fs::write(&draft, text + "\n").map_err(failed)?;
+        fs::rename(&draft, path).map_err(failed)
+    }
+
+    /// Reads what [`Manifest::write`] wrote.
+    ///
+    /// # Errors
+    /// When there is no such file or it is not a manifest.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let text = fs::read_to_string(path).map_err(|source| ManifestError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        serde_json::from_str(&text).map_err(|source| ManifestError::Malformed {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let at = Address::with_last_byte;
+        Manifest {
+            chain_id: 31_337,
+            rpc_http: "http://127.0.0.1:8545".to_owned(),
+            rpc_ws: "ws://127.0.0.1:8545".to_owned(),
+            exchange_http: "http://127.0.0.1:9000".to_owned(),
+            exchange_ws: "ws://127.0.0.1:9000".to_owned(),
+            api_key: "key".to_owned(),
+            api_secret: "secret".to_owned(),
+            spot_venue: "spot".to_owned(),
+            usdm_venue: "hedge".to_owned(),
+            signer: at(1),
+            contracts: Contracts {
+                weth: at(2),
+                usdt: at(3),
+                v2_factory: at(4),
+                v2_router: at(5),
+                v3_factory: at(6),
+                position_manager: at(7),
+                swap_router: at(8),
+                quoter: at(9),
+            },
+            pools: vec![PoolSite {
+                address: at(10),
+                dex: Dex::UniswapV3,
+                fee_pips: 500,
+                token0: at(2),
+                token1: at(3),
+            }],
+            database: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = std::env::temp_dir().join(format!("world-manifest-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("world.json");
+        manifest().write(&path).unwrap();
+        let read = Manifest::read(&path).unwrap();
+        fs::write(&path, "{}").unwrap();
+        let bad = Manifest::read(&path);
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(read, manifest());
+        assert!(matches!(bad, Err(ManifestError::Malformed { .. })));
+        assert!(matches!(
+            Manifest::read(&path),
+            Err(ManifestError::File { .. })
+        ));
+    }
+
+    #[test]
+    fn names_are_the_agreed_ones() {
+        let json = serde_json::to_value(manifest()).unwrap();
+        assert_eq!(json["pools"][0]["dex"], "uniswap_v3");
+        assert_eq!(
+            json["contracts"]["usdt"],
+            "0x0000000000000000000000000000000000000003"
+        );
+        assert!(json["database"].is_null());
+    }
+}

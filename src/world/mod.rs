@@ -1,0 +1,19 @@
+//! The local world of the demo and the tests: an anvil with real contracts, recorded flow, an
+//! arbitrageur, and the file that tells others where everything is.
+//!
+//! Play money throughout. The agent meets this world only through its RPC and the exchange, as it
+//! would meet the real one; nothing here is known to the rooms above.
+
+pub mod anvil;
+pub mod arbitrageur;
+pub mod artifacts;
+pub mod cache;
+pub mod chain;
+pub mod demo;
+pub mod deploy;
+pub mod flow;
+pub mod manifest;
+pub mod plan;
+pub mod price;
+mod site;
+pub mod trade;

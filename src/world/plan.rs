@@ -1,0 +1,117 @@
+//! What world to build: prices, pools, purses. Plain numbers in human units, no chain.
+
+use rust_decimal::Decimal;
+
+/// What world to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorldPlan {
+    /// Start price of every pool, test dollars per ether: the exchange tape's first mid.
+    pub price: Decimal,
+    /// Seconds between blocks once the world is built.
+    pub block_time_s: u64,
+    /// The V3 pools.
+    pub v3_pools: Vec<V3Plan>,
+    /// Ether in the V2 pair; as much value again in test dollars.
+    pub v2_base: Decimal,
+    /// What the agent begins with.
+    pub agent: Purse,
+    /// Native ether the agent begins with, for gas.
+    pub agent_ether: Decimal,
+    /// What each trader begins with.
+    pub trader: Purse,
+    /// What the arbitrageur begins with.
+    pub arbitrageur: Purse,
+}
+
+/// One V3 pool: its fee tier and its liquidity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct V3Plan {
+    /// Fee tier in millionths.
+    pub fee_pips: u32,
+    /// Positions of the deployer around the start price.
+    pub bands: Vec<Band>,
+}
+
+/// One liquidity position around the start price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// How far it reaches.
+    pub reach: Reach,
+    /// Ether in it; as much value again in test dollars.
+    pub base: Decimal,
+}
+
+/// How far a position reaches to either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// So many ticks, widened to the pool's grid.
+    Ticks(i32),
+    /// As far as the pool goes.
+    Full,
+}
+
+/// Tokens in human units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purse {
+    /// Wrapped ether.
+    pub base: Decimal,
+    /// Test dollars.
+    pub quote: Decimal,
+}
+
+impl WorldPlan {
+    /// The demo's world at a start price: a deep 0.05 % pool at about a third of mainnet's depth on
+    /// the recorded day, a 0.3 % pool and a V2 pair beside it.
+    #[must_use]
+    pub fn demo(price: Decimal) -> Self {
+        let purse = |base: i64, quote: i64| Purse {
+            base: base.into(),
+            quote: quote.into(),
+        };
+        // 1,000 ticks are about 10 %.
+        let near = |base: i64| Band {
+            reach: Reach::Ticks(1_000),
+            base: base.into(),
+        };
+        let full = |base: i64| Band {
+            reach: Reach::Full,
+            base: base.into(),
+        };
+        Self {
+            price,
+            block_time_s: 1,
+            v3_pools: vec![
+                V3Plan {
+                    fee_pips: 500,
+                    bands: vec![near(3_000), full(1_000)],
+                },
+                V3Plan {
+                    fee_pips: 3_000,
+                    bands: vec![near(600), full(400)],
+                },
+            ],
+            v2_base: 1_000.into(),
+            agent: purse(60, 150_000),
+            agent_ether: 100.into(),
+            trader: purse(2_000, 5_000_000),
+            arbitrageur: purse(5_000, 12_000_000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demo_has_pools_of_several_tiers_and_something_in_each() {
+        let plan = WorldPlan::demo(Decimal::from(2_683));
+        let tiers: Vec<u32> = plan.v3_pools.iter().map(|pool| pool.fee_pips).collect();
+        assert_eq!(tiers, [500, 3_000]);
+        assert!(
+            plan.v3_pools
+                .iter()
+                .all(|pool| pool.bands.iter().all(|band| !band.base.is_zero()))
+        );
+    }
+}

@@ -1,0 +1,448 @@
+//! The steps of building the demo's chain: contracts, tokens, pools, purses.
+//!
+//! Invariant: every pool's address is the one its factory's CREATE2 rule gives, so its code is the
+//! expected code.
+
+use alloy::primitives::aliases::{I24, U24};
+use alloy::primitives::{Address, B256, Bytes, U160, U256, uint};
+use alloy::providers::DynProvider;
+use alloy::sol_types::{SolCall, SolConstructor, SolValue};
+use rust_decimal::Decimal;
+use thiserror::Error;
+
+use crate::math::amm::tick::{MAX_TICK, MIN_TICK, align_down, align_up, tick_at};
+use crate::math::amm::{AmmError, Rounding};
+use crate::model::amount::raw_down;
+use crate::venues::erc20::{Erc20, Weth9};
+use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
+use crate::venues::uniswap_v3::abi::{
+    NonfungiblePositionManager as Positions, QuoterV2, SwapRouter, UniswapV3Factory,
+};
+use crate::venues::uniswap_v3::calls::{self, EncodeError, MintOrder};
+use crate::venues::{erc20, uniswap_v2, uniswap_v3};
+use crate::world::artifacts::{ArtifactError, Artifacts};
+use crate::world::chain::{self, ChainError, Deed, NO_DEADLINE};
+use crate::world::manifest::{Accounts, Contracts, Dex, PoolSite};
+use crate::world::plan::{Purse, Reach, V3Plan, WorldPlan};
+use crate::world::price::{BASE_DECIMALS, QUOTE_DECIMALS, frame};
+
+/// The lowest fee tier, which the factory's owner must switch on: pips and tick spacing.
+const LOWEST_TIER: (U24, I24) = (uint!(100_U24), I24::ONE);
+/// Fee of every V2 pair.
+const V2_FEE_PIPS: u32 = 3_000;
+
+/// Why the world could not be built.
+#[derive(Debug, Error)]
+pub enum DeployError {
+    /// A transaction or call failed.
+    #[error("{doing}")]
+    Chain {
+        doing: &'static str,
+        source: ChainError,
+    },
+    /// A contract's code is missing or wrong.
+    #[error("contract code")]
+    Artifact(#[from] ArtifactError),
+    /// The plan's numbers do not make a pool.
+    #[error("pool arithmetic")]
+    Amm(#[from] AmmError),
+    /// A number of the plan does not fit a contract's argument.
+    #[error("calldata")]
+    Encode(#[from] EncodeError),
+    /// The plan holds an amount that is negative or too large.
+    #[error("amount {0} does not fit its token")]
+    Amount(Decimal),
+    /// The plan's fee tier does not fit or is not enabled.
+    #[error("fee tier of {0} pips does not exist")]
+    Tier(u32),
+    /// A pool is not where its factory's rule puts it: its code is not the expected code.
+    #[error("pool is at {found}, expected at {expected}")]
+    Misplaced { expected: Address, found: Address },
+    /// The node has fewer accounts than there are roles.
+    #[error("the node has {0} accounts, too few for the roles of the world")]
+    Accounts(usize),
+}
+
+/// Says what was being done when the chain failed.
+pub(crate) fn at<T>(doing: &'static str, result: Result<T, ChainError>) -> Result<T, DeployError> {
+    result.map_err(|source| DeployError::Chain { doing, source })
+}
+
+fn base_raw(amount: Decimal) -> Result<U256, DeployError> {
+    raw_down(amount, BASE_DECIMALS.into()).ok_or(DeployError::Amount(amount))
+}
+
+fn quote_raw(amount: Decimal) -> Result<U256, DeployError> {
+    raw_down(amount, QUOTE_DECIMALS.into()).ok_or(DeployError::Amount(amount))
+}
+
+/// The building site: who builds what with which code.
+pub(crate) struct Site<'a> {
+    pub(crate) provider: &'a DynProvider,
+    pub(crate) artifacts: &'a Artifacts,
+    pub(crate) plan: &'a WorldPlan,
+    pub(crate) from: Address,
+}
+
+impl Site<'_> {
+    pub(crate) async fn contracts(&self) -> Result<Contracts, DeployError> {
+        let owner = self.from;
+        let weth = self.create("WETH9", &[], &[]).await?;
+        let usdt = Erc20::constructorCall {
+            _name: "Tidekeeper Test USDT".to_owned(),
+            _symbol: "USDT".to_owned(),
+            _decimals: QUOTE_DECIMALS,
+        };
+        let usdt = self.create("MockERC20", &[], &usdt.abi_encode()).await?;
+        let v2_factory = UniswapV2Factory::constructorCall {
+            _feeToSetter: owner,
+        };
+        let v2_factory = self
+            .create("UniswapV2Factory", &[], &v2_factory.abi_encode())
+            .await?;
+        let v2_router = UniswapV2Router02::constructorCall {
+            _factory: v2_factory,
+            _WETH: weth,
+        };
+        let v2_router = self
+            .create("UniswapV2Router02", &[], &v2_router.abi_encode())
+            .await?;
+        let v3_factory = self.create("UniswapV3Factory", &[], &[]).await?;
+        self.enable_lowest_tier(v3_factory).await?;
+        let position_manager = self.position_manager(v3_factory, weth).await?;
+        let swap_router = SwapRouter::constructorCall {
+            _factory: v3_factory,
+            _WETH9: weth,
+        };
+        let swap_router = self
+            .create("SwapRouter", &[], &swap_router.abi_encode())
+            .await?;
+        let quoter = QuoterV2::constructorCall {
+            _factory: v3_factory,
+            _WETH9: weth,
+        };
+        let quoter = self.create("QuoterV2", &[], &quoter.abi_encode()).await?;
+        self.create("TickLens", &[], &[]).await?;
+        Ok(Contracts {
+            weth,
+            usdt,
+            v2_factory,
+            v2_router,
+            v3_factory,
+            position_manager,
+            swap_router,
+            quoter,
+        })
+    }
+
+    async fn position_manager(
+        &self,
+        factory: Address,
+        weth: Address,
+    ) -> Result<Address, DeployError> {
+        let pictures = self.create("NFTDescriptor", &[], &[]).await?;
+        let label = B256::right_padding_from(b"ETH");
+        let descriptor = self
+            .create(
+                "NonfungibleTokenPositionDescriptor",
+                &[("NFTDescriptor", pictures)],
+                &(weth, label).abi_encode_params(),
+            )
+            .await?;
+        let positions = Positions::constructorCall {
+            _factory: factory,
+            _WETH9: weth,
+            _tokenDescriptor_: descriptor,
+        };
+        self.create("NonfungiblePositionManager", &[], &positions.abi_encode())
+            .await
+    }
+
+    async fn enable_lowest_tier(&self, factory: Address) -> Result<(), DeployError> {
+        let (fee_pips, spacing) = LOWEST_TIER;
+        let call = UniswapV3Factory::enableFeeAmountCall {
+            fee: fee_pips,
+            tickSpacing: spacing,
+        };
+        self.send(
+            "enabling the lowest fee tier",
+            Deed::call(self.from, factory, &call),
+        )
+        .await
+    }
+
+    /// Gives everybody what the plan says, and the deployer what the pools need.
+    pub(crate) async fn stock(
+        &self,
+        contracts: &Contracts,
+        accounts: &Accounts,
+    ) -> Result<(), DeployError> {
+        let plan = self.plan;
+        let bands = plan.v3_pools.iter().flat_map(|pool| &pool.bands);
+        let mut pooled = plan.v2_base;
+        for band in bands {
+            pooled = pooled
+                .checked_add(band.base)
+                .ok_or(DeployError::Amount(band.base))?;
+        }
+        let own = Purse {
+            base: pooled,
+            quote: self.value(pooled)?,
+        };
+        let traders = accounts.traders.iter().map(|trader| (*trader, plan.trader));
+        let others = [
+            (self.from, own),
+            (accounts.signer, plan.agent),
+            (accounts.arbitrageur, plan.arbitrageur),
+        ];
+        for (owner, purse) in others.into_iter().chain(traders) {
+            self.fill(contracts, owner, purse).await?;
+        }
+        let ether = base_raw(plan.agent_ether)?;
+        let set: Result<(), ChainError> =
+            chain::raw(self.provider, "anvil_setBalance", (accounts.signer, ether)).await;
+        at("setting the agent's ether", set)?;
+        self.allow(
+            contracts,
+            &[contracts.position_manager, contracts.v2_router],
+        )
+        .await
+    }
+
+    /// Wraps the owner's own ether and mints it test dollars.
+    async fn fill(
+        &self,
+        contracts: &Contracts,
+        owner: Address,
+        purse: Purse,
+    ) -> Result<(), DeployError> {
+        let wrap = Deed {
+            value: base_raw(purse.base)?,
+            ..Deed::call(owner, contracts.weth, &Weth9::depositCall {})
+        };
+        self.send("wrapping ether", wrap).await?;
+        let mint = Erc20::mintCall {
+            to: owner,
+            value: quote_raw(purse.quote)?,
+        };
+        self.send(
+            "minting test dollars",
+            Deed::call(self.from, contracts.usdt, &mint),
+        )
+        .await
+    }
+
+    pub(crate) async fn allow(
+        &self,
+        contracts: &Contracts,
+        spenders: &[Address],
+    ) -> Result<(), DeployError> {
+        for token in [contracts.weth, contracts.usdt] {
+            for spender in spenders {
+                let input = erc20::approve(*spender, U256::MAX);
+                self.send(
+                    "approving a router",
+                    Deed::with_input(self.from, token, input),
+                )
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn v3_pool(
+        &self,
+        contracts: &Contracts,
+        plan: &V3Plan,
+    ) -> Result<PoolSite, DeployError> {
+        let Contracts { weth, usdt, .. } = *contracts;
+        let (token0, token1) = sorted(weth, usdt);
+        let sqrt_price = frame(weth, usdt)?.sqrt_price_x96(self.plan.price, Rounding::Down)?;
+        let open = Positions::createAndInitializePoolIfNecessaryCall {
+            token0,
+            token1,
+            fee: tier(plan.fee_pips)?,
+            sqrtPriceX96: U160::saturating_from(sqrt_price),
+        };
+        let open = Deed::call(self.from, contracts.position_manager, &open);
+        self.send("creating a V3 pool", open).await?;
+        let get = UniswapV3Factory::getPoolCall {
+            _0: token0,
+            _1: token1,
+            _2: tier(plan.fee_pips)?,
+        };
+        let found = self
+            .read("finding a V3 pool", contracts.v3_factory, &get)
+            .await?;
+        let expected = uniswap_v3::pool_address(contracts.v3_factory, weth, usdt, plan.fee_pips);
+        let address = placed(expected, found)?;
+        let spacing = UniswapV3Factory::feeAmountTickSpacingCall(tier(plan.fee_pips)?);
+        let spacing = self
+            .read("reading the grid", contracts.v3_factory, &spacing)
+            .await?
+            .as_i32();
+        let tick = tick_at(sqrt_price)?;
+        for band in &plan.bands {
+            let (lower, upper) = reach(band.reach, tick, spacing)?;
+            let (base, quote) = (base_raw(band.base)?, quote_raw(self.value(band.base)?)?);
+            let base_first = token0 == weth;
+            let mint = calls::mint(&MintOrder {
+                token0,
+                token1,
+                fee_pips: plan.fee_pips,
+                lower,
+                upper,
+                amount0_desired: if base_first { base } else { quote },
+                amount1_desired: if base_first { quote } else { base },
+                amount0_min: U256::ZERO,
+                amount1_min: U256::ZERO,
+                recipient: self.from,
+                deadline: NO_DEADLINE,
+            })?;
+            let mint = Deed::with_input(self.from, contracts.position_manager, mint);
+            self.send("adding V3 liquidity", mint).await?;
+        }
+        Ok(PoolSite {
+            address,
+            dex: Dex::UniswapV3,
+            fee_pips: plan.fee_pips,
+            token0,
+            token1,
+        })
+    }
+
+    pub(crate) async fn v2_pair(&self, contracts: &Contracts) -> Result<PoolSite, DeployError> {
+        let Contracts { weth, usdt, .. } = *contracts;
+        let (token0, token1) = sorted(weth, usdt);
+        let (base, quote) = (
+            base_raw(self.plan.v2_base)?,
+            quote_raw(self.value(self.plan.v2_base)?)?,
+        );
+        let add = UniswapV2Router02::addLiquidityCall {
+            tokenA: weth,
+            tokenB: usdt,
+            amountADesired: base,
+            amountBDesired: quote,
+            amountAMin: U256::ZERO,
+            amountBMin: U256::ZERO,
+            to: self.from,
+            deadline: NO_DEADLINE,
+        };
+        self.send(
+            "adding V2 liquidity",
+            Deed::call(self.from, contracts.v2_router, &add),
+        )
+        .await?;
+        let get = UniswapV2Factory::getPairCall { _0: weth, _1: usdt };
+        let found = self
+            .read("finding the V2 pair", contracts.v2_factory, &get)
+            .await?;
+        let expected = uniswap_v2::pair_address(contracts.v2_factory, weth, usdt);
+        let address = placed(expected, found)?;
+        Ok(PoolSite {
+            address,
+            dex: Dex::UniswapV2,
+            fee_pips: V2_FEE_PIPS,
+            token0,
+            token1,
+        })
+    }
+
+    /// Value of ether in test dollars at the start price.
+    fn value(&self, base: Decimal) -> Result<Decimal, DeployError> {
+        base.checked_mul(self.plan.price)
+            .ok_or(DeployError::Amount(base))
+    }
+
+    async fn create(
+        &self,
+        name: &'static str,
+        libraries: &[(&str, Address)],
+        arguments: &[u8],
+    ) -> Result<Address, DeployError> {
+        let mut code = self.artifacts.init_code(name, libraries)?;
+        code.extend_from_slice(arguments);
+        at(
+            name,
+            chain::create(self.provider, self.from, Bytes::from(code)).await,
+        )
+    }
+
+    async fn send(&self, doing: &'static str, deed: Deed) -> Result<(), DeployError> {
+        at(doing, chain::send(self.provider, &deed).await).map(drop)
+    }
+
+    async fn read<C: SolCall>(
+        &self,
+        doing: &'static str,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, DeployError> {
+        at(doing, chain::call(self.provider, to, call).await)
+    }
+}
+
+fn sorted(a: Address, b: Address) -> (Address, Address) {
+    if a < b { (a, b) } else { (b, a) }
+}
+
+fn placed(expected: Address, found: Address) -> Result<Address, DeployError> {
+    if found == expected {
+        Ok(found)
+    } else {
+        Err(DeployError::Misplaced { expected, found })
+    }
+}
+
+fn tier(fee_pips: u32) -> Result<U24, DeployError> {
+    U24::try_from(fee_pips).map_err(|_| DeployError::Tier(fee_pips))
+}
+
+/// Ticks of a position around `tick`, on the pool's grid and inside its ends.
+fn reach(reach: Reach, tick: i32, spacing: i32) -> Result<(i32, i32), AmmError> {
+    let (first, last) = (align_up(MIN_TICK, spacing)?, align_down(MAX_TICK, spacing)?);
+    let ticks = match reach {
+        Reach::Full => return Ok((first, last)),
+        Reach::Ticks(ticks) => ticks,
+    };
+    let lower = align_down(tick.saturating_sub(ticks).max(first), spacing)?;
+    let upper = align_up(tick.saturating_add(ticks).min(last), spacing)?;
+    Ok((lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reach_is_on_the_grid_and_inside_the_ends() {
+        assert_eq!(
+            reach(Reach::Ticks(1_000), -197_003, 10),
+            Ok((-198_010, -196_000))
+        );
+        assert_eq!(reach(Reach::Full, 0, 60), Ok((-887_220, 887_220)));
+        assert_eq!(
+            reach(Reach::Ticks(i32::MAX), 5, 60),
+            Ok((-887_220, 887_220))
+        );
+    }
+
+    #[test]
+    fn pool_elsewhere_is_refused() {
+        let [here, there] = [1, 2].map(Address::with_last_byte);
+        assert!(placed(here, here).is_ok());
+        assert!(matches!(
+            placed(here, there),
+            Err(DeployError::Misplaced { .. })
+        ));
+    }
+
+    #[test]
+    fn impossible_numbers_are_errors() {
+        assert!(matches!(tier(1 << 24), Err(DeployError::Tier(_))));
+        assert!(matches!(
+            base_raw(Decimal::from(-1)),
+            Err(DeployError::Amount(_))
+        ));
+    }
+}
