@@ -1,0 +1,317 @@
+// Browser test of the dashboard against a running agent.
+//
+// DASHBOARD_URL   address with the token, as printed by the agent (required)
+// SCREENSHOT_DIR  where the pictures go (required)
+// ANVIL_PID       optional: process of the chain; it is stopped and continued
+// CHROMIUM        optional: path of the browser
+//
+// Prints one line per check and "N passed, N failed"; exit status 0 only if none failed.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { chromium } from 'playwright-core';
+
+const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const WIDE = { width: 1440, height: 900 };
+const NARROW = { width: 390, height: 844 };
+/** For everything to show live figures, counted once from the start. */
+const LIVE_WITHIN_MS = 90_000;
+const LIVE_WITHIN_MS_MIN = 5_000;
+const STALE_WITHIN_MS = 15_000;
+const RECOVER_WITHIN_MS = 30_000;
+const ENGINE_WITHIN_MS = 10_000;
+const POLL_MS = 200;
+
+const start_ms = performance.now();
+let n_passed = 0;
+let n_failed = 0;
+
+/** Runs one check and says whether it passed. */
+async function check(claim, act) {
+  const started_ms = performance.now();
+  try {
+    await act();
+    n_passed += 1;
+    console.log(`ok    ${claim} (${((performance.now() - started_ms) / 1000).toFixed(1)} s)`);
+    return true;
+  } catch (error) {
+    n_failed += 1;
+    console.log(
+      `FAIL  ${claim}: ${String(error instanceof Error ? error.message : error).split('\n')[0]}`,
+    );
+    return false;
+  }
+}
+
+/** Waits until `probe` answers true, at most `within_ms`. */
+async function until(what, within_ms, probe) {
+  const deadline_ms = performance.now() + within_ms;
+  while (performance.now() < deadline_ms) {
+    if (await probe()) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  throw new Error(`${what}: not within ${(within_ms / 1000).toFixed(0)} s`);
+}
+
+/** What is left of the time for live figures; a check that comes late still gets a moment. */
+function remaining_ms() {
+  return Math.max(LIVE_WITHIN_MS_MIN, start_ms + LIVE_WITHIN_MS - performance.now());
+}
+
+function assert(fact, message) {
+  if (!fact) throw new Error(message);
+}
+
+function required(name) {
+  const value = process.env[name];
+  if (!value) {
+    console.error(`${name} is not set; see the top of this file`);
+    process.exit(2);
+  }
+  return value;
+}
+
+const address = required('DASHBOARD_URL');
+const pictures = required('SCREENSHOT_DIR');
+const anvil = process.env.ANVIL_PID ? Number(process.env.ANVIL_PID) : null;
+if (anvil !== null && (!Number.isInteger(anvil) || anvil <= 1)) {
+  console.error('ANVIL_PID is not a process id');
+  process.exit(2);
+}
+const executablePath = process.env.CHROMIUM || BROWSERS.find((path) => existsSync(path));
+if (!executablePath) {
+  console.error(`no browser at ${BROWSERS.join(', ')}; on Debian: apt-get install -y chromium`);
+  process.exit(2);
+}
+mkdirSync(pictures, { recursive: true });
+
+const browser = await chromium.launch({ executablePath, args: FLAGS });
+let is_anvil_stopped = false;
+try {
+  await run();
+} finally {
+  // Whatever happened, the world is left running.
+  if (is_anvil_stopped) process.kill(anvil, 'SIGCONT');
+  await browser.close();
+}
+console.log(`${n_passed} passed, ${n_failed} failed`);
+process.exitCode = n_failed === 0 ? 0 : 1;
+
+async function run() {
+  const page = await browser.newPage({ viewport: WIDE });
+  page.setDefaultTimeout(ENGINE_WITHIN_MS);
+  const complaints = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
+
+  const is_open = await check('page opens with the token and hides it', async () => {
+    await page.goto(address, { waitUntil: 'load' });
+    await page.getByRole('banner').waitFor({ timeout: remaining_ms() });
+    assert(!new URL(page.url()).searchParams.has('token'), 'the token is still in the address');
+  });
+  // Without a page each later check would only wait for its own timeout.
+  if (!is_open) return;
+  await checkLive(page);
+  await checkPictures(page);
+  if (anvil !== null) await checkStaleChain(page);
+  await checkHalt(page);
+  await check('no console errors', async () =>
+    assert(complaints.length === 0, `${complaints.length}, first: ${complaints[0]}`),
+  );
+}
+
+function chain(page) {
+  return page.getByRole('group', { name: /^Chain / }).first();
+}
+
+async function isStale(place) {
+  return (await place.getAttribute('data-stale')) === 'true';
+}
+
+async function head(page) {
+  const text = await chain(page).locator('.head-number').innerText();
+  return Number(text.replaceAll(',', ''));
+}
+
+async function checkLive(page) {
+  await check('stream is live', () =>
+    until('stream live', remaining_ms(), async () =>
+      (await page.getByRole('status', { name: 'Stream' }).innerText()).includes('live'),
+    ),
+  );
+  await check('chain head is live and advances within 3 s', async () => {
+    await until(
+      'chain live',
+      remaining_ms(),
+      async () => !(await isStale(chain(page))) && (await head(page)) > 0,
+    );
+    const before = await head(page);
+    await until('head advances', 3_000, async () => (await head(page)) > before);
+  });
+  await check('a position shows its range and figures', async () => {
+    const row = page.getByRole('listitem', { name: /^position / }).first();
+    await row.waitFor({ timeout: remaining_ms() });
+    await row
+      .getByRole('img', { name: /^price [\d,.]+ .*range [\d,.]+ to [\d,.]+/ })
+      .waitFor({ timeout: remaining_ms() });
+  });
+  await check('a book shows bid below ask', () =>
+    until('bid below ask', remaining_ms(), async () => {
+      const cells = page
+        .getByRole('table', { name: 'Order books' })
+        .locator('tbody tr')
+        .first()
+        .locator('td');
+      if ((await cells.count()) < 5) return false;
+      const [bid, ask] = [await cells.nth(3).innerText(), await cells.nth(4).innerText()].map(
+        (text) => Number(text.replaceAll(',', '')),
+      );
+      return bid > 0 && ask > bid;
+    }),
+  );
+  await check('a pool is live', () =>
+    page
+      .getByRole('table', { name: 'Pools' })
+      .locator('tbody tr[data-stale="false"]')
+      .first()
+      .waitFor({ timeout: remaining_ms() }),
+  );
+  await check('profit and loss has a total and parts', async () => {
+    const card = page.getByRole('region', { name: 'Did we make money?' });
+    await until('total', remaining_ms(), async () =>
+      /\d/.test(await card.locator('.pnl-number').innerText()),
+    );
+    assert((await card.getByRole('listitem').count()) > 0, 'no parts');
+  });
+  await check('reconciliation is green', () =>
+    until('ledger reconciled', remaining_ms(), async () => {
+      const said = page.getByRole('group', { name: 'Ledger reconciliation' });
+      return (await said.innerText()).trim() === 'ledger reconciled' && !(await isStale(said));
+    }),
+  );
+  await check('every tab of records opens', async () => {
+    for (const [tab, title] of [
+      [/^Orders/, 'Orders'],
+      [/^Transactions/, 'Transactions'],
+      [/^Ledger/, 'Ledger'],
+      [/^Reconciliation/, 'Ledger against the world'],
+    ]) {
+      await page.getByRole('tab', { name: tab }).click();
+      await page
+        .getByRole('heading', { name: title, exact: true })
+        .waitFor({ timeout: ENGINE_WITHIN_MS });
+    }
+  });
+}
+
+async function checkPictures(page) {
+  await check('fits 1440 x 900', async () => {
+    await picture(page, 'dashboard-1440x900');
+    await picture(page, 'dashboard-1440-whole', { fullPage: true });
+    await assertNoSideways(page);
+  });
+  await check('fits 390 wide', async () => {
+    await page.setViewportSize(NARROW);
+    await picture(page, 'dashboard-390');
+    await picture(page, 'dashboard-390-whole', { fullPage: true });
+    await assertNoSideways(page);
+  });
+  await page.setViewportSize(WIDE);
+}
+
+function picture(page, name, options = {}) {
+  return page.screenshot({
+    path: join(pictures, `${name}.png`),
+    animations: 'disabled',
+    ...options,
+  });
+}
+
+async function assertNoSideways(page) {
+  const [wide, shown] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    window.innerWidth,
+  ]);
+  assert(wide <= shown, `the page is ${wide} wide in a window of ${shown}`);
+  const cut = await page
+    .locator('.figure-value .num, .pnl .num, .range-text, .top-row > *')
+    .evaluateAll(
+      (parts) =>
+        parts.filter((part) => part.getBoundingClientRect().right > window.innerWidth).length,
+    );
+  assert(cut === 0, `${cut} figures are cut off`);
+}
+
+async function checkStaleChain(page) {
+  const positions = page.getByRole('region', { name: 'Liquidity positions' });
+  const pools = page.getByRole('region', { name: 'Pools', exact: true });
+  const places = [chain(page), positions, pools];
+  await check('a stopped chain turns its figures stale within 15 s', async () => {
+    process.kill(anvil, 'SIGSTOP');
+    is_anvil_stopped = true;
+    await until('stale marks', STALE_WITHIN_MS, async () =>
+      (await Promise.all(places.map(isStale))).every(Boolean),
+    );
+    for (const place of places)
+      await place.getByText('stale', { exact: true }).first().waitFor({ timeout: 2_000 });
+    await picture(page, 'dashboard-stale-chain');
+  });
+  await check('books stay live meanwhile', async () => {
+    assert(
+      !(await isStale(page.getByRole('region', { name: 'Order books', exact: true }))),
+      'the books are stale too',
+    );
+  });
+  await check('the chain recovers when continued', async () => {
+    process.kill(anvil, 'SIGCONT');
+    is_anvil_stopped = false;
+    await until(
+      'live again',
+      RECOVER_WITHIN_MS,
+      async () => !(await Promise.all(places.map(isStale))).some(Boolean),
+    );
+    const before = await head(page);
+    await until('head advances', RECOVER_WITHIN_MS, async () => (await head(page)) > before);
+  });
+}
+
+async function checkHalt(page) {
+  const reason = 'browser test of the halt button';
+  const banner = page.getByRole('alert').filter({ hasText: 'HALTED' });
+  await check('halt asks for a reason and says what will happen', async () => {
+    await page.getByRole('button', { name: 'Halt', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('No new risk is taken').waitFor({ timeout: ENGINE_WITHIN_MS });
+    assert(
+      await dialog.getByRole('button', { name: 'Halt now' }).isDisabled(),
+      'it can be confirmed without a reason',
+    );
+    await dialog.getByRole('textbox', { name: 'Reason' }).fill(reason);
+    await picture(page, 'dashboard-halt-dialog');
+    await dialog.getByRole('button', { name: 'Halt now' }).click();
+    await dialog.waitFor({ state: 'hidden', timeout: ENGINE_WITHIN_MS });
+  });
+  await check('halted shows a red banner with the reason', async () => {
+    await banner.getByText(reason).waitFor({ timeout: ENGINE_WITHIN_MS });
+    await picture(page, 'dashboard-halted');
+  });
+  await check('resume lifts the halt', async () => {
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('textbox', { name: 'Reason' }).fill('browser test is over');
+    await dialog.getByRole('button', { name: 'Resume now' }).click();
+    await banner.waitFor({ state: 'detached', timeout: ENGINE_WITHIN_MS });
+  });
+}

@@ -1,0 +1,131 @@
+import Alert from '@mui/material/Alert';
+import Button from '@mui/material/Button';
+import Dialog from '@mui/material/Dialog';
+import DialogActions from '@mui/material/DialogActions';
+import DialogContent from '@mui/material/DialogContent';
+import DialogContentText from '@mui/material/DialogContentText';
+import DialogTitle from '@mui/material/DialogTitle';
+import TextField from '@mui/material/TextField';
+import { useMutation } from '@tanstack/react-query';
+import { useState, type FormEvent, type ReactElement } from 'react';
+
+import { direct, REASON_LENGTH_MAX, REASON_LENGTH_MIN, type EngineKind, type Verb } from '../api';
+
+interface Wording {
+  button: string;
+  title: string;
+  does: string[];
+  confirm: string;
+  colour: 'error' | 'success';
+}
+
+const WORDING: Record<Verb, Wording> = {
+  halt: {
+    button: 'Halt',
+    title: 'Halt the engine?',
+    does: [
+      'No new risk is taken from now on: no new position, swap, quote or order that adds exposure.',
+      'Cancels, closes and hedge orders that reduce risk still pass.',
+      'Open positions stay in their pools and keep moving with the price.',
+      'It stays halted until somebody resumes it.',
+    ],
+    confirm: 'Halt now',
+    colour: 'error',
+  },
+  resume: {
+    button: 'Resume',
+    title: 'Resume the engine?',
+    does: [
+      'The engine may take new risk again: open, re-range, swap and hedge, within its limits.',
+      'It acts on the first fresh prices; feeds that are not live stay blocked.',
+      'Make sure that the cause of the halt is understood and gone.',
+    ],
+    confirm: 'Resume now',
+    colour: 'success',
+  },
+};
+
+/** Which verbs make sense in a state; an engine we know nothing of can always be halted. */
+export function verbsIn(kind: EngineKind | null): Verb[] {
+  if (kind === 'halted') return ['resume'];
+  return kind === 'paused' ? ['resume', 'halt'] : ['halt'];
+}
+
+export function Directives({ kind }: { kind: EngineKind | null }): ReactElement {
+  const [verb, setVerb] = useState<Verb | null>(null);
+  return (
+    <>
+      {verbsIn(kind).map((one) => (
+        <Button
+          key={one}
+          variant="contained"
+          size="small"
+          color={WORDING[one].colour}
+          onClick={() => setVerb(one)}
+          aria-haspopup="dialog"
+        >
+          {WORDING[one].button}
+        </Button>
+      ))}
+      {verb === null ? null : (
+        <DirectiveDialog key={verb} verb={verb} close={() => setVerb(null)} />
+      )}
+    </>
+  );
+}
+
+export function DirectiveDialog({ verb, close }: { verb: Verb; close: () => void }): ReactElement {
+  const [reason, setReason] = useState('');
+  const request = useMutation({ mutationFn: () => direct(verb, reason.trim()), onSuccess: close });
+  const wording = WORDING[verb];
+  const n_letters = [...reason.trim()].length;
+  const is_reason = n_letters >= REASON_LENGTH_MIN && n_letters <= REASON_LENGTH_MAX;
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    if (is_reason && !request.isPending) request.mutate();
+  };
+  return (
+    <Dialog open onClose={close} fullWidth maxWidth="sm" aria-labelledby="directive-title">
+      <form onSubmit={submit}>
+        <DialogTitle id="directive-title">{wording.title}</DialogTitle>
+        <DialogContent>
+          <DialogContentText component="div" sx={{ mb: 2 }}>
+            <ul className="does">
+              {wording.does.map((line) => (
+                <li key={line}>{line}</li>
+              ))}
+            </ul>
+          </DialogContentText>
+          <TextField
+            autoFocus
+            fullWidth
+            required
+            label="Reason"
+            value={reason}
+            onChange={(event) => setReason(event.target.value)}
+            helperText={`${REASON_LENGTH_MIN} to ${REASON_LENGTH_MAX} letters (${n_letters})`}
+            error={n_letters > REASON_LENGTH_MAX}
+          />
+          {request.isError ? (
+            <Alert severity="error" sx={{ mt: 2 }}>
+              Not accepted: {request.error.message}
+            </Alert>
+          ) : null}
+        </DialogContent>
+        <DialogActions sx={{ px: 3, pb: 2 }}>
+          <Button onClick={close} color="inherit">
+            Cancel
+          </Button>
+          <Button
+            type="submit"
+            variant="contained"
+            color={wording.colour}
+            disabled={!is_reason || request.isPending}
+          >
+            {request.isPending ? 'Sending' : wording.confirm}
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  );
+}

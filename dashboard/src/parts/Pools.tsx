@@ -1,0 +1,111 @@
+import type { ReactElement } from 'react';
+
+import type { Pool, Snapshot } from '../api';
+import { count, exact, feeTier, price, short, words } from '../format';
+import { Age } from '../session';
+import { allStale, poolStale } from '../stale';
+import { DenseTable, type Column } from './DenseTable';
+import { Foreign, Num } from './Figure';
+import { Section } from './Section';
+import { Dot } from './States';
+
+export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
+  const rule = (pool: Pool) => poolStale(snapshot, pool);
+  return (
+    <Section
+      title="Pools"
+      caption="kept from logs by block hash, compared with on-chain reads at the audited block"
+      stale={allStale(snapshot.pools, rule)}
+    >
+      <DenseTable
+        label="Pools"
+        columns={COLUMNS}
+        rows={snapshot.pools}
+        rowKey={(pool) => `${pool.chain_id} ${pool.pool}`}
+        stale={rule}
+        loud={(pool) => pool.state === 'quarantined'}
+        empty="No pools"
+      />
+    </Section>
+  );
+}
+
+const COLUMNS: Column<Pool>[] = [
+  {
+    head: 'Pool',
+    cell: (pool) => (
+      <>
+        <Foreign text={pool.pair} title={pool.pool} />{' '}
+        <span className="unit">{feeTier(pool.fee_pips)}</span>
+      </>
+    ),
+  },
+  {
+    head: 'Kind',
+    cell: (pool) => (
+      <span className="unit">
+        {words(pool.dex)} <Foreign text={short(pool.pool)} title={pool.pool} />
+      </span>
+    ),
+  },
+  {
+    head: 'State',
+    cell: (pool) => (
+      <>
+        <Dot state={pool.state} title={pool.reason} />{' '}
+        {pool.reason === null ? null : (
+          <span className="pool-reason">
+            <Foreign text={pool.reason} />
+          </span>
+        )}
+      </>
+    ),
+  },
+  {
+    head: 'Price',
+    align: 'right',
+    cell: (pool) => (
+      <Num
+        text={price(pool.price)}
+        unit={pool.pair.split('/')[1] ?? 'quote'}
+        title={exact(pool.price)}
+      />
+    ),
+  },
+  {
+    head: 'Tick',
+    align: 'right',
+    cell: (pool) => (
+      <Num text={pool.tick === null && pool.dex.includes('v2') ? '\u2014' : count(pool.tick)} />
+    ),
+  },
+  {
+    head: 'Liquidity',
+    unit: 'L',
+    align: 'right',
+    cell: (pool) => (
+      <Num text={scientific(pool.liquidity)} title={`${exact(pool.liquidity)} units of L`} />
+    ),
+  },
+  { head: 'Block', align: 'right', cell: (pool) => <Num text={count(pool.block)} /> },
+  {
+    head: 'Audited at',
+    unit: 'block',
+    align: 'right',
+    cell: (pool) => (
+      <Num
+        text={count(pool.audited_block)}
+        title={`${count(pool.audits)} audits without a difference unless quarantined`}
+      />
+    ),
+  },
+  { head: 'Events', align: 'right', cell: (pool) => <Num text={count(pool.events)} /> },
+  { head: 'Age', align: 'right', cell: (pool) => <Age ms={pool.age_ms} /> },
+];
+
+/** Liquidity has up to 39 digits: the first ones and the power of ten, cut and not rounded. */
+function scientific(text: string | null): string {
+  const whole = exact(text).replaceAll(',', '');
+  if (!/^\d{8,}$/.test(whole)) return exact(text);
+  return `${whole[0]}.${whole.slice(1, 4)}e${whole.length - 1}`;
+}
