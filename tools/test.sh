@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Runs the tests, part by part, and ends with one true line per part.
+#
+#   tools/test.sh all      Rust, dashboard, independent clients, browser
+#   tools/test.sh rust     the Rust tests only
+#
+# Needs `tools/setup.sh test`. All parts run even if one fails; the exit status is 0 only if none did.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$ROOT"
+export PATH="$PATH:$HOME/.cargo/bin"
+export TIDEKEEPER_CACHE="${TIDEKEEPER_CACHE:-$ROOT/.cache}"
+LOGS="$TIDEKEEPER_CACHE/logs"
+COUNT='^[0-9]+ passed, [0-9]+ failed$'
+RUST_SUMMARY="tests? run:|$COUNT"
+SUMMARY=()
+FAILED=0
+
+main() {
+    mkdir -p "$LOGS"
+    case "${1:-all}" in
+        rust) part rust test_rust "$RUST_SUMMARY" ;;
+        all)
+            part rust test_rust "$RUST_SUMMARY"
+            part dashboard test_dashboard '^ *Tests +'
+            part clients tests/clients/run.sh "$COUNT"
+            part browser test_browser "$COUNT"
+            ;;
+        *)
+            echo "unknown part '$1' (all, rust)" >&2
+            exit 2
+            ;;
+    esac
+    echo
+    printf '%s\n' "${SUMMARY[@]}"
+    [ "$FAILED" -eq 0 ] || { echo "make test: $FAILED of ${#SUMMARY[@]} parts failed" && exit 1; }
+    echo "make test: all ${#SUMMARY[@]} parts passed"
+}
+
+# The binary first: the integration tests, the clients and the browser all start it.
+test_rust() {
+    cargo build --locked || return
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --locked --no-fail-fast
+    else
+        cargo test --locked --no-fail-fast 2>&1 | awk '
+            { print }
+            /^test result:/ { passed += $4; failed += $6 }
+            END { print passed + 0 " passed, " failed + 0 " failed" }'
+    fi
+}
+test_dashboard() { npm test --prefix dashboard; }
+test_browser() { "$TIDEKEEPER_CACHE/venv/bin/python" tests/clients/browser.py; }
+
+# part NAME COMMAND PATTERN: runs COMMAND; the last line that matches PATTERN is what it says of itself.
+part() {
+    local name="$1" command="$2" pattern="$3" log="$LOGS/test-$1.log" began="$SECONDS" verdict=ok said
+    echo "══ $name"
+    "$command" 2>&1 | tee "$log" || verdict=FAILED
+    said="$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E "$pattern" | tail -n 1 | sed 's/^ *//')" || true
+    [ "$verdict" = ok ] || FAILED=$((FAILED + 1))
+    SUMMARY+=("$name: $verdict in $((SECONDS - began)) s: ${said:-it said nothing of its tests, see $log}")
+}
+
+main "$@"
