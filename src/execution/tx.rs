@@ -8,9 +8,10 @@
 //! A slot is `Signed` from the commit that stored its raw bytes. A send error proves nothing, so it
 //! changes nothing: the same bytes are sent again. Only the chain's own records move a slot on.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::model::intent::{CloseRange, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
@@ -74,6 +75,23 @@ pub struct TxRequest {
     pub max_fee: u128,
     /// Tip, wei per gas.
     pub max_priority_fee: u128,
+}
+
+/// A transaction with its signature: these bytes and no others are ever sent for this slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignedTx {
+    /// What was signed.
+    pub request: TxRequest,
+    /// Sender.
+    pub signer: Address,
+    /// The want behind it.
+    pub intent: Uuid,
+    /// Who wanted it.
+    pub strategy: String,
+    /// Encoded and signed (EIP-2718).
+    pub raw: Bytes,
+    /// Hash of the bytes.
+    pub hash: B256,
 }
 
 /// Where a slot stands.

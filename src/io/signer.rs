@@ -10,9 +10,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::engine::setup::ChainSetup;
-use crate::execution::tx::{Act, Spender, TxRequest};
+use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
 use crate::model::time::Timestamp;
-use crate::store::SignedTx;
 use crate::venues::erc20;
 use crate::venues::uniswap_v3::calls::{self, EncodeError, ExactInput, MintOrder, Withdrawal};
 

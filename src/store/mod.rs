@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::engine::output::Record;
 use crate::execution::order::Order;
-use crate::execution::tx::TxRequest;
+use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
 
 /// Connections of one keeper: the writer, its health check, readers of the API.
@@ -35,23 +35,6 @@ pub enum StoreError {
     /// The schema is newer than this program.
     #[error("the database has schema {found}, this program knows {known}: use the newer program")]
     Newer { found: i32, known: i32 },
-}
-
-/// A transaction with its signature: these bytes and no others are ever sent for this slot.
-#[derive(Clone, Debug)]
-pub struct SignedTx {
-    /// What was signed.
-    pub request: TxRequest,
-    /// Sender.
-    pub signer: Address,
-    /// The want behind it.
-    pub intent: Uuid,
-    /// Who wanted it.
-    pub strategy: String,
-    /// Encoded and signed (EIP-2718).
-    pub raw: Bytes,
-    /// Hash of the bytes.
-    pub hash: B256,
 }
 
 /// An order with its reason, to be stored before it is placed.

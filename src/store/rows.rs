@@ -11,12 +11,12 @@ use sqlx::{PgConnection, PgPool, Row};
 use crate::engine::event::Position;
 use crate::engine::output::Mined;
 use crate::execution::order::Order;
-use crate::execution::tx::{Act, TxState};
+use crate::execution::tx::{Act, SignedTx, TxState};
 use crate::model::chain::BlockRef;
 use crate::model::order::TimeInForce;
 use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
-use crate::store::{PlannedOrder, SignedTx, StoreError};
+use crate::store::{PlannedOrder, StoreError};
 
 /// Reads a text column as the type it was written from.
 pub(super) fn read<T: FromStr>(

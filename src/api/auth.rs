@@ -1,0 +1,118 @@
+//! Who may ask: one token, as a bearer for programs and as a cookie for the page.
+
+use std::fmt::Write as _;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Shared, problem};
+
+/// Bytes of a token.
+const TOKEN_BYTES: usize = 32;
+/// Name of the page's cookie.
+const COOKIE: &str = "tidekeeper_session";
+
+/// The one secret of the API, made anew at every start.
+#[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
+pub struct Token {
+    hex: SecretString,
+}
+
+impl Token {
+    /// 256 random bits.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn random() -> std::io::Result<Self> {
+        let mut bytes = [0_u8; TOKEN_BYTES];
+        OsRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
+        Ok(Self { hex: hex::encode(bytes).into() })
+    }
+
+    /// The text, for the one address that is printed and the file the command line reads.
+    pub fn expose(&self) -> &str {
+        self.hex.expose_secret()
+    }
+
+    /// Compares in a time that does not depend on where the texts differ.
+    pub(super) fn is(&self, text: &str) -> bool {
+        let (own, other) = (self.hex.expose_secret().as_bytes(), text.as_bytes());
+        if own.len() != other.len() {
+            return false;
+        }
+        let difference = own.iter().zip(other).fold(0, |seen, (a, b)| seen | (a ^ b));
+        std::hint::black_box(difference) == 0
+    }
+
+    /// The header that hands the page its session.
+    pub(super) fn cookie(&self) -> String {
+        let mut text = String::new();
+        write!(text, "{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.expose())
+            .expect("writing to a string cannot fail");
+        text
+    }
+}
+
+/// Lets a request pass with the bearer token, or with the cookie from the page's own origin.
+pub(super) async fn require(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    if bearer(headers).is_some_and(|token| shared.token.is(token)) {
+        return next.run(request).await;
+    }
+    if !cookie(headers).is_some_and(|token| shared.token.is(token)) {
+        let detail = "open the address the keeper printed, or send its token as a bearer";
+        return problem(StatusCode::UNAUTHORIZED, "not signed in", detail);
+    }
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    let must_match = is_upgrade || !matches!(*request.method(), Method::GET | Method::HEAD);
+    if must_match && !is_own_origin(headers, &shared.origin) {
+        let detail = "the request does not come from the keeper's own page";
+        return problem(StatusCode::FORBIDDEN, "foreign origin", detail);
+    }
+    next.run(request).await
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get(header::COOKIE)?.to_str().ok()?;
+    all.split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+fn is_own_origin(headers: &HeaderMap, own: &str) -> bool {
+    headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()) == Some(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_passes() {
+        let token = Token::random().expect("randomness");
+        assert!(token.is(token.expose()));
+        assert!(!token.is(&token.expose()[1..]));
+        assert!(!token.is(""));
+        assert!(!token.is(&"0".repeat(2 * TOKEN_BYTES)));
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, "a=b; tidekeeper_session=x; c=d".parse().expect("header"));
+        assert_eq!(cookie(&headers), Some("x"));
+        headers.insert(header::COOKIE, "tidekeeper_sessionx=x".parse().expect("header"));
+        assert_eq!(cookie(&headers), None);
+    }
+}

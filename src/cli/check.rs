@@ -1,0 +1,165 @@
+//! `check`, and the small verbs that speak to a running agent.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::config::problem::Problem;
+use crate::config::{self, Config};
+use crate::run::agent::variable;
+
+/// The operator's files are refused; every problem was printed.
+#[derive(Debug, Error)]
+#[error("{0} problem(s) in the operator's files")]
+pub(super) struct Refused(usize);
+
+/// Patience for a running agent.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn read(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut paths = vec![dir.join("agent.toml")];
+    for folder in ["chains", "strategies"] {
+        let Ok(entries) = std::fs::read_dir(dir.join(folder)) else { continue };
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+            .collect();
+        found.sort();
+        paths.extend(found);
+    }
+    let text = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading {}", path.display()))?;
+        Ok((path, text))
+    };
+    paths.into_iter().map(text).collect()
+}
+
+/// Reads and checks the operator's files; prints every problem when there is one.
+pub(super) fn load(dir: &Path) -> Result<Config> {
+    let files = read(dir)?;
+    let loaded = config::load(&files, &variable);
+    let problems = match loaded {
+        Ok(config) => {
+            let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
+            let mut problems = config::unset_variables(&config, &variable);
+            problems.extend(config::idle_overrides(&config, names.iter().map(String::as_str)));
+            if problems.is_empty() {
+                return Ok(config);
+            }
+            problems
+        }
+        Err(problems) => problems,
+    };
+    print(&problems);
+    Err(Refused(problems.len()).into())
+}
+
+fn print(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+}
+
+/// Checks the files and prints every value with its origin; secrets appear by name only.
+pub(super) fn check(dir: &Path) -> ExitCode {
+    let files = match read(dir) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("tidekeeper: {error:#}");
+            return ExitCode::from(super::CHECK_FAILED);
+        }
+    };
+    match config::load(&files, &variable) {
+        Ok(config) => {
+            let rows = config::resolved(&config);
+            let width = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
+            let values = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
+            for row in &rows {
+                println!("{:width$}  {:values$}  {}", row.key, row.value, row.origin);
+            }
+            let unset = config::unset_variables(&config, &variable);
+            print(&unset);
+            println!("{} values, no problems; {} variables not set", rows.len(), unset.len());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            print(&problems);
+            eprintln!("{} problem(s)", problems.len());
+            ExitCode::from(super::CHECK_FAILED)
+        }
+    }
+}
+
+/// What the demo's parts really are.
+pub(super) fn demo_labels() -> Vec<(String, String, String)> {
+    let label = |what: &str, kind: &str, text: &str| (what.into(), kind.into(), text.into());
+    vec![
+        label("order books and their trades", "recorded", "Binance ETHUSDT spot and USD-M, 2024-08-08 from 23:54 UTC; played again and again, our own orders match inside"),
+        label("swaps of the traders", "recorded", "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and directions at 12 times the speed; USDC is played by the demo's USDT"),
+        label("contracts", "real", "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT is a test token with 6 decimals"),
+        label("arbitrageur", "simulated", "ties the pools to the book, since the two recordings are of different days; trades to the book's mid"),
+        label("funding", "simulated", "paid every 30 s at a fixed small rate"),
+        label("money", "simulated", "play money on a local chain and a local exchange"),
+    ]
+}
+
+async fn ask(api: &str, state_dir: &Path, path: &str, body: Option<Value>) -> Result<Value> {
+    let file = state_dir.join("api-token");
+    let token = std::fs::read_to_string(&file)
+        .with_context(|| format!("reading {}: is an agent running there?", file.display()))?;
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_TIMEOUT).build()?;
+    let url = format!("{}/api/v1/{path}", api.trim_end_matches('/'));
+    let request = match body {
+        Some(body) => client.post(url).json(&body),
+        None => client.get(url),
+    };
+    let reply = request.bearer_auth(token.trim()).send().await;
+    let reply = reply.map_err(|_| anyhow::anyhow!("no agent answers at {api}: give its --api"))?;
+    let status = reply.status();
+    let answer: Value = reply.json().await.context("reading the answer")?;
+    if !status.is_success() {
+        bail!("{status}: {}", answer["detail"].as_str().unwrap_or("no detail"));
+    }
+    Ok(answer)
+}
+
+/// Prints how a running agent is doing.
+pub(super) async fn status(api: String, state_dir: PathBuf) -> Result<()> {
+    let snapshot = ask(&api, &state_dir, "snapshot", None).await?;
+    let word = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "unknown".into(),
+        other => other.to_string(),
+    };
+    println!("state           {} {}", word(&snapshot["state"]["kind"]), snapshot["state"]["reason"].as_str().unwrap_or(""));
+    println!("profit          {} {}", word(&snapshot["pnl"]["total"]), word(&snapshot["numeraire"]));
+    println!("reconciled      {}", word(&snapshot["reconciliation"]["ok"]));
+    for chain in snapshot["chains"].as_array().into_iter().flatten() {
+        println!("chain           {} head {} {} ms old, {}", word(&chain["name"]), word(&chain["head"]), word(&chain["head_age_ms"]), word(&chain["feed"]));
+    }
+    for book in snapshot["books"].as_array().into_iter().flatten() {
+        println!("book            {} {} {} / {}, {}", word(&book["venue"]), word(&book["market"]), word(&book["bid"]), word(&book["ask"]), word(&book["feed"]));
+    }
+    for position in snapshot["positions"].as_array().into_iter().flatten() {
+        println!("position        {} {} {} value {} fees {}", word(&position["token_id"]), word(&position["state"]), word(&position["pair"]), word(&position["value"]), word(&position["fees"]));
+    }
+    Ok(())
+}
+
+/// Halts or resumes a running agent.
+pub(super) async fn direct(
+    api: String,
+    state_dir: PathBuf,
+    verb: &str,
+    reason: String,
+) -> Result<()> {
+    let body = serde_json::json!({ "reason": reason });
+    ask(&api, &state_dir, verb, Some(body)).await?;
+    println!("{verb}: accepted");
+    Ok(())
+}

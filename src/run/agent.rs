@@ -1,0 +1,372 @@
+//! Puts an agent together from the operator's files, runs it, and takes it apart in order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alloy::primitives::Address;
+use anyhow::{Context, Result, bail};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::api::{self, Door, Token};
+use crate::config::Config;
+use crate::config::agent::Mode;
+use crate::config::signer::Key as KeySource;
+use crate::config::venue::VenueKind;
+use crate::engine::Engine;
+use crate::engine::event::Body;
+use crate::engine::setup::{ChainSetup, Setup};
+use crate::io::chain::ChainClient;
+use crate::io::chain::watch::{Watcher, hear_heads};
+use crate::io::lock::Lock;
+use crate::io::signer::Key;
+use crate::io::clock;
+use crate::run::deeds::{ChainHands, Hands};
+use crate::run::keeper::Keeper;
+use crate::run::publish::{Clockwork, Published};
+use crate::run::setup;
+use crate::run::venue::{Parts, VenueClient};
+use crate::run::writer::{self, Health};
+use crate::store::Store;
+use crate::store::cluster::{Cluster, ClusterOptions, Durability};
+use crate::venues::binance::Dialect;
+use crate::venues::binance::sign::Credentials;
+
+/// Facts that may wait for the loop; senders wait beyond that.
+const FACTS_MAX: usize = 8_192;
+/// Batches that may wait for the store; the loop waits beyond that.
+const BATCHES_MAX: usize = 1_024;
+/// Directives that may wait.
+const DIRECTIVES_MAX: usize = 16;
+/// Time the last rows have to reach the store at the end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Spot and USD-M addresses of Binance (REST, streams).
+const BINANCE_SPOT: (&str, &str) = ("https://api.binance.com", "wss://stream.binance.com:9443");
+const BINANCE_USDM: (&str, &str) = ("https://fapi.binance.com", "wss://fstream.binance.com");
+
+/// Where and how an agent runs.
+#[derive(Debug)]
+pub struct Options {
+    /// Files as read.
+    pub config: Config,
+    /// Everything that outlives the process.
+    pub state_dir: PathBuf,
+    /// Set-up's cache, where the private Postgres may come from.
+    pub cache_dir: Option<PathBuf>,
+    /// Play-money databases need not survive a power cut.
+    pub durability: Durability,
+    /// The operator's second switch for live trading.
+    pub is_live_allowed: bool,
+    /// What is recorded, simulated or assumed.
+    pub labels: Vec<(String, String, String)>,
+    /// Tells a supervisor where things are: written once everything listens.
+    pub site_file: Option<PathBuf>,
+}
+
+/// An environment variable: the one place that reads them for the agent.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn secret(name: &str) -> Result<SecretString> {
+    variable(name).map(SecretString::from).with_context(|| format!("set {name} in the environment"))
+}
+
+/// The three switches: the file says live, the command line says live, every limit is set (the
+/// files are refused without).
+fn check_mode(options: &Options) -> Result<()> {
+    match (options.config.agent.mode, options.is_live_allowed) {
+        (Mode::Live, false) => bail!("agent.toml says mode = \"live\": say --live as well"),
+        (mode, true) if mode != Mode::Live => {
+            bail!("--live was given, agent.toml says mode = \"{}\"", setup::mode_name(mode))
+        }
+        (Mode::Paper, _) => bail!("mode = \"paper\" is not there yet: use observe"),
+        _ => Ok(()),
+    }
+}
+
+/// Runs an agent until `stop` says so.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do; a running agent reports through its state.
+pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<()> {
+    let started = Instant::now();
+    check_mode(&options)?;
+    let _lock = Lock::agent(&options.state_dir).context("locking the state directory")?;
+    let (cluster, connect) = database(&options).await?;
+    let store = Store::open(connect).await.context("opening the store")?;
+    let outcome = with_store(&options, &store, cluster.as_ref(), started, stop).await;
+    store.close().await;
+    if let Some(cluster) = cluster {
+        tokio::task::spawn_blocking(move || cluster.stop()).await?.context("stopping Postgres")?;
+    }
+    outcome
+}
+
+async fn database(options: &Options) -> Result<(Option<Cluster>, PgConnectOptions)> {
+    if let Some(name) = &options.config.agent.store.url_env
+        && let Some(url) = variable(name)
+    {
+        let connect = url.parse().map_err(|_| anyhow::anyhow!("{name} is not a database URL"))?;
+        return Ok((None, connect));
+    }
+    let place = ClusterOptions {
+        state_dir: options.state_dir.clone(),
+        durability: options.durability,
+        cache_dir: options.cache_dir.clone(),
+    };
+    let cluster = tokio::task::spawn_blocking(move || Cluster::open(&place)).await?;
+    let cluster = cluster.context("starting the private Postgres")?;
+    let connect = cluster.connect_options();
+    Ok((Some(cluster), connect))
+}
+
+/// Channels, keys and clients, before the first task starts.
+struct Wiring {
+    setup: Setup,
+    hands: Hands,
+    facts: mpsc::Receiver<Body>,
+    endpoints: BTreeMap<u64, setup::Endpoint>,
+}
+
+async fn with_store(
+    options: &Options,
+    store: &Store,
+    cluster: Option<&Cluster>,
+    started: Instant,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let wiring = wire(options, store).await?;
+    let Wiring { setup, hands, facts, endpoints } = wiring;
+    let (batches, written) = mpsc::channel(BATCHES_MAX);
+    let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
+    let (directives_in, directives) = mpsc::channel(DIRECTIVES_MAX);
+    let (publish, published) = watch::channel(None);
+    let health = Arc::new(Health::default());
+    let clockwork = Arc::new(Clockwork::default());
+    let writer = tokio::spawn(writer::run(
+        store.clone(),
+        written,
+        committed_in,
+        Arc::clone(&health),
+    ));
+    let listener = listen(options).await?;
+    let token = Token::random().context("making the API token")?;
+    let address = listener.local_addr()?;
+    announce(options, address, &token, cluster)?;
+    let door = door(published, directives_in, Arc::clone(&clockwork));
+    let api = tokio::spawn(api::serve(listener, door, token, stop.clone()));
+    let engine = Engine::new(setup.clone(), clock::now());
+    let mut keeper = Keeper {
+        engine,
+        hands,
+        facts,
+        directives,
+        batches,
+        committed,
+        health,
+        publish,
+        clockwork,
+        halt_file: options.config.agent.safety.halt_file.clone(),
+        seq: 0,
+        is_stalled: false,
+        started,
+    };
+    let recovered = store.load().await.context("reading what earlier runs left")?;
+    keeper.handle(Body::Started(Box::new(recovered))).await;
+    let mut tasks = watch_chains(options, &setup, &endpoints, store, &keeper.hands).await?;
+    for client in keeper.hands.venues.values() {
+        tasks.extend(client.start());
+    }
+    keeper.run(stop.clone()).await;
+    for task in tasks {
+        task.abort();
+    }
+    // Dropping the loop closes the writer's queue: what was decided is kept before we go.
+    drop(keeper);
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, writer).await;
+    let _ = stop.borrow_and_update();
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, api).await;
+    Ok(())
+}
+
+async fn wire(options: &Options, store: &Store) -> Result<Wiring> {
+    let config = &options.config;
+    let (facts_in, facts) = mpsc::channel(FACTS_MAX);
+    let mut keys = BTreeMap::new();
+    for (name, signer) in &config.agent.signers {
+        let key = match &signer.key {
+            KeySource::Dev { private_key_env } => Key::from_hex(&secret(private_key_env)?),
+            KeySource::Keystore { path, passphrase_file } => {
+                let pass = std::fs::read_to_string(passphrase_file)
+                    .with_context(|| format!("reading {}", passphrase_file.display()))?;
+                Key::from_keystore(path, &SecretString::from(pass.trim_end().to_owned()))
+            }
+        };
+        keys.insert(name.clone(), key.with_context(|| format!("signer {name}"))?);
+    }
+    let mut clients = BTreeMap::new();
+    let mut endpoints = BTreeMap::new();
+    for chain in &config.chains {
+        let endpoint = setup::endpoint(chain).with_context(|| format!("chain {}", chain.name))?;
+        clients.insert(chain.chain_id, ChainClient::new(&endpoint.http)?);
+        endpoints.insert(chain.chain_id, endpoint);
+    }
+    let signers: BTreeMap<String, Address> =
+        keys.iter().map(|(name, key)| (name.clone(), key.address())).collect();
+    let setup = setup::resolve(config, &signers, &clients, options.labels.clone()).await?;
+    let chains = setup.chains.iter().map(|chain| {
+        let key = keys.values().find(|key| key.address() == chain.signer);
+        let key = key.context("the signer's key is gone")?.clone();
+        let client = clients.get(&chain.chain).context("no client of the chain")?.clone();
+        let hands =
+            ChainHands { setup: chain.clone(), client, key, awaited: Arc::default() };
+        Ok((chain.chain, Arc::new(hands)))
+    });
+    let chains = chains.collect::<Result<BTreeMap<_, _>>>()?;
+    let venues = venue_clients(config, &setup, &facts_in)?;
+    let hands = Hands { chains, venues, store: store.clone(), facts: facts_in };
+    Ok(Wiring { setup, hands, facts, endpoints })
+}
+
+fn venue_clients(
+    config: &Config,
+    setup: &Setup,
+    facts: &mpsc::Sender<Body>,
+) -> Result<BTreeMap<String, Arc<VenueClient>>> {
+    let mut clients = BTreeMap::new();
+    for (name, venue) in &config.agent.venues {
+        let (dialect, (rest, ws)) = match venue.kind {
+            VenueKind::BinanceSpot => (Dialect::Spot, BINANCE_SPOT),
+            VenueKind::BinanceUsdm { .. } => (Dialect::UsdM, BINANCE_USDM),
+        };
+        let symbols = setup.venues.iter().find(|v| v.name == *name).map(|v| v.symbols.clone());
+        let parts = Parts {
+            name: name.clone(),
+            dialect,
+            symbols: symbols.unwrap_or_default(),
+            rest_url: venue.rest_url.clone().unwrap_or_else(|| rest.to_owned()),
+            ws_url: venue.ws_url.clone().unwrap_or_else(|| ws.to_owned()),
+            credentials: Credentials {
+                api_key: secret(&venue.api_key_env)?,
+                secret: secret(&venue.api_secret_env)?,
+            },
+            facts: facts.clone(),
+        };
+        let client = VenueClient::new(parts).with_context(|| format!("venue {name}"))?;
+        clients.insert(name.clone(), client);
+    }
+    Ok(clients)
+}
+
+async fn watch_chains(
+    options: &Options,
+    setup: &Setup,
+    endpoints: &BTreeMap<u64, setup::Endpoint>,
+    store: &Store,
+    hands: &Hands,
+) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let mut tasks = Vec::new();
+    for (id, chain) in &hands.chains {
+        for (nonce, hash) in store.open_slots(*id).await? {
+            chain.await_hash(hash, nonce);
+        }
+        let hint = Arc::new(Notify::new());
+        if let Some(endpoint) = endpoints.get(id) {
+            tasks.push(tokio::spawn(hear_heads(endpoint.ws.clone(), Arc::clone(&hint))));
+        }
+        let watcher = Watcher {
+            client: chain.client.clone(),
+            setup: chain_setup(setup, *id)?,
+            cursor: store.cursor(*id).await?,
+            awaited: Arc::clone(&chain.awaited),
+            audit_every_blocks: audit_every(options, *id),
+            facts: hands.facts.clone(),
+            hint,
+        };
+        tasks.push(tokio::spawn(watcher.run()));
+    }
+    Ok(tasks)
+}
+
+fn chain_setup(setup: &Setup, id: u64) -> Result<ChainSetup> {
+    let found = setup.chains.iter().find(|chain| chain.chain == id);
+    Ok(found.context("the chain is not configured")?.clone())
+}
+
+fn audit_every(options: &Options, id: u64) -> u64 {
+    let chain = options.config.chains.iter().find(|chain| chain.chain_id == id);
+    chain.map_or(1, |chain| chain.ingest.audit_pool_every_blocks)
+}
+
+async fn listen(options: &Options) -> Result<TcpListener> {
+    let address = options.config.agent.api.listen;
+    TcpListener::bind(address).await.with_context(|| {
+        format!("listening on {address}: is another keeper running? change [api] listen")
+    })
+}
+
+/// The API's side of the loop: documents become JSON once, whoever reads them.
+fn door(
+    mut published: watch::Receiver<Option<Arc<Published>>>,
+    directives: mpsc::Sender<crate::engine::event::Directive>,
+    clockwork: Arc<Clockwork>,
+) -> Door {
+    let (documents, document) = watch::channel(None);
+    tokio::spawn(async move {
+        while published.changed().await.is_ok() {
+            let newest = published.borrow_and_update().clone();
+            let Some(newest) = newest else { continue };
+            match serde_json::to_value(newest.as_ref()) {
+                Ok(value) => drop(documents.send_replace(Some(Arc::new(value)))),
+                Err(error) => tracing::error!(%error, "the snapshot cannot be written as JSON"),
+            }
+        }
+    });
+    Door { document, figures, source: clockwork, directives }
+}
+
+fn figures(door: &Door) -> Value {
+    let figures = door.source.downcast_ref::<Clockwork>().map(Clockwork::figures);
+    serde_json::to_value(figures).unwrap_or(Value::Null)
+}
+
+/// Prints the page's address and leaves a note for programs: the token in a file only we can read.
+fn announce(
+    options: &Options,
+    address: std::net::SocketAddr,
+    token: &Token,
+    cluster: Option<&Cluster>,
+) -> Result<()> {
+    let page = format!("http://{address}/?token={}", token.expose());
+    write_private(&options.state_dir.join("api-token"), token.expose())?;
+    if let Some(path) = &options.site_file {
+        let database = cluster.map(Cluster::manifest);
+        let site = json!({ "api": format!("http://{address}"), "page": page, "database": database });
+        write_private(path, &site.to_string())?;
+    }
+    tracing::info!(%address, "the API listens; the token is in {}/api-token", options.state_dir.display());
+    Ok(())
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let scrap = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&scrap)
+        .with_context(|| format!("writing {}", scrap.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&scrap, path).with_context(|| format!("writing {}", path.display()))
+}

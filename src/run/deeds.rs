@@ -1,0 +1,177 @@
+//! Obeys the engine's commands. What must wait for a commit comes through the writer; nothing else
+//! can send a transaction or place an order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy::primitives::B256;
+use tokio::sync::mpsc;
+
+use crate::engine::event::Body;
+use crate::engine::output::Command;
+use crate::engine::setup::ChainSetup;
+use crate::execution::tx::SignedTx;
+use crate::io::chain::ChainClient;
+use crate::io::chain::watch::Awaited;
+use crate::io::signer::{self, Key, SignError};
+use crate::run::venue::VenueClient;
+use crate::store::{Batch, Committed, PlannedOrder, Store};
+
+/// One chain's means to act.
+#[allow(missing_debug_implementations, reason = "it holds a key")]
+pub(super) struct ChainHands {
+    pub(super) setup: ChainSetup,
+    pub(super) client: ChainClient,
+    pub(super) key: Key,
+    pub(super) awaited: Awaited,
+}
+
+/// Everything that can touch the world.
+#[allow(missing_debug_implementations, reason = "it holds keys")]
+pub(super) struct Hands {
+    pub(super) chains: BTreeMap<u64, Arc<ChainHands>>,
+    pub(super) venues: BTreeMap<String, Arc<VenueClient>>,
+    pub(super) store: Store,
+    pub(super) facts: mpsc::Sender<Body>,
+}
+
+impl Hands {
+    /// Obeys a command that need not wait.
+    pub(super) fn obey(&self, command: Command) {
+        match command {
+            Command::Estimate { chain, intent, act } => {
+                let Some(hands) = self.chains.get(&chain).cloned() else { return };
+                let facts = self.facts.clone();
+                tokio::spawn(async move {
+                    let gas = match signer::encode(&hands.setup, &act) {
+                        Ok((to, input)) => {
+                            let asked = hands.client.estimate(hands.setup.signer, to, input).await;
+                            asked.map_err(|error| error.to_string())
+                        }
+                        Err(error) => Err(error.to_string()),
+                    };
+                    let _ = facts.send(Body::Estimated { chain, intent, gas }).await;
+                });
+            }
+            Command::Resend { chain, nonce } => self.resend(chain, nonce),
+            Command::QueryOrder { venue, symbol, client_order_id } => {
+                self.spawn(&venue, |client| client.query(symbol, client_order_id));
+            }
+            Command::QueryFills { venue, symbol, after_trade, since } => {
+                self.spawn(&venue, |client| client.fills(symbol, after_trade, since));
+            }
+            Command::QueryIncomes { venue, since } => {
+                self.spawn(&venue, |client| client.incomes(since));
+            }
+            Command::AuditVenue { venue, version } => {
+                self.spawn(&venue, |client| client.audit(version));
+            }
+            Command::CancelAll { venue, symbol } => {
+                self.spawn(&venue, |client| client.cancel_all(symbol));
+            }
+            Command::ResyncBook { venue, symbol } => {
+                if let Some(client) = self.venues.get(&venue) {
+                    client.resync(&symbol);
+                }
+            }
+            // These wait for their commit: `sign` and the writer see to them.
+            Command::Submit { .. } | Command::Place { .. } => {}
+        }
+    }
+
+    fn spawn<F>(&self, venue: &str, deed: impl FnOnce(Arc<VenueClient>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(client) = self.venues.get(venue) {
+            tokio::spawn(deed(Arc::clone(client)));
+        }
+    }
+
+    /// Adds what a command wants committed to the batch; signing happens here, sending does not.
+    pub(super) fn sign(&self, command: &Command, batch: &mut Batch) -> Result<(), SignError> {
+        match command {
+            Command::Submit { request, intent, strategy } => {
+                let hands = self.chains.get(&request.chain).ok_or(SignError::NotConfigured)?;
+                let signed = hands.key.sign(&hands.setup, request, *intent, strategy)?;
+                // Awaited before it can possibly be mined.
+                hands.await_hash(signed.hash, request.nonce);
+                batch.txs.push(signed);
+            }
+            Command::Place { order, intent, strategy } => batch.orders.push(PlannedOrder {
+                order: order.clone(),
+                intent: *intent,
+                strategy: strategy.clone(),
+            }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Carries out the deeds of a kept batch.
+    pub(super) fn carry_out(&self, batch: Committed<Batch>) {
+        let (txs, orders) = batch.deeds();
+        if !txs.is_empty() || !orders.is_empty() {
+            fault_point("after_commit", 1);
+        }
+        for tx in txs {
+            let chain = tx.get().request.chain;
+            if let Some(hands) = self.chains.get(&chain).cloned() {
+                tokio::spawn(hands.send(tx, self.facts.clone()));
+            }
+        }
+        for order in orders {
+            let venue = order.get().order.request.venue.clone();
+            self.spawn(&venue, |client| client.place(order));
+        }
+    }
+
+    /// Sends the stored bytes of a slot once more.
+    fn resend(&self, chain: u64, nonce: u64) {
+        let Some(hands) = self.chains.get(&chain).cloned() else { return };
+        let (store, facts) = (self.store.clone(), self.facts.clone());
+        tokio::spawn(async move {
+            match store.raw_tx(chain, hands.setup.signer, nonce).await {
+                Ok(Some(kept)) => {
+                    let (hash, raw) = kept.get();
+                    if let Err(error) = hands.client.send_raw(raw).await {
+                        tracing::info!(chain, nonce, %hash, %error, "resend answered with an error");
+                    }
+                    let _ = facts.send(Body::Sent { chain, nonce, hash: *hash }).await;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(chain, nonce, %error, "slot not read"),
+            }
+        });
+    }
+}
+
+impl ChainHands {
+    /// Looks out for a transaction of ours.
+    pub(super) fn await_hash(&self, hash: B256, nonce: u64) {
+        self.awaited.lock().expect("no holder panics").insert(hash, nonce);
+    }
+
+    /// Sends a kept transaction. Whatever the endpoint answers, only the chain's own records count.
+    async fn send(self: Arc<Self>, tx: Committed<SignedTx>, facts: mpsc::Sender<Body>) {
+        let SignedTx { request, raw, hash, .. } = tx.get();
+        if let Err(error) = self.client.send_raw(raw).await {
+            tracing::warn!(chain = request.chain, nonce = request.nonce, %hash, %error,
+                "send answered with an error");
+        }
+        fault_point("after_send", 1);
+        let (chain, nonce, hash) = (request.chain, request.nonce, *hash);
+        let _ = facts.send(Body::Sent { chain, nonce, hash }).await;
+    }
+}
+
+/// The process dies here, as by `kill -9`, when the environment names this point: the crash tests
+/// prove that nothing is lost and nothing is sent twice wherever it stops.
+pub(super) fn fault_point(name: &str, n_deeds: usize) {
+    if n_deeds > 0 && super::agent::variable(FAULT_VARIABLE).is_some_and(|point| point == name) {
+        std::process::abort();
+    }
+}
+
+/// Names the point at which the process must die; set by the crash tests alone.
+pub(super) const FAULT_VARIABLE: &str = "TIDEKEEPER_CRASH_AT";

@@ -1,0 +1,132 @@
+//! The loop: one fact in, rows and deeds out, in that order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::Engine;
+use crate::engine::event::{Body, Directive, Event};
+use crate::engine::output::{Command, Output};
+use crate::io::clock;
+use crate::run::deeds::Hands;
+use crate::run::publish::{Clockwork, Published, StoreView};
+use crate::run::writer::Health;
+use crate::store::{Batch, Committed};
+
+/// The loop looks at the clock so often.
+const TICK: Duration = Duration::from_millis(20);
+/// The engine is told the time every so many looks.
+const TICKS_PER_TIMER: u64 = 5;
+/// Readers get a new document every so many looks.
+const TICKS_PER_SNAPSHOT: u64 = 10;
+/// A database silent for so long counts as stalled.
+const SILENT_MAX_MS: i64 = 150;
+
+/// Everything the loop owns.
+#[allow(missing_debug_implementations, reason = "it holds keys")]
+pub(super) struct Keeper {
+    pub(super) engine: Engine,
+    pub(super) hands: Hands,
+    pub(super) facts: mpsc::Receiver<Body>,
+    pub(super) directives: mpsc::Receiver<Directive>,
+    pub(super) batches: mpsc::Sender<Batch>,
+    pub(super) committed: mpsc::Receiver<Committed<Batch>>,
+    pub(super) health: Arc<Health>,
+    pub(super) publish: watch::Sender<Option<Arc<Published>>>,
+    pub(super) clockwork: Arc<Clockwork>,
+    pub(super) halt_file: std::path::PathBuf,
+    pub(super) seq: u64,
+    pub(super) is_stalled: bool,
+    pub(super) started: Instant,
+}
+
+impl Keeper {
+    /// Runs until `stop` says so.
+    pub(super) async fn run(&mut self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut n_ticks = 0_u64;
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.changed() => return,
+                _ = ticks.tick() => {
+                    n_ticks += 1;
+                    self.look(n_ticks).await;
+                }
+                Some(directive) = self.directives.recv() => {
+                    self.handle(Body::Directive(directive)).await;
+                }
+                Some(kept) = self.committed.recv() => self.hands.carry_out(kept),
+                Some(body) = self.facts.recv() => self.handle(body).await,
+            }
+        }
+    }
+
+    async fn look(&mut self, n: u64) {
+        let silent_ms = self.health.silent_ms();
+        let is_stalled = silent_ms > SILENT_MAX_MS;
+        if is_stalled != self.is_stalled {
+            self.is_stalled = is_stalled;
+            let why = format!("silent for {silent_ms} ms");
+            self.handle(Body::Store { is_live: !is_stalled, why }).await;
+        }
+        if n.is_multiple_of(TICKS_PER_TIMER) {
+            if self.halt_file.exists() {
+                let reason = format!("the file {} exists", self.halt_file.display());
+                self.handle(Body::Directive(Directive::Halt { reason })).await;
+            }
+            self.handle(Body::Timer).await;
+        }
+        if n.is_multiple_of(TICKS_PER_SNAPSHOT) {
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        let snapshot = self.engine.snapshot(clock::now());
+        if snapshot.state.kind == "running" {
+            let ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+            self.clockwork.started(ms);
+        }
+        let p99 = self.health.commit_us_p99();
+        let store = StoreView {
+            state: if self.is_stalled { "stalled" } else { "live" },
+            commit_ms_p99: p99.map(|us| format!("{}.{:03}", us / 1_000, us % 1_000)),
+        };
+        self.publish.send_replace(Some(Arc::new(Published { snapshot, store })));
+    }
+
+    /// Takes in one fact: cancels leave first, rows are handed to the writer with what waits for
+    /// them, and everything else leaves at once.
+    pub(super) async fn handle(&mut self, body: Body) {
+        self.seq += 1;
+        let at = clock::now();
+        let before = Instant::now();
+        let Output { records, commands } = self.engine.handle(Event { seq: self.seq, at, body });
+        self.clockwork.handled(before.elapsed().as_nanos());
+        let mut batch = Batch { seq: self.seq, at, records, ..Batch::default() };
+        for command in commands {
+            if command.needs_commit() {
+                if let Err(error) = self.hands.sign(&command, &mut batch) {
+                    self.refuse(&command, &error);
+                }
+            } else {
+                self.hands.obey(command);
+            }
+        }
+        if !batch.is_empty() && self.batches.send(batch).await.is_err() {
+            tracing::error!("the writer is gone: nothing can be kept any more");
+        }
+    }
+
+    fn refuse(&self, command: &Command, error: &crate::io::signer::SignError) {
+        tracing::error!(%error, ?command, "cannot be signed");
+        let reason = format!("a transaction could not be signed: {error}");
+        let facts = self.hands.facts.clone();
+        tokio::spawn(async move {
+            let _ = facts.send(Body::Directive(Directive::Halt { reason })).await;
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! One venue account: its books, its user stream, and the requests the engine asks for.
+
+mod requests;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::engine::event::Body;
+use crate::io::clock;
+use crate::io::rest::{Options, RestClient, RestError, RestReply};
+use crate::venues::binance::orders::{Auth, Request};
+use crate::venues::binance::sign::{self, Credentials, Stamp};
+use crate::venues::binance::{Dialect, account};
+
+/// How long the venue may take to accept a request; bounds what an unanswered one can still do.
+const RECV_WINDOW_MS: u32 = 5_000;
+/// The venue's clock is compared with ours so often.
+const CLOCK_EVERY: Duration = Duration::from_secs(30);
+
+/// A venue account, shared by its tasks.
+#[allow(missing_debug_implementations, reason = "it holds credentials")]
+pub(super) struct VenueClient {
+    /// Operator's name.
+    pub(super) name: String,
+    /// API spoken.
+    pub(super) dialect: Dialect,
+    /// Symbols watched.
+    pub(super) symbols: Vec<String>,
+    /// Where streams are.
+    pub(super) ws_url: String,
+    rest: RestClient,
+    credentials: Credentials,
+    offset_ms: AtomicI64,
+    facts: mpsc::Sender<Body>,
+    resyncs: BTreeMap<String, Arc<Notify>>,
+}
+
+/// What a venue client is made of.
+#[allow(missing_debug_implementations, reason = "it holds credentials")]
+pub(super) struct Parts {
+    pub(super) name: String,
+    pub(super) dialect: Dialect,
+    pub(super) symbols: Vec<String>,
+    pub(super) rest_url: String,
+    pub(super) ws_url: String,
+    pub(super) credentials: Credentials,
+    pub(super) facts: mpsc::Sender<Body>,
+}
+
+impl VenueClient {
+    pub(super) fn new(parts: Parts) -> Result<Arc<Self>, RestError> {
+        let rest = RestClient::new(&parts.rest_url, Options::default())?;
+        let resyncs =
+            parts.symbols.iter().map(|symbol| (symbol.clone(), Arc::default())).collect();
+        Ok(Arc::new(Self {
+            name: parts.name,
+            dialect: parts.dialect,
+            symbols: parts.symbols,
+            ws_url: parts.ws_url.trim_end_matches('/').to_owned(),
+            rest,
+            credentials: parts.credentials,
+            offset_ms: AtomicI64::new(0),
+            facts: parts.facts,
+            resyncs,
+        }))
+    }
+
+    /// Starts every task of the account.
+    pub(super) fn start(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
+        let mut tasks = vec![
+            tokio::spawn(Self::keep_clock(Arc::clone(self))),
+            tokio::spawn(Self::follow_account(Arc::clone(self))),
+        ];
+        for symbol in &self.symbols {
+            tasks.push(tokio::spawn(Self::follow_book(Arc::clone(self), symbol.clone())));
+        }
+        tasks
+    }
+
+    /// Begins a book anew.
+    pub(super) fn resync(&self, symbol: &str) {
+        if let Some(notify) = self.resyncs.get(symbol) {
+            notify.notify_one();
+        }
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            now: clock::now(),
+            offset_ms: self.offset_ms.load(Ordering::Relaxed),
+            recv_window_ms: RECV_WINDOW_MS,
+        }
+    }
+
+    async fn send(&self, request: &Request) -> Result<RestReply, RestError> {
+        let signed = match request.auth {
+            Auth::Public => sign::unsigned(request),
+            Auth::Key | Auth::Signed => None,
+        };
+        let signed = signed.unwrap_or_else(|| sign::sign(request, &self.credentials, &self.stamp()));
+        self.rest.send(&signed).await
+    }
+
+    async fn tell(&self, fact: Body) {
+        // Nobody listens only while the process ends.
+        let _ = self.facts.send(fact).await;
+    }
+
+    async fn keep_clock(self: Arc<Self>) {
+        loop {
+            let asked = clock::now();
+            if let Ok(reply) = self.send(&self.dialect.server_time()).await
+                && let Ok(server) = account::server_time(&reply.body)
+            {
+                let answered = clock::now();
+                let middle = asked.plus_ms(answered.ms_since(asked) / 2);
+                self.offset_ms.store(server.ms_since(middle), Ordering::Relaxed);
+            }
+            tokio::time::sleep(CLOCK_EVERY).await;
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Requests to a venue and what their answers prove.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use super::VenueClient;
+use crate::engine::event::{Body, VenueStart};
+use crate::io::clock;
+use crate::io::rest::{RestError, RestReply};
+use crate::model::time::Timestamp;
+use crate::model::venue::{
+    AccountView, Fill, Income, IncomeKind, MarketRules, OrderReply, OrderReport, Reported,
+};
+use crate::store::{Committed, PlannedOrder};
+use crate::venues::binance::account::filters;
+use crate::venues::binance::facts::OrderState;
+use crate::venues::binance::orders::{NewOrder, Pricing, Reach, Request};
+use crate::venues::binance::replies::{self, OrderReply as Decoded};
+use crate::venues::binance::{Dialect, account};
+
+/// "Order does not exist."
+const NO_SUCH_ORDER: i64 = -2013;
+/// How far back the newest trade is looked for when a ledger begins.
+const HISTORY_MS: i64 = 6 * 86_400_000;
+/// How far back incomes are asked when the stream hints at one.
+const INCOME_HINT_MS: i64 = 120_000;
+/// Wait before the account is asked again after a failure.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
+/// Attempts to read the account before the stream is opened anew by its own watchdog.
+const ATTEMPTS_MAX: u32 = 20;
+
+/// The venue's state word in ours.
+pub(super) fn reported(state: OrderState) -> Reported {
+    match state {
+        OrderState::New | OrderState::PendingNew => Reported::New,
+        OrderState::PartiallyFilled | OrderState::PendingCancel => Reported::Partial,
+        OrderState::Filled => Reported::Filled,
+        OrderState::Canceled => Reported::Cancelled,
+        OrderState::Rejected => Reported::Rejected,
+        OrderState::Expired | OrderState::ExpiredInMatch => Reported::Expired,
+    }
+}
+
+/// What an answer to placing proves.
+fn placed(id: &str, answer: Result<RestReply, RestError>) -> OrderReply {
+    match answer {
+        Err(RestError::NotSent { why }) => OrderReply::Refused { code: 0, text: why },
+        Err(RestError::Unknown { why }) => OrderReply::Unknown { why },
+        Ok(reply) => match replies::order_reply(reply.status, &reply.body) {
+            Decoded::Accepted(view) => known(id, view.state, view.filled),
+            Decoded::Rejected { code, text, definitive: true } => OrderReply::Refused { code, text },
+            Decoded::Rejected { code, text, definitive: false } => {
+                OrderReply::Unknown { why: format!("{code} {text}") }
+            }
+            Decoded::Unknown { why } => OrderReply::Unknown { why },
+        },
+    }
+}
+
+fn known(id: &str, state: OrderState, filled: Decimal) -> OrderReply {
+    OrderReply::Known(OrderReport {
+        client_order_id: id.to_owned(),
+        state: reported(state),
+        filled,
+    })
+}
+
+/// What an answer to asking proves; a failed question proves nothing.
+fn asked(id: &str, answer: Result<RestReply, RestError>) -> Option<OrderReply> {
+    let reply = answer.ok()?;
+    match replies::order_reply(reply.status, &reply.body) {
+        Decoded::Accepted(view) => Some(known(id, view.state, view.filled)),
+        Decoded::Rejected { code: NO_SUCH_ORDER, .. } => Some(OrderReply::NotFound),
+        Decoded::Rejected { .. } | Decoded::Unknown { .. } => None,
+    }
+}
+
+impl VenueClient {
+    /// Places a committed order; past its deadline it is not sent any more.
+    pub(in crate::run) async fn place(self: Arc<Self>, planned: Committed<PlannedOrder>) {
+        let order = &planned.get().order.request;
+        let id = order.client_order_id.clone();
+        let pricing = Pricing::Limit { price: order.price, time_in_force: order.time_in_force };
+        let new = NewOrder {
+            symbol: order.symbol.clone(),
+            client_order_id: id.clone(),
+            side: order.side,
+            quantity: order.quantity,
+            pricing,
+            reach: if order.reduce_only { Reach::ReduceOnly } else { Reach::Any },
+        };
+        let reply = match self.dialect.place(&new) {
+            Err(error) => OrderReply::Refused { code: 0, text: error.to_string() },
+            Ok(_) if clock::now() > order.valid_until => {
+                OrderReply::Refused { code: 0, text: "committed too late to be sent".into() }
+            }
+            Ok(request) => placed(&id, self.send(&request).await),
+        };
+        crate::run::deeds::fault_point("before_acknowledgement", 1);
+        self.tell(Body::OrderReply { client_order_id: id, reply }).await;
+    }
+
+    pub(in crate::run) async fn query(self: Arc<Self>, symbol: String, id: String) {
+        let answer = self.send(&self.dialect.query(&symbol, &id)).await;
+        if let Some(reply) = asked(&id, answer) {
+            self.tell(Body::OrderReply { client_order_id: id, reply }).await;
+        }
+    }
+
+    pub(in crate::run) async fn cancel_all(self: Arc<Self>, symbol: String) {
+        let request = self.dialect.cancel_all(&symbol);
+        if let Err(error) = self.send(&request).await {
+            tracing::error!(venue = self.name, symbol, %error, "cancel-all has no answer");
+        }
+    }
+
+    pub(in crate::run) async fn fills(
+        self: Arc<Self>,
+        symbol: String,
+        after: u64,
+        since: Timestamp,
+    ) {
+        let request = match after {
+            0 => self.dialect.trades_since(&symbol, since),
+            newest => self.dialect.trades_from(&symbol, newest + 1),
+        };
+        match self.trades(&request).await {
+            Ok(fills) => {
+                let venue = self.name.clone();
+                self.tell(Body::Fills { venue, symbol, fills }).await;
+            }
+            Err(why) => tracing::warn!(venue = self.name, symbol, why, "trades not read"),
+        }
+    }
+
+    async fn trades(&self, request: &Request) -> Result<Vec<Fill>, String> {
+        let body = self.body(request).await?;
+        let rows = account::trades(self.dialect, &body).map_err(|e| e.to_string())?;
+        let mut fills: Vec<Fill> = rows
+            .into_iter()
+            .map(|row| Fill {
+                trade_id: row.fill.trade_id,
+                client_order_id: None,
+                venue_order_id: row.venue_order_id,
+                side: row.side,
+                price: row.fill.price,
+                quantity: row.fill.quantity,
+                fee: row.fill.fee,
+                fee_asset: row.fill.fee_asset.unwrap_or_default(),
+                realized_pnl: row.fill.realized_pnl.unwrap_or_default(),
+                venue_time: row.at,
+            })
+            .collect();
+        fills.sort_by_key(|fill| fill.trade_id);
+        Ok(fills)
+    }
+
+    pub(super) async fn ask_incomes_of_late(self: &Arc<Self>) {
+        let since = clock::now().plus_ms(-INCOME_HINT_MS);
+        tokio::spawn(Self::incomes(Arc::clone(self), since));
+    }
+
+    /// Incomes that neither trades nor commissions explain.
+    pub(in crate::run) async fn incomes(self: Arc<Self>, since: Timestamp) {
+        let Ok(request) = self.dialect.income_since(since) else { return };
+        let rows = match self.body(&request).await {
+            Ok(body) => account::income(&body).map_err(|e| e.to_string()),
+            Err(why) => Err(why),
+        };
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(why) => {
+                return tracing::warn!(venue = self.name, why, "incomes not read");
+            }
+        };
+        let income = |row: account::Income| {
+            let kind = match row.kind.as_str() {
+                "REALIZED_PNL" | "COMMISSION" => return None,
+                "FUNDING_FEE" => IncomeKind::Funding,
+                _ => IncomeKind::Transfer,
+            };
+            let id = format!("{}/{}", row.kind, row.transaction_id);
+            Some(Income { id, kind, asset: row.asset, amount: row.amount, venue_time: row.at })
+        };
+        self.tell_incomes(rows.into_iter().filter_map(income).collect()).await;
+    }
+
+    pub(in crate::run) async fn audit(self: Arc<Self>, version: u64) {
+        match self.account_view().await {
+            Ok(account) => {
+                let venue = self.name.clone();
+                self.tell(Body::VenueAudit { venue, version, account }).await;
+            }
+            Err(why) => tracing::warn!(venue = self.name, why, "account not read"),
+        }
+    }
+
+    async fn body(&self, request: &Request) -> Result<Vec<u8>, String> {
+        let reply = self.send(request).await.map_err(|e| e.to_string())?;
+        if reply.status == 200 {
+            return Ok(reply.body);
+        }
+        let error = replies::venue_error(&reply.body);
+        Err(match error {
+            Some(error) => format!("http {}: {} {}", reply.status, error.code, error.text),
+            None => format!("http {}", reply.status),
+        })
+    }
+
+    /// What the account holds; empty balances and flat positions are left out.
+    async fn account_view(&self) -> Result<AccountView, String> {
+        let body = self.body(&self.dialect.account()).await?;
+        let account = account::account(self.dialect, &body).map_err(|e| e.to_string())?;
+        let balances = account.balances.into_iter().map(|b| (b.asset, b.total));
+        let positions = account.positions.into_iter().map(|p| (p.symbol, p.quantity));
+        Ok(AccountView {
+            balances: balances.filter(|(_, total)| !total.is_zero()).collect(),
+            positions: positions.filter(|(_, quantity)| !quantity.is_zero()).collect(),
+        })
+    }
+
+    /// Reads everything the engine needs after the user stream opened.
+    pub(super) async fn read_account(self: Arc<Self>) {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.start_facts().await {
+                Ok(start) => return self.tell(Body::VenueReady(Box::new(start))).await,
+                Err(why) => tracing::warn!(venue = self.name, why, "venue not ready"),
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    async fn start_facts(&self) -> Result<VenueStart, String> {
+        let body = self.body(&self.dialect.server_time()).await?;
+        let venue_time = account::server_time(&body).map_err(|e| e.to_string())?;
+        let mut rules = Vec::new();
+        let mut newest_trade = Vec::new();
+        for symbol in &self.symbols {
+            let body = self.body(&self.dialect.exchange_info(symbol)).await?;
+            let markets = filters::exchange_info(&body).map_err(|e| e.to_string())?;
+            let market = markets.into_iter().find(|market| market.symbol == *symbol);
+            let market = market.ok_or_else(|| format!("the venue has no market {symbol}"))?;
+            let market = MarketRules {
+                tick: market.price.step,
+                lot: market.lot.step,
+                min_notional: market.notional_min,
+            };
+            rules.push((symbol.clone(), market));
+            if self.dialect == Dialect::UsdM {
+                let since = venue_time.plus_ms(-HISTORY_MS);
+                let trades = self.trades(&self.dialect.trades_since(symbol, since)).await?;
+                let newest = trades.last().map_or(0, |trade| trade.trade_id);
+                newest_trade.push((symbol.clone(), newest));
+            }
+        }
+        let account = self.account_view().await?;
+        Ok(VenueStart { venue: self.name.clone(), account, rules, newest_trade, venue_time })
+    }
+}

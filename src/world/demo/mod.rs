@@ -1,0 +1,466 @@
+//! The demo: an anvil, the exchange, the flow and a child agent, supervised until somebody says stop.
+//!
+//! The agent is a process of its own, so that killing it leaves the world standing, as in life; it
+//! is started again after a moment, as a service would be.
+
+mod files;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use alloy::primitives::U256;
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET};
+use crate::io::process::{Child, Output, Spawn, poll, spawn};
+use crate::world::anvil::{self, AnvilPlan, AnvilProcess};
+use crate::world::arbitrageur::{self, Arbitrageur, ArbitrageurPlan};
+use crate::world::artifacts::Artifacts;
+use crate::world::deploy::{Deployment, deploy};
+use crate::world::flow::{self, Flow, FlowPlan};
+use crate::world::manifest::{DatabaseSite, Manifest};
+use crate::world::plan::{Purse, WorldPlan};
+use crate::world::{cache, chain};
+
+/// Chain id of the demo.
+const CHAIN_ID: u64 = 31_337;
+/// Recorded seconds of swaps per second of the demo.
+const FLOW_COMPRESSION: u64 = 12;
+/// The same choices of the flow at every start.
+const FLOW_SEED: u64 = 1;
+/// The arbitrageur acts this far beyond the pool's fee.
+const ARBITRAGE_MARGIN_BPS: Decimal = Decimal::ONE;
+/// What the agent's signer starts with.
+const AGENT_BASE: i64 = 30;
+const AGENT_QUOTE: i64 = 80_000;
+const AGENT_ETHER: i64 = 5;
+/// Patience for each process to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A process that was told to stop is killed after this.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// The agent is started again after this.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// How often the supervisor looks at its children.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How a demo runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything the demo writes; emptied at the start.
+    pub dir: PathBuf,
+    /// Ends by itself after so many seconds and writes a report.
+    pub for_s: Option<u64>,
+    /// Address of the page.
+    pub listen: String,
+    /// Seconds between funding payments.
+    pub funding_every_s: u32,
+}
+
+/// The world without the agent; dropping it ends every process in it.
+#[derive(Debug)]
+pub struct World {
+    /// Where things are.
+    pub manifest: Manifest,
+    /// Folder of operator files for an agent in this world.
+    pub config_dir: PathBuf,
+    /// The agent's state.
+    pub state_dir: PathBuf,
+    /// The chain.
+    pub anvil: AnvilProcess,
+    exchange: Child,
+    stop_flow: watch::Sender<bool>,
+    dir: PathBuf,
+}
+
+fn program() -> Result<PathBuf> {
+    // Tests live in another binary and name the one to start.
+    match std::env::var_os("TIDEKEEPER_BIN") {
+        Some(path) => Ok(path.into()),
+        None => std::env::current_exe().context("finding our own binary"),
+    }
+}
+
+impl World {
+    /// Starts chain, exchange and flow, and writes the operator's files.
+    ///
+    /// # Errors
+    /// Whatever is missing, with the command that fetches it.
+    pub async fn start(options: &Options) -> Result<Self> {
+        let dir = &options.dir;
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).with_context(|| format!("emptying {}", dir.display()))?;
+        }
+        std::fs::create_dir_all(dir.join("logs"))?;
+        let dir = dir.canonicalize()?;
+        let cache = cache::find().context("the cache is missing: run `tools/setup.sh demo`")?;
+        let (exchange, exchange_http) = start_exchange(&dir, options).await?;
+        let price = first_mid(&exchange_http).await?;
+        let anvil = start_anvil(&dir, &cache).await?;
+        let provider = chain::connect(&anvil.http_url)?;
+        let artifacts = Artifacts::load(&cache.join("contracts"))?;
+        let plan = WorldPlan {
+            agent: Purse { base: AGENT_BASE.into(), quote: AGENT_QUOTE.into() },
+            agent_ether: AGENT_ETHER.into(),
+            ..WorldPlan::demo(price)
+        };
+        let deployment = deploy(&provider, &artifacts, &plan).await?;
+        settle_ether(&provider, &deployment).await?;
+        let stop_flow = start_flow(provider, &deployment, &exchange_http)?;
+        let manifest = manifest(&anvil, &exchange_http, deployment);
+        let config_dir = files::write(&dir, &manifest, &options.listen)?;
+        let world = Self {
+            manifest,
+            config_dir,
+            state_dir: dir.join("state"),
+            anvil,
+            exchange,
+            stop_flow,
+            dir,
+        };
+        std::fs::create_dir_all(&world.state_dir)?;
+        world.write_manifest()?;
+        Ok(world)
+    }
+
+    fn write_manifest(&self) -> Result<()> {
+        Ok(self.manifest.write(&self.dir.join("world.json"))?)
+    }
+
+    /// Starts an agent as a child process; `crash_at` names the point at which it must die.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start_agent(&self, crash_at: Option<&str>) -> Result<Child> {
+        let site = self.site_file();
+        if site.exists() {
+            std::fs::remove_file(&site)?;
+        }
+        let mut env: Vec<_> = std::env::vars_os().collect();
+        let pairs = [
+            (files::KEY_VARIABLE, files::SIGNER_KEY),
+            (files::API_KEY_VARIABLE, DEMO_API_KEY),
+            (files::API_SECRET_VARIABLE, DEMO_API_SECRET),
+        ];
+        env.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
+        if let Some(point) = crash_at {
+            env.push(("TIDEKEEPER_CRASH_AT".into(), point.into()));
+        }
+        let args = ["run", "--config"].into_iter().map(Into::into);
+        let rest = [
+            self.config_dir.clone().into_os_string(),
+            "--state-dir".into(),
+            self.state_dir.clone().into_os_string(),
+            "--site-file".into(),
+            site.into_os_string(),
+            "--play-money".into(),
+        ];
+        let log = self.dir.join("logs/agent.log");
+        let child = spawn(Spawn {
+            args: args.chain(rest).collect(),
+            env: Some(env),
+            stdout: Output::File(log.clone()),
+            stderr: Output::File(log),
+            ..Spawn::new(program()?)
+        })?;
+        Ok(child)
+    }
+
+    fn site_file(&self) -> PathBuf {
+        self.dir.join("agent.json")
+    }
+
+    /// Waits until a started agent tells where it is.
+    ///
+    /// # Errors
+    /// When it ends or takes too long; its last words are in the error.
+    pub async fn agent_site(&mut self, agent: &Child) -> Result<Site> {
+        let began = Instant::now();
+        loop {
+            if let Ok(text) = std::fs::read_to_string(self.site_file()) {
+                let site: SiteFile = serde_json::from_str(&text).context("reading agent.json")?;
+                self.manifest.database = site.database;
+                self.write_manifest()?;
+                return Site::of(&site.api, &site.page);
+            }
+            let log = self.dir.join("logs/agent.log");
+            ensure!(agent.is_running(), "the agent ended:\n{}", last_lines(&log));
+            ensure!(began.elapsed() < READY_TIMEOUT, "the agent is not ready:\n{}", last_lines(&log));
+            tokio::time::sleep(LOOK_EVERY / 4).await;
+        }
+    }
+
+    /// Ends the flow of trades on the chain.
+    pub fn stop_flow(&self) {
+        self.stop_flow.send_replace(true);
+    }
+
+    /// Stops tapes and funding of the exchange, or lets them go on.
+    ///
+    /// # Errors
+    /// When the exchange does not answer.
+    pub async fn freeze_exchange(&self, on: bool) -> Result<()> {
+        self.control("freeze", &serde_json::json!({ "on": on })).await
+    }
+
+    /// A control request to the exchange, outside of the venue's protocol.
+    ///
+    /// # Errors
+    /// When the exchange does not answer or refuses.
+    pub async fn control(&self, what: &str, body: &Value) -> Result<()> {
+        let url = format!("{}/sim/{what}", self.manifest.exchange_http);
+        let reply = client()?.post(url).json(body).send().await?;
+        ensure!(reply.status().is_success(), "the exchange refused {what}: {}", reply.text().await?);
+        Ok(())
+    }
+
+    /// The exchange process, for tests that stop it.
+    pub fn exchange(&self) -> &Child {
+        &self.exchange
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct SiteFile {
+    api: String,
+    page: String,
+    database: Option<DatabaseSite>,
+}
+
+/// How to reach a running agent.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Address of the API.
+    pub api: String,
+    /// Address of the page, with its one-time token.
+    pub page: String,
+    client: reqwest::Client,
+}
+
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?)
+}
+
+impl Site {
+    fn of(api: &str, page: &str) -> Result<Self> {
+        Ok(Self { api: api.to_owned(), page: page.to_owned(), client: client()? })
+    }
+
+    fn token(&self) -> &str {
+        self.page.split_once("token=").map_or("", |(_, token)| token)
+    }
+
+    /// A document of the API.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/api/v1/{path}", self.api);
+        let reply = self.client.get(url).bearer_auth(self.token()).send().await?;
+        Ok(reply.error_for_status()?.json().await?)
+    }
+
+    /// Halts or resumes.
+    ///
+    /// # Errors
+    /// When the agent does not answer or refuses.
+    pub async fn direct(&self, verb: &str, reason: &str) -> Result<()> {
+        let url = format!("{}/api/v1/{verb}", self.api);
+        let body = serde_json::json!({ "reason": reason });
+        let reply = self.client.post(url).bearer_auth(self.token()).json(&body).send().await?;
+        reply.error_for_status()?;
+        Ok(())
+    }
+
+    /// Waits until a snapshot satisfies `is_so`, and returns it.
+    ///
+    /// # Errors
+    /// When it does not within `limit`; the last snapshot's state is in the error.
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let began = Instant::now();
+        let mut last = Value::Null;
+        while began.elapsed() < limit {
+            if let Ok(snapshot) = self.get("snapshot").await {
+                if is_so(&snapshot) {
+                    return Ok(snapshot);
+                }
+                last = snapshot;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!(
+            "waited {} s for {what}; state {}, reconciliation {}",
+            limit.as_secs(),
+            last["state"],
+            last["reconciliation"]["ok"]
+        )
+    }
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(15).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)> {
+    let funding = options.funding_every_s.to_string();
+    let args = ["exchange", "--listen", "127.0.0.1:0", "--funding-every-s", &funding];
+    let child = spawn(Spawn {
+        args: args.iter().map(Into::into).collect(),
+        stdout: Output::File(dir.join("logs/exchange.out")),
+        stderr: Output::File(dir.join("logs/exchange.log")),
+        ..Spawn::new(program()?)
+    })?;
+    let out = dir.join("logs/exchange.out");
+    let look = move || {
+        let text = std::fs::read_to_string(&out).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("listening "))?.to_owned();
+        line.split_whitespace().next().map(str::to_owned)
+    };
+    let address = tokio::task::spawn_blocking(move || poll(READY_TIMEOUT, LOOK_EVERY / 4, look));
+    let address = address.await?.with_context(|| {
+        format!("the exchange is not ready:\n{}", last_lines(&dir.join("logs/exchange.log")))
+    })?;
+    Ok((child, address))
+}
+
+async fn start_anvil(dir: &Path, cache: &Path) -> Result<AnvilProcess> {
+    let program = anvil::find(Some(cache))?;
+    let plan = AnvilPlan {
+        port: 0,
+        chain_id: CHAIN_ID,
+        block_time_s: 1,
+        cache_path: dir.join("anvil"),
+        stderr_log: Some(dir.join("logs/anvil.log")),
+    };
+    Ok(tokio::task::spawn_blocking(move || anvil::start(&program, &plan)).await??)
+}
+
+/// The price the pools start at: the exchange's own.
+async fn first_mid(exchange: &str) -> Result<Decimal> {
+    let url = format!("{exchange}/api/v3/ticker/bookTicker?symbol=ETHUSDT");
+    let ticker: Value = client()?.get(url).send().await?.error_for_status()?.json().await?;
+    let side = |name: &str| -> Result<Decimal> {
+        let text = ticker[name].as_str().context("the ticker has no price")?;
+        text.parse().context("reading the ticker")
+    };
+    Ok((side("bidPrice")? + side("askPrice")?) / Decimal::TWO)
+}
+
+/// Dev accounts start rich; the agent's signer holds what the demo says.
+async fn settle_ether(provider: &alloy::providers::DynProvider, world: &Deployment) -> Result<()> {
+    let wei = U256::from(AGENT_ETHER) * U256::from(10).pow(U256::from(18));
+    let _: Value =
+        chain::raw(provider, "anvil_setBalance", (world.accounts.signer, wei)).await?;
+    Ok(())
+}
+
+fn start_flow(
+    provider: alloy::providers::DynProvider,
+    world: &Deployment,
+    exchange_http: &str,
+) -> Result<watch::Sender<bool>> {
+    let (stop, stopped) = watch::channel(false);
+    let plan = FlowPlan { compression: FLOW_COMPRESSION, seed: FLOW_SEED };
+    tokio::spawn(flow::run(Flow::new(provider.clone(), world, plan)?, stopped.clone()));
+    let plan = ArbitrageurPlan {
+        exchange_http: exchange_http.to_owned(),
+        symbol: "ETHUSDT".to_owned(),
+        margin_bps: ARBITRAGE_MARGIN_BPS,
+    };
+    tokio::spawn(arbitrageur::run(Arbitrageur::new(provider, world, plan)?, stopped));
+    Ok(stop)
+}
+
+fn manifest(anvil: &AnvilProcess, exchange_http: &str, world: Deployment) -> Manifest {
+    Manifest {
+        chain_id: world.chain_id,
+        rpc_http: anvil.http_url.clone(),
+        rpc_ws: anvil.ws_url.clone(),
+        exchange_http: exchange_http.to_owned(),
+        exchange_ws: exchange_http.replacen("http", "ws", 1),
+        api_key: DEMO_API_KEY.to_owned(),
+        api_secret: DEMO_API_SECRET.to_owned(),
+        spot_venue: "spot".to_owned(),
+        usdm_venue: "hedge".to_owned(),
+        signer: world.accounts.signer,
+        contracts: world.contracts,
+        pools: world.pools,
+        database: None,
+    }
+}
+
+/// Runs the demo until `stop` says so or its time is over; with a time, judges the run.
+///
+/// # Errors
+/// Whatever kept it from starting, and a run that its judges refuse.
+pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()> {
+    let began = Instant::now();
+    eprintln!("demo: starting the exchange, the chain and the agent …");
+    let mut world = World::start(&options).await?;
+    let mut agent = world.start_agent(None)?;
+    let mut site = world.agent_site(&agent).await?;
+    eprintln!("demo: ready after {:.1} s; logs in {}/logs", began.elapsed().as_secs_f64(), world.dir.display());
+    announce(&site);
+    let end = options.for_s.map(|s| Instant::now() + Duration::from_secs(s));
+    let bar = progress(options.for_s);
+    let ended_by_time = loop {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            break true;
+        }
+        if !agent.is_running() {
+            eprintln!("demo: the agent ended; the world stands, starting it again");
+            tokio::time::sleep(RESTART_AFTER).await;
+            agent = world.start_agent(None)?;
+            site = world.agent_site(&agent).await?;
+            announce(&site);
+        }
+        tokio::select! {
+            _ = stop.changed() => break false,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if let Some(bar) = &bar {
+            bar.set_position(began.elapsed().as_secs());
+        }
+    };
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let verdict = match (ended_by_time, options.for_s) {
+        (true, Some(seconds)) => Some(report::judge(&world, &site, seconds).await),
+        _ => None,
+    };
+    stop_all(world, agent).await?;
+    verdict.unwrap_or(Ok(()))
+}
+
+fn announce(site: &Site) {
+    println!("dashboard: {}", site.page);
+}
+
+fn progress(for_s: Option<u64>) -> Option<indicatif::ProgressBar> {
+    let bar = indicatif::ProgressBar::new(for_s?);
+    let style = indicatif::ProgressStyle::with_template("demo {bar:40} {pos} of {len} s").ok()?;
+    bar.set_style(style);
+    Some(bar)
+}
+
+async fn stop_all(world: World, agent: Child) -> Result<()> {
+    world.stop_flow();
+    let stopped = tokio::task::spawn_blocking(move || {
+        agent.stop(Signal::SIGTERM, STOP_GRACE);
+        world.exchange.stop(Signal::SIGTERM, STOP_GRACE);
+        drop(world);
+    });
+    Ok(stopped.await?)
+}
