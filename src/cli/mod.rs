@@ -209,6 +209,7 @@ async fn run_agent(arguments: RunArguments, stop: watch::Receiver<bool>) -> Resu
 
 async fn run_demo(arguments: DemoArguments, stop: watch::Receiver<bool>) -> Result<()> {
     let options = demo::Options {
+        program: std::env::current_exe().context("finding our own binary")?,
         dir: arguments.dir,
         for_s: arguments.for_s,
         listen: arguments.listen.to_string(),

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::event::Position;
 use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::output::{Command, Record};
-use crate::engine::state::{Pending, pool_view};
+use crate::engine::state::{Pending, VenueState, pool_view};
 use crate::execution::order::{Order, OrderEvent};
 use crate::execution::tx::{Act, Spender, Tx, TxRequest, TxState};
 use crate::model::amount::human_unsigned;
@@ -23,6 +23,8 @@ use crate::strategy::{hedging, liquidity};
 
 /// Gas of one full move (withdraw, swap, approvals, mint), for judging whether it pays.
 const GAS_PER_MOVE: u64 = 1_100_000;
+/// A narrow range may need twice as much of one token a block later: approved is that much.
+const APPROVED_TIMES: U256 = U256::from_limbs([2, 0, 0, 0]);
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
 /// Time an order stays valid at the venue: bounds every doubt about it.
@@ -173,6 +175,12 @@ impl Engine {
         for (token, amount) in needs {
             let allowed = chain.allowances.get(&(token, spender)).copied().unwrap_or_default();
             if allowed < amount {
+                // Some tokens (USDT) refuse to change an allowance that is not zero.
+                let amount = if allowed.is_zero() {
+                    amount.saturating_mul(APPROVED_TIMES)
+                } else {
+                    U256::ZERO
+                };
                 return Some(Act::Approve { token, spender, amount });
             }
         }
@@ -210,7 +218,9 @@ impl Engine {
 
     fn decide_hedge(&mut self, index: usize) {
         let parameters = self.setup.strategies[index].hedge.clone();
-        if self.has_open_order(&parameters.venue, &parameters.symbol) {
+        // An order may be over before its trades are in the ledger: what we hold is known only then.
+        let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
+        if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled {
             return;
         }
         let chain = self.setup.strategies[index].liquidity.pool.chain;

@@ -10,12 +10,13 @@ use crate::engine::output::{Command, Record};
 use crate::ledger::booking;
 use crate::ledger::reconcile::{Comparison, compare};
 use crate::model::amount::signed;
-use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::AccountView;
 
 /// A venue's account is compared so often.
-const AUDIT_VENUE_EVERY_MS: i64 = 3_000;
+const AUDIT_VENUE_EVERY_MS: i64 = 5_000;
+/// A comparison that could not be made, or that differs, is made again after this.
+const AUDIT_AGAIN_AFTER_MS: i64 = 1_000;
 
 impl Engine {
     pub(super) fn is_unopened_chain(&self, chain: u64) -> bool {
@@ -110,10 +111,10 @@ impl Engine {
     /// may have moved (funding) between the two reads.
     pub(super) fn venue_audit(&mut self, venue: &str, version: u64, view: &AccountView) {
         let has_open = self.orders.values().any(|order| order.request.venue == venue);
+        let again = self.now.plus_ms(AUDIT_AGAIN_AFTER_MS - AUDIT_VENUE_EVERY_MS);
         let Some(state) = self.venues.get_mut(venue) else { return };
-        let is_settled = state.booked >= state.reported;
-        if state.version != version || has_open || !state.is_ready || !is_settled {
-            state.audited_at = Timestamp(0);
+        if state.version != version || has_open || !state.is_ready || !state.is_settled() {
+            state.audited_at = again;
             return;
         }
         let at = state.last_fact.clone();
@@ -128,7 +129,7 @@ impl Engine {
         let repeats = state.suspected.as_ref() == Some(&rows);
         state.suspected = is_off.then(|| rows.clone());
         if is_off && !repeats {
-            state.audited_at = Timestamp(0);
+            state.audited_at = again;
             for (of, symbol) in self.perpetuals() {
                 if of == venue {
                     self.query_fills(venue, &symbol);

@@ -12,6 +12,8 @@ use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::{AccountView, Fill, Income};
 
+/// Orders in doubt are asked for so often: requests are a budget.
+const QUERY_ORDERS_EVERY_MS: i64 = 1_000;
 /// Incomes are asked again from so long before the newest one: the venue may list some late.
 pub const INCOME_OVERLAP_MS: i64 = 60_000;
 
@@ -131,6 +133,10 @@ impl Engine {
 
     /// Orders nobody knows the fate of are asked for until it is proven.
     pub(super) fn query_unknown_orders(&mut self) {
+        if self.now.ms_since(self.orders_queried_at) < QUERY_ORDERS_EVERY_MS {
+            return;
+        }
+        self.orders_queried_at = self.now;
         for order in self.orders.values() {
             let is_late = self.now > order.request.valid_until;
             if matches!(order.state, OrderState::Unknown { .. }) || is_late {

@@ -67,7 +67,9 @@ impl Engine {
 
     /// True when nothing of ours is in flight: the moment to compare both sides.
     pub fn is_quiet(&self) -> bool {
-        self.orders.is_empty() && self.chains.values().all(|chain| !chain.is_busy())
+        self.orders.is_empty()
+            && self.venues.values().all(crate::engine::state::VenueState::is_settled)
+            && self.chains.values().all(|chain| !chain.is_busy())
     }
 
     fn chain_row(&self, chain: &ChainState, at: Timestamp) -> ChainRow {

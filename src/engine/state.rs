@@ -189,6 +189,11 @@ pub struct VenueState {
 }
 
 impl VenueState {
+    /// True when every trade the orders speak of is in the ledger.
+    pub fn is_settled(&self) -> bool {
+        self.booked >= self.reported
+    }
+
     /// A venue nothing is known of.
     pub fn new(symbols: &[String], book_age_max_ms: i64, at: Timestamp) -> Self {
         let book = |symbol: &String| (symbol.clone(), Book::new(book_age_max_ms, at));

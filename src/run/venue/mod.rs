@@ -5,7 +5,7 @@ mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -36,6 +36,8 @@ pub(super) struct VenueClient {
     rest: RestClient,
     credentials: Credentials,
     offset_ms: AtomicI64,
+    /// Counts openings and closings of the user stream.
+    openings: AtomicU64,
     facts: mpsc::Sender<Body>,
     resyncs: BTreeMap<String, Arc<Notify>>,
 }
@@ -65,6 +67,7 @@ impl VenueClient {
             rest,
             credentials: parts.credentials,
             offset_ms: AtomicI64::new(0),
+            openings: AtomicU64::new(0),
             facts: parts.facts,
             resyncs,
         }))

@@ -1,6 +1,8 @@
 //! Requests to a venue and what their answers prove.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rust_decimal::Decimal;
 
@@ -25,10 +27,9 @@ const NO_SUCH_ORDER: i64 = -2013;
 const HISTORY_MS: i64 = 6 * 86_400_000;
 /// How far back incomes are asked when the stream hints at one.
 const INCOME_HINT_MS: i64 = 120_000;
-/// Wait before the account is asked again after a failure.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
-/// Attempts to read the account before the stream is opened anew by its own watchdog.
-const ATTEMPTS_MAX: u32 = 20;
+/// Wait before the account is asked again after a failure; doubles up to the longest wait.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(16);
 
 /// The venue's state word in ours.
 pub(super) fn reported(state: OrderState) -> Reported {
@@ -221,13 +222,16 @@ impl VenueClient {
     }
 
     /// Reads everything the engine needs after the user stream opened.
-    pub(super) async fn read_account(self: Arc<Self>) {
-        for _ in 0..ATTEMPTS_MAX {
+    pub(super) async fn read_account(self: Arc<Self>, opening: u64) {
+        let mut wait = RETRY_AFTER;
+        // A stream that closed meanwhile will be opened again, and the account read again.
+        while self.openings.load(Ordering::Acquire) == opening {
             match self.start_facts().await {
                 Ok(start) => return self.tell(Body::VenueReady(Box::new(start))).await,
                 Err(why) => tracing::warn!(venue = self.name, why, "venue not ready"),
             }
-            tokio::time::sleep(RETRY_AFTER).await;
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_AFTER_MAX);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Streams of a venue: books in sequence, and everything that happens to our account.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -155,8 +156,9 @@ impl VenueClient {
     async fn user(self: &Arc<Self>, is_up: bool, why: &str) {
         let (venue, why) = (self.name.clone(), why.to_owned());
         self.tell(Body::UserStream { venue, is_up, why }).await;
+        let opening = self.openings.fetch_add(1, Ordering::AcqRel) + 1;
         if is_up {
-            tokio::spawn(Self::read_account(Arc::clone(self)));
+            tokio::spawn(Self::read_account(Arc::clone(self), opening));
         }
     }
 

@@ -4,7 +4,7 @@
 //! is started again after a moment, as a service would be.
 
 mod files;
-mod report;
+pub mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How a demo runs.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The binary whose verbs are its processes.
+    pub program: PathBuf,
     /// Everything the demo writes; emptied at the start.
     pub dir: PathBuf,
     /// Ends by itself after so many seconds and writes a report.
@@ -75,14 +77,7 @@ pub struct World {
     exchange: Child,
     stop_flow: watch::Sender<bool>,
     dir: PathBuf,
-}
-
-fn program() -> Result<PathBuf> {
-    // Tests live in another binary and name the one to start.
-    match std::env::var_os("TIDEKEEPER_BIN") {
-        Some(path) => Ok(path.into()),
-        None => std::env::current_exe().context("finding our own binary"),
-    }
+    program: PathBuf,
 }
 
 impl World {
@@ -121,6 +116,7 @@ impl World {
             exchange,
             stop_flow,
             dir,
+            program: options.program.clone(),
         };
         std::fs::create_dir_all(&world.state_dir)?;
         world.write_manifest()?;
@@ -165,7 +161,7 @@ impl World {
             env: Some(env),
             stdout: Output::File(log.clone()),
             stderr: Output::File(log),
-            ..Spawn::new(program()?)
+            ..Spawn::new(&self.program)
         })?;
         Ok(child)
     }
@@ -319,7 +315,7 @@ async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)
         args: args.iter().map(Into::into).collect(),
         stdout: Output::File(dir.join("logs/exchange.out")),
         stderr: Output::File(dir.join("logs/exchange.log")),
-        ..Spawn::new(program()?)
+        ..Spawn::new(&options.program)
     })?;
     let out = dir.join("logs/exchange.out");
     let look = move || {

@@ -39,7 +39,10 @@ pub(super) async fn judge(world: &World, site: &Site, seconds: u64) -> Result<()
 }
 
 /// The reconciler that shares no code with the agent.
-async fn independent(world: &World) -> Result<Value> {
+///
+/// # Errors
+/// When it cannot judge.
+pub async fn independent(world: &World) -> Result<Value> {
     let script = [PathBuf::from("tools/reconcile/reconcile.py")]
         .into_iter()
         .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/reconcile/reconcile.py")])

@@ -1,0 +1,231 @@
+//! Weather: stolen units, cut sockets, a frozen database, a stopped chain. States say so, nothing is
+//! traded meanwhile, and all recovers by itself.
+
+use std::time::{Duration, Instant};
+
+use alloy::primitives::U256;
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rust_decimal::dec;
+use serde_json::{Value, json};
+use tidekeeper::io::clock;
+use tidekeeper::model::order::{Side, TimeInForce};
+use tidekeeper::venues::binance::Dialect;
+use tidekeeper::venues::binance::orders::{NewOrder, Pricing, Reach};
+use tidekeeper::world::chain;
+use tidekeeper::world::demo::World;
+
+use super::stage;
+
+/// Resting orders are gone this long after the database froze.
+const CANCELLED_WITHIN_MS: i64 = 250;
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<()> {
+    let mut world = stage::world("theft").await?;
+    let (_agent, site) = stage::agent(&mut world).await?;
+    site.direct("halt", "a quiet moment for thieves").await?;
+    let is_quiet = |s: &Value| s["is_quiet"] == true && s["reconciliation"]["ok"] == true;
+    site.wait_for("a quiet moment", NOTICE_TIMEOUT, is_quiet).await?;
+    steal_wei(&world, 1).await?;
+    let is_red = |s: &Value| s["reconciliation"]["ok"] == false;
+    let red = site.wait_for("the theft to be seen", NOTICE_TIMEOUT, is_red).await?;
+    let rows = stage::differences(&red["reconciliation"]["rows"]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((&rows[0]["difference"], &rows[0]["unit"]), (&json!("-1"), &json!("eip155:31337/native")));
+    steal_wei(&world, -1).await?;
+    site.wait_for("the wei to be back", NOTICE_TIMEOUT, is_quiet).await?;
+    let theft = json!({ "adjust": { "account": "usdm", "asset": "USDT", "steps": -1 } });
+    world.control("fault", &theft).await?;
+    let red = site.wait_for("the second theft to be seen", NOTICE_TIMEOUT, is_red).await?;
+    let rows = stage::differences(&red["reconciliation"]["rows"]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((&rows[0]["difference"], &rows[0]["unit"]), (&json!("-1"), &json!("venue:hedge/USDT")));
+    Ok(())
+}
+
+/// Takes wei out of the signer's account, as no transaction could.
+async fn steal_wei(world: &World, wei: i64) -> Result<()> {
+    let provider = chain::connect(&world.manifest.rpc_http)?;
+    let signer = world.manifest.signer;
+    let held: U256 = chain::raw(&provider, "eth_getBalance", (signer, "latest")).await?;
+    let left = if wei >= 0 {
+        held - U256::from(wei.unsigned_abs())
+    } else {
+        held + U256::from(wei.unsigned_abs())
+    };
+    let _: Value = chain::raw(&provider, "anvil_setBalance", (signer, left)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_database_has_resting_orders_cancelled_in_time_and_recovers() -> Result<()> {
+    let mut world = stage::world("frozen_database").await?;
+    let (_agent, site) = stage::agent(&mut world).await?;
+    let order = NewOrder {
+        symbol: "ETHUSDT".into(),
+        client_order_id: "restingorderofthetest".into(),
+        side: Side::Buy,
+        quantity: dec!(0.1),
+        pricing: Pricing::Limit { price: dec!(2650), time_in_force: TimeInForce::Gtc },
+        reach: Reach::Any,
+    };
+    stage::ask_venue(&world, &Dialect::UsdM.place(&order)?).await?;
+    ensure!(open_orders(&world).await? == 1, "the order does not rest");
+    let servers = postgres_processes(&world)?;
+    ensure!(servers.len() > 1, "no server processes were found");
+    let frozen = clock::now();
+    for pid in &servers {
+        kill(*pid, Signal::SIGSTOP)?;
+    }
+    let gone = wait_until_gone(&world).await;
+    let paused = site
+        .wait_for("trading to stop", NOTICE_TIMEOUT, |s| s["state"]["kind"] == "paused")
+        .await;
+    for pid in &servers {
+        kill(*pid, Signal::SIGCONT)?;
+    }
+    let cancelled_after = gone? - frozen.ms();
+    paused?;
+    println!("cancelled {cancelled_after} ms after the database froze");
+    ensure!(cancelled_after <= CANCELLED_WITHIN_MS, "cancelled only after {cancelled_after} ms");
+    site.wait_for("the agent to recover", NOTICE_TIMEOUT, stage::is_running).await?;
+    Ok(())
+}
+
+async fn open_orders(world: &World) -> Result<usize> {
+    let orders = stage::ask_venue(world, &Dialect::UsdM.open_orders("ETHUSDT")).await?;
+    Ok(orders.as_array().map_or(0, Vec::len))
+}
+
+/// The instant at which the exchange itself says that it cancelled the order.
+async fn wait_until_gone(world: &World) -> Result<i64> {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(10) {
+        let orders = stage::all_orders(world).await?;
+        let ours = orders.iter().find(|o| o["clientOrderId"] == "restingorderofthetest");
+        let ours = ours.context("the exchange forgot the order")?;
+        if ours["status"] == "CANCELED" {
+            return ours["updateTime"].as_i64().context("no time of the cancel");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("the order still rests after 10 s")
+}
+
+/// The server and all its children.
+fn postgres_processes(world: &World) -> Result<Vec<Pid>> {
+    let mut homes = vec![world.state_dir.join("pg")];
+    if let Ok(elsewhere) = std::fs::read_to_string(world.state_dir.join("pg/elsewhere")) {
+        homes.push(elsewhere.trim().into());
+    }
+    let pid_file = homes
+        .iter()
+        .flat_map(|home| [home.join("data/postmaster.pid"), home.join("pg/data/postmaster.pid")])
+        .find(|path| path.exists())
+        .with_context(|| format!("no postmaster.pid below {homes:?}"))?;
+    let text = std::fs::read_to_string(pid_file)?;
+    let postmaster: i32 = text.lines().next().context("an empty pid file")?.trim().parse()?;
+    let mut pids = vec![Pid::from_raw(postmaster)];
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        if parent == Some(&postmaster.to_string()) {
+            pids.push(Pid::from_raw(pid));
+        }
+    }
+    Ok(pids)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
+    let mut world = stage::world("weather").await?;
+    let (agent, site) = stage::agent(&mut world).await?;
+    world.control("fault", &json!({ "drop_ws": true })).await?;
+    let is_cut = |s: &Value| s["state"]["kind"] != "running" || resyncs(s) > 0 || any_feed_down(s);
+    site.wait_for("the cut to be told", NOTICE_TIMEOUT, is_cut).await?;
+    site.wait_for("the streams to be back", NOTICE_TIMEOUT, is_whole).await?;
+
+    world.anvil.signal(Signal::SIGSTOP)?;
+    let is_stale = |s: &Value| s["chains"][0]["feed"] != "live";
+    let stale = site.wait_for("the chain to be stale", NOTICE_TIMEOUT, is_stale).await;
+    let n_before = count_transactions(&site.get("snapshot").await?);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let n_after = count_transactions(&site.get("snapshot").await?);
+    world.anvil.signal(Signal::SIGCONT)?;
+    stale?;
+    assert_eq!(n_before, n_after, "a transaction was made on a chain that stands still");
+    site.wait_for("the chain to be back", NOTICE_TIMEOUT, is_whole).await?;
+
+    ensure!(agent.is_running(), "the agent did not survive the weather");
+    Ok(())
+}
+
+fn resyncs(snapshot: &Value) -> u64 {
+    let venues = snapshot["venues"].as_array().cloned().unwrap_or_default();
+    venues.iter().filter_map(|venue| venue["resyncs"].as_u64()).sum()
+}
+
+fn any_feed_down(snapshot: &Value) -> bool {
+    let books = snapshot["books"].as_array().cloned().unwrap_or_default();
+    books.iter().any(|book| book["feed"] != "live")
+}
+
+fn is_whole(snapshot: &Value) -> bool {
+    let has = |list: &str, field: &str| {
+        let rows = snapshot[list].as_array().cloned().unwrap_or_default();
+        !rows.is_empty() && rows.iter().all(|row| row[field] == "live")
+    };
+    has("chains", "feed") && has("books", "feed") && has("venues", "user_stream")
+        && stage::is_running(snapshot)
+        && snapshot["reconciliation"]["ok"] == true
+}
+
+fn count_transactions(snapshot: &Value) -> usize {
+    snapshot["transactions"].as_array().map_or(0, Vec::len)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_lets_nobody_in_without_the_token() -> Result<()> {
+    let mut world = stage::world("api").await?;
+    let agent = world.start_agent(None)?;
+    let site = world.agent_site(&agent).await?;
+    site.wait_for("a first snapshot", NOTICE_TIMEOUT, |_| true).await?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let paths = [
+        "snapshot", "report", "status", "pools", "books", "positions", "orders", "transactions",
+        "ledger", "reconciliation", "stream", "halt", "resume",
+    ];
+    for path in paths {
+        let url = format!("{}/api/v1/{path}", site.api);
+        for request in [client.get(&url), client.post(&url), client.get(&url).bearer_auth("00")] {
+            assert_eq!(request.send().await?.status().as_u16(), 401, "{path}");
+        }
+    }
+    let entered = client.get(&site.page).send().await?;
+    assert_eq!(entered.status().as_u16(), 303);
+    let cookie = entered.headers()["set-cookie"].to_str()?.to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "no safe cookie");
+    let session = cookie.split(';').next().context("an empty cookie")?.to_owned();
+    let halt = |origin: &str| {
+        let url = format!("{}/api/v1/halt", site.api);
+        let request = client.post(url).header("cookie", &session).header("origin", origin);
+        request.json(&json!({ "reason": "a foreign page wants it" }))
+    };
+    assert_eq!(halt("http://evil.example").send().await?.status().as_u16(), 403);
+    let own = format!("{}/api/v1/snapshot", site.api);
+    assert_eq!(client.get(own).header("cookie", &session).send().await?.status().as_u16(), 200);
+    let origin = site.api.clone();
+    let short = client.post(format!("{}/api/v1/halt", site.api)).header("cookie", &session);
+    let short = short.header("origin", &origin).json(&json!({ "reason": "x" })).send().await?;
+    assert_eq!(short.status().as_u16(), 422);
+    assert_eq!(halt(&origin).send().await?.status().as_u16(), 202);
+    Ok(())
+}
