@@ -76,7 +76,10 @@ fn router(door: Door, token: Token, address: SocketAddr) -> Router {
     let api = Router::new()
         .route("/snapshot", get(snapshot))
         .route("/report", get(report))
-        .route("/status", get(|s| part(s, &["keeper", "mode", "state", "store", "chains", "venues"])))
+        .route(
+            "/status",
+            get(|s| part(s, &["keeper", "mode", "state", "store", "chains", "venues"])),
+        )
         .route("/pools", get(|s| part(s, &["pools"])))
         .route("/books", get(|s| part(s, &["books"])))
         .route("/positions", get(|s| part(s, &["positions"])))

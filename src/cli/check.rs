@@ -99,10 +99,26 @@ pub(super) fn check(dir: &Path) -> ExitCode {
 pub(super) fn demo_labels() -> Vec<(String, String, String)> {
     let label = |what: &str, kind: &str, text: &str| (what.into(), kind.into(), text.into());
     vec![
-        label("order books and their trades", "recorded", "Binance ETHUSDT spot and USD-M, 2024-08-08 from 23:54 UTC; played again and again, our own orders match inside"),
-        label("swaps of the traders", "recorded", "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and directions at 12 times the speed; USDC is played by the demo's USDT"),
-        label("contracts", "real", "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT is a test token with 6 decimals"),
-        label("arbitrageur", "simulated", "ties the pools to the book, since the two recordings are of different days; trades to the book's mid"),
+        label(
+            "order books and their trades",
+            "recorded",
+            "Binance ETHUSDT spot and USD-M, 2024-08-08 from 23:54 UTC; played again and again, our own orders match inside",
+        ),
+        label(
+            "swaps of the traders",
+            "recorded",
+            "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and directions at 12 times the speed; USDC is played by the demo's USDT",
+        ),
+        label(
+            "contracts",
+            "real",
+            "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT is a test token with 6 decimals",
+        ),
+        label(
+            "arbitrageur",
+            "simulated",
+            "ties the pools to the book, since the two recordings are of different days; trades to the book's mid",
+        ),
         label("funding", "simulated", "paid every 30 s at a fixed small rate"),
         label("money", "simulated", "play money on a local chain and a local exchange"),
     ]
@@ -136,17 +152,45 @@ pub(super) async fn status(api: String, state_dir: PathBuf) -> Result<()> {
         Value::Null => "unknown".into(),
         other => other.to_string(),
     };
-    println!("state           {} {}", word(&snapshot["state"]["kind"]), snapshot["state"]["reason"].as_str().unwrap_or(""));
-    println!("profit          {} {}", word(&snapshot["pnl"]["total"]), word(&snapshot["numeraire"]));
+    println!(
+        "state           {} {}",
+        word(&snapshot["state"]["kind"]),
+        snapshot["state"]["reason"].as_str().unwrap_or("")
+    );
+    println!(
+        "profit          {} {}",
+        word(&snapshot["pnl"]["total"]),
+        word(&snapshot["numeraire"])
+    );
     println!("reconciled      {}", word(&snapshot["reconciliation"]["ok"]));
     for chain in snapshot["chains"].as_array().into_iter().flatten() {
-        println!("chain           {} head {} {} ms old, {}", word(&chain["name"]), word(&chain["head"]), word(&chain["head_age_ms"]), word(&chain["feed"]));
+        println!(
+            "chain           {} head {} {} ms old, {}",
+            word(&chain["name"]),
+            word(&chain["head"]),
+            word(&chain["head_age_ms"]),
+            word(&chain["feed"])
+        );
     }
     for book in snapshot["books"].as_array().into_iter().flatten() {
-        println!("book            {} {} {} / {}, {}", word(&book["venue"]), word(&book["market"]), word(&book["bid"]), word(&book["ask"]), word(&book["feed"]));
+        println!(
+            "book            {} {} {} / {}, {}",
+            word(&book["venue"]),
+            word(&book["market"]),
+            word(&book["bid"]),
+            word(&book["ask"]),
+            word(&book["feed"])
+        );
     }
     for position in snapshot["positions"].as_array().into_iter().flatten() {
-        println!("position        {} {} {} value {} fees {}", word(&position["token_id"]), word(&position["state"]), word(&position["pair"]), word(&position["value"]), word(&position["fees"]));
+        println!(
+            "position        {} {} {} value {} fees {}",
+            word(&position["token_id"]),
+            word(&position["state"]),
+            word(&position["pair"]),
+            word(&position["value"]),
+            word(&position["fees"])
+        );
     }
     Ok(())
 }

@@ -218,10 +218,7 @@ async fn run_demo(arguments: DemoArguments, stop: watch::Receiver<bool>) -> Resu
     demo::run(options, stop).await
 }
 
-async fn run_exchange(
-    arguments: ExchangeArguments,
-    mut stop: watch::Receiver<bool>,
-) -> Result<()> {
+async fn run_exchange(arguments: ExchangeArguments, mut stop: watch::Receiver<bool>) -> Result<()> {
     let options = exchange::Options {
         speed: arguments.speed,
         funding_every_s: arguments.funding_every_s,

@@ -149,9 +149,7 @@ pub(super) fn read_agent(mut node: Node<'_>) -> AgentDraft {
     let day = node.or("day_ends_at_utc", &values::time_of_day(), "00:00");
     let store = node.table_or_defaults("store").and_then(read_store);
     let api = node.table_or_defaults("api").and_then(read_api);
-    let safety = node
-        .table("safety", "when the keeper must stop")
-        .and_then(read_safety);
+    let safety = node.table("safety", "when the keeper must stop").and_then(read_safety);
     let why = "every limit must be stated, an absent one is refused";
     let limits = node.table("limits", why).and_then(read_limits);
     let signers = read_signers(&mut node);
@@ -174,13 +172,7 @@ pub(super) fn read_agent(mut node: Node<'_>) -> AgentDraft {
             alerts: alerts?,
         })
     };
-    AgentDraft {
-        agent: agent(),
-        mode,
-        limits,
-        signers,
-        venues,
-    }
+    AgentDraft { agent: agent(), mode, limits, signers, venues }
 }
 
 fn mode_kind() -> values::Kind<Mode> {
@@ -197,10 +189,7 @@ fn read_store(mut node: Node<'_>) -> Option<Store> {
     let url_env = node.may("url_env", &values::env_name("TIDEKEEPER_DATABASE_URL"));
     let keep_quotes_days = node.or("keep_quotes_days", &integer(1..=36_500, 30), "30");
     node.finish();
-    Some(Store {
-        url_env: url_env?,
-        keep_quotes_days: keep_quotes_days?,
-    })
+    Some(Store { url_env: url_env?, keep_quotes_days: keep_quotes_days? })
 }
 
 fn read_api(mut node: Node<'_>) -> Option<Api> {
@@ -210,10 +199,8 @@ fn read_api(mut node: Node<'_>) -> Option<Api> {
 }
 
 fn read_safety(mut node: Node<'_>) -> Option<Safety> {
-    let actions = &[
-        ("reduce_only", UnknownPnlAction::ReduceOnly),
-        ("halt", UnknownPnlAction::Halt),
-    ];
+    let actions =
+        &[("reduce_only", UnknownPnlAction::ReduceOnly), ("halt", UnknownPnlAction::Halt)];
     let halt_file = node.need("halt_file", &values::path("/run/tidekeeper/HALT"));
     let max_clock_offset_ms = node.need("max_clock_offset_ms", &integer(1..=5_000, 250));
     let unknown_pnl_action = node.need("unknown_pnl_action", &values::choice(actions, &[]));
@@ -242,10 +229,7 @@ fn read_limits(mut node: Node<'_>) -> Option<Limits> {
         && net > gross
     {
         let what = format!("is {net}, more than gross_exposure_usd = {gross}");
-        node.fault(
-            "net_delta_usd",
-            Fault::new(what, "the net can never exceed the gross"),
-        );
+        node.fault("net_delta_usd", Fault::new(what, "the net can never exceed the gross"));
     }
     node.finish();
     Some(Limits {

@@ -78,38 +78,26 @@ pub enum Comparison {
     Above,
 }
 
-const SEVERITIES: &[(&str, Severity)] = &[
-    ("page", Severity::Page),
-    ("warn", Severity::Warn),
-    ("notice", Severity::Notice),
-];
+const SEVERITIES: &[(&str, Severity)] =
+    &[("page", Severity::Page), ("warn", Severity::Warn), ("notice", Severity::Notice)];
 
 /// Reads routes and rules; a rule whose severity has no route would reach nobody and is refused.
 pub(super) fn read_alerts(mut node: Node<'_>) -> Option<Alerts> {
     let routes: Vec<_> = node.array("routes").into_iter().map(read_route).collect();
     let are_routes_known = routes.iter().all(Option::is_some);
-    let severities: BTreeSet<Severity> = routes
-        .iter()
-        .flatten()
-        .map(|route| route.severity)
-        .collect();
+    let severities: BTreeSet<Severity> =
+        routes.iter().flatten().map(|route| route.severity).collect();
     let mut names = BTreeSet::new();
     let mut rules = Vec::new();
     for mut node in node.array("rules") {
         let rule = read_rule(&mut node);
         if let Some(rule) = &rule {
             if !names.insert(rule.name.clone()) {
-                node.fault(
-                    "name",
-                    Fault::new("names a second rule", "give it another name"),
-                );
+                node.fault("name", Fault::new("names a second rule", "give it another name"));
             }
             if are_routes_known && !severities.contains(&rule.severity) {
                 let help = "add [[alerts.routes]] for this severity";
-                node.fault(
-                    "severity",
-                    Fault::new("has no route: nobody would be told", help),
-                );
+                node.fault("severity", Fault::new("has no route: nobody would be told", help));
             }
         }
         node.finish();
@@ -124,10 +112,7 @@ pub(super) fn read_alerts(mut node: Node<'_>) -> Option<Alerts> {
 
 fn read_route(mut node: Node<'_>) -> Option<Route> {
     let severity = node.need("severity", &values::choice(SEVERITIES, &[]));
-    let channel = node.need(
-        "channel",
-        &values::choice(&[("telegram", ())], &["email", "webhook"]),
-    );
+    let channel = node.need("channel", &values::choice(&[("telegram", ())], &["email", "webhook"]));
     let token_env = node.need("token_env", &values::env_name("TK_TELEGRAM_TOKEN"));
     let chat_id = node.need("chat_id", &values::text("-1001234567890"));
     let asks = &[("status", Inbound::Status), ("halt", Inbound::Halt)];
@@ -139,12 +124,7 @@ fn read_route(mut node: Node<'_>) -> Option<Route> {
     };
     node.finish();
     channel?;
-    Some(Route {
-        severity: severity?,
-        token_env: token_env?,
-        chat_id: chat_id?,
-        inbound: inbound?,
-    })
+    Some(Route { severity: severity?, token_env: token_env?, chat_id: chat_id?, inbound: inbound? })
 }
 
 fn read_rule(node: &mut Node<'_>) -> Option<Rule> {

@@ -156,21 +156,14 @@ pub(super) fn read_chain(
     let native = node.need("native", &values::symbol("ETH"));
     let wrapped_native = node.need("wrapped_native", &values::address());
     let endpoints = read_endpoints(&mut node, mode);
-    let ingest = node
-        .table("ingest", "how blocks are followed")
-        .and_then(read_ingest);
+    let ingest = node.table("ingest", "how blocks are followed").and_then(read_ingest);
     let finality = node
         .table("finality", "when a block is believed")
         .and_then(|node| read_finality(node, is_local));
-    let gas = node
-        .table("gas", "what a transaction may cost")
-        .and_then(|n| read_gas(n, chain_id));
-    let fuel = node
-        .table("fuel", "what a signer keeps for gas")
-        .and_then(read_fuel);
-    let submission = node
-        .table("submission", "the way transactions take")
-        .and_then(read_submission);
+    let gas = node.table("gas", "what a transaction may cost").and_then(|n| read_gas(n, chain_id));
+    let fuel = node.table("fuel", "what a signer keeps for gas").and_then(read_fuel);
+    let submission =
+        node.table("submission", "the way transactions take").and_then(read_submission);
     let tokens = read_tokens(&mut node, wrapped_native);
     let dexes = read_dexes(&mut node);
     let pools = node
@@ -205,10 +198,7 @@ pub(super) fn read_chain(
 
 /// All drafts, when each of them is right.
 pub(super) fn complete<K: Ord, V>(drafts: BTreeMap<K, Option<V>>) -> Option<BTreeMap<K, V>> {
-    drafts
-        .into_iter()
-        .map(|(name, value)| Some((name, value?)))
-        .collect()
+    drafts.into_iter().map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn read_chain_id(node: &mut Node<'_>, mode: Option<Mode>) -> Option<u64> {
@@ -216,10 +206,7 @@ fn read_chain_id(node: &mut Node<'_>, mode: Option<Mode>) -> Option<u64> {
     if mode == Some(Mode::Demo) && !LOCAL_CHAIN_IDS.contains(&chain_id) {
         let (low, high) = (LOCAL_CHAIN_IDS.start(), LOCAL_CHAIN_IDS.end());
         let what = "is not a local chain, and mode \"demo\" sends for real";
-        node.fault(
-            "chain_id",
-            Fault::new(what, format!("use {low} to {high}, or another mode")),
-        );
+        node.fault("chain_id", Fault::new(what, format!("use {low} to {high}, or another mode")));
     }
     Some(chain_id)
 }
@@ -235,10 +222,7 @@ fn read_endpoints(chain: &mut Node<'_>, mode: Option<Mode>) -> Option<Vec<Endpoi
     let nodes = chain.array("endpoints");
     if !chain.has("endpoints") {
         let help = "add [[endpoints]] with name, ws_url_env and http_url_env";
-        chain.fault_here(Fault::new(
-            "has no [[endpoints]]: the chain cannot be reached",
-            help,
-        ));
+        chain.fault_here(Fault::new("has no [[endpoints]]: the chain cannot be reached", help));
         return None;
     }
     let n_endpoints = nodes.len();
@@ -250,30 +234,16 @@ fn read_endpoints(chain: &mut Node<'_>, mode: Option<Mode>) -> Option<Vec<Endpoi
     let mut endpoints = Vec::new();
     for mut node in nodes {
         let name = node.need("name", &values::name("own-node"));
-        if name
-            .as_ref()
-            .is_some_and(|name| !names.insert(name.clone()))
-        {
-            node.fault(
-                "name",
-                Fault::new("names a second endpoint", "give it another name"),
-            );
+        if name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
+            node.fault("name", Fault::new("names a second endpoint", "give it another name"));
         }
         let ws = read_url(&mut node, ["ws_url", "ws_url_env"], "ws", mode);
         let http = read_url(&mut node, ["http_url", "http_url_env"], "http", mode);
         let rate = node.or("max_requests_per_s", &integer(1..=10_000, 100), "100");
         node.finish();
-        endpoints.push(
-            name.zip(ws)
-                .zip(http)
-                .zip(rate)
-                .map(|(((name, ws), http), rate)| Endpoint {
-                    name,
-                    ws,
-                    http,
-                    max_requests_per_s: rate,
-                }),
-        );
+        endpoints.push(name.zip(ws).zip(http).zip(rate).map(|(((name, ws), http), rate)| {
+            Endpoint { name, ws, http, max_requests_per_s: rate }
+        }));
     }
     endpoints.into_iter().collect()
 }
@@ -287,10 +257,7 @@ fn read_url(
 ) -> Option<UrlSource> {
     if mode == Some(Mode::Demo) && node.has(env_key) {
         let what = "may lead anywhere, and mode \"demo\" stays on this machine";
-        node.fault(
-            env_key,
-            Fault::new(what, format!("write {plain_key} with a local URL")),
-        );
+        node.fault(env_key, Fault::new(what, format!("write {plain_key} with a local URL")));
     }
     let plain = node.may(plain_key, &urls::url(scheme, Reach::Loopback));
     let env = node.may(env_key, &values::env_name("TK_BASE_WS_1"));
@@ -302,9 +269,7 @@ fn read_url(
             node.fault(plain_key, Fault::new(what, "keep one of them"));
             None
         }
-        (None, None) => node
-            .need(env_key, &values::env_name("TK_NODE_URL"))
-            .map(UrlSource::Env),
+        (None, None) => node.need(env_key, &values::env_name("TK_NODE_URL")).map(UrlSource::Env),
     }
 }
 
@@ -316,10 +281,7 @@ fn read_ingest(mut node: Node<'_>) -> Option<Ingest> {
         && stale < block.saturating_mul(2)
     {
         let what = format!("is {stale}, less than two blocks of {block} ms: always stale");
-        node.fault(
-            "stale_after_ms",
-            Fault::new(what, "allow three or four block times"),
-        );
+        node.fault("stale_after_ms", Fault::new(what, "allow three or four block times"));
     }
     node.finish();
     Some(Ingest {
@@ -330,29 +292,20 @@ fn read_ingest(mut node: Node<'_>) -> Option<Ingest> {
 }
 
 fn read_finality(mut node: Node<'_>, is_local: Option<bool>) -> Option<Finality> {
-    let tags = &[
-        ("finalized", FinalAt::Finalized),
-        ("safe", FinalAt::Safe),
-        ("latest", FinalAt::Latest),
-    ];
+    let tags =
+        &[("finalized", FinalAt::Finalized), ("safe", FinalAt::Safe), ("latest", FinalAt::Latest)];
     let confirmations = node.need("hedge_after_confirmations", &integer::<u64>(1..=1_000, 1));
     let book_final_at = node.need("book_final_at", &values::choice(tags, &[]));
     let window = node.need("reorg_window_blocks", &integer::<u64>(1..=10_000, 256));
     if book_final_at == Some(FinalAt::Latest) && is_local == Some(false) {
         let what = "is \"latest\", which a reorganisation can undo";
-        node.fault(
-            "book_final_at",
-            Fault::new(what, "write \"finalized\" on a real chain"),
-        );
+        node.fault("book_final_at", Fault::new(what, "write \"finalized\" on a real chain"));
     }
     if let (Some(confirmations), Some(window)) = (confirmations, window)
         && confirmations > window
     {
         let what = format!("is {confirmations}, beyond reorg_window_blocks = {window}");
-        node.fault(
-            "hedge_after_confirmations",
-            Fault::new(what, "make it smaller"),
-        );
+        node.fault("hedge_after_confirmations", Fault::new(what, "make it smaller"));
     }
     node.finish();
     Some(Finality {
@@ -363,10 +316,7 @@ fn read_finality(mut node: Node<'_>, is_local: Option<bool>) -> Option<Finality>
 }
 
 fn read_submission(mut node: Node<'_>) -> Option<Submission> {
-    let routes = &[
-        ("public", Submission::Public),
-        ("sequencer", Submission::Sequencer),
-    ];
+    let routes = &[("public", Submission::Public), ("sequencer", Submission::Sequencer)];
     let route = node.need("route", &values::choice(routes, &["private_relay"]));
     node.finish();
     route

@@ -21,15 +21,10 @@ pub(super) fn check_chain_ids(
     let Some(chain_id) = draft.chain_id else {
         return;
     };
-    if let Some((name, _)) = drafts
-        .iter()
-        .find(|(_, other)| other.chain_id == Some(chain_id))
-    {
+    if let Some((name, _)) = drafts.iter().find(|(_, other)| other.chain_id == Some(chain_id)) {
         let what = format!("is already the id of the chain {name:?}");
         let fault = Fault::new(what, "one file for one chain");
-        report
-            .borrow_mut()
-            .tell(origin.clone(), "chains", "chain_id", fault);
+        report.borrow_mut().tell(origin.clone(), "chains", "chain_id", fault);
     }
 }
 
@@ -56,12 +51,7 @@ pub(super) fn check_claims(
     // A position that fell out of its range is all base, so its hedge is as large as its budget.
     let venue = limits.venue_exposure_usd;
     for claims in by_venue.into_values() {
-        check_budgets(
-            claims.into_iter(),
-            "limits.venue_exposure_usd",
-            venue,
-            report,
-        );
+        check_budgets(claims.into_iter(), "limits.venue_exposure_usd", venue, report);
     }
 }
 
@@ -74,13 +64,8 @@ fn check_pair(claim: &Claim, other: &Claim, report: &RefCell<Report<'_>>) {
         && market == other_market
     {
         let what = format!("{market} on {venue} already belongs to the strategy {owner:?}");
-        let fault = Fault::new(
-            what,
-            "one owner per account and market: use another account",
-        );
-        report
-            .borrow_mut()
-            .tell(origin.clone(), &scope, "hedge.market", fault);
+        let fault = Fault::new(what, "one owner per account and market: use another account");
+        report.borrow_mut().tell(origin.clone(), &scope, "hedge.market", fault);
     }
     if let (Some((chain, signer, pool, origin)), Some((other_chain, other_signer, other_pool, _))) =
         (&claim.pool, &other.pool)
@@ -90,9 +75,7 @@ fn check_pair(claim: &Claim, other: &Claim, report: &RefCell<Report<'_>>) {
     {
         let what = format!("{pool} under signer {signer} already belongs to {owner:?}");
         let fault = Fault::new(what, "one owner per account and pool: use another signer");
-        report
-            .borrow_mut()
-            .tell(origin.clone(), &scope, "pool.pair", fault);
+        report.borrow_mut().tell(origin.clone(), &scope, "pool.pair", fault);
     }
 }
 
@@ -116,9 +99,7 @@ fn check_budgets<'c>(
         let what = format!("brings the budgets to {total}, over {name} = {limit}");
         let fault = Fault::new(what, "lower the budget or raise the limit");
         let scope = format!("strategies.{}", claim.id);
-        report
-            .borrow_mut()
-            .tell(origin.clone(), &scope, "capital.budget_usd", fault);
+        report.borrow_mut().tell(origin.clone(), &scope, "capital.budget_usd", fault);
         return;
     }
 }

@@ -31,20 +31,14 @@ fn files_of(folder: &Path) -> Files {
     }
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     paths.sort();
-    let text = |path: PathBuf| {
-        fs::read_to_string(folder.join(&path))
-            .ok()
-            .map(|text| (path, text))
-    };
+    let text = |path: PathBuf| fs::read_to_string(folder.join(&path)).ok().map(|text| (path, text));
     paths.into_iter().filter_map(text).collect()
 }
 
 fn folders_of(kind: &str) -> Vec<PathBuf> {
     let folder = root().join("tests/data/config").join(kind);
-    let mut folders: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
     folders
 }
@@ -58,10 +52,7 @@ fn no_env(_: &str) -> Option<String> {
 }
 
 fn told(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
 fn loaded(files: &Files) -> Config {
@@ -71,10 +62,7 @@ fn loaded(files: &Files) -> Config {
 /// The problems of the good files with one text exchanged in one of them.
 fn problems_with(file: &str, old: &str, new: &str) -> String {
     let mut files = good();
-    let (_, text) = files
-        .iter_mut()
-        .find(|(path, _)| path == Path::new(file))
-        .unwrap();
+    let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new(file)).unwrap();
     assert!(text.contains(old), "{file} has no {old}");
     *text = text.replacen(old, new, 1);
     told(&load(&files, &no_env).unwrap_err())
@@ -88,16 +76,11 @@ fn wrong_configs_are_refused_with_their_place_and_fix() {
     for folder in folders {
         let expect = fs::read_to_string(folder.join("expect.txt")).unwrap();
         let mut lines = expect.lines().filter(|line| !line.is_empty());
-        let count = lines
-            .next()
-            .and_then(|line| line.strip_prefix("problems "))
-            .unwrap();
+        let count = lines.next().and_then(|line| line.strip_prefix("problems ")).unwrap();
         let problems = load(&files_of(&folder), &no_env).err().unwrap_or_default();
         let messages = told(&problems);
         let missing: Vec<&str> = lines.filter(|line| !messages.contains(line)).collect();
-        let are_useful = problems
-            .iter()
-            .all(|p| !p.what.is_empty() && !p.help.is_empty());
+        let are_useful = problems.iter().all(|p| !p.what.is_empty() && !p.help.is_empty());
         if problems.len().to_string() != count || !missing.is_empty() || !are_useful {
             let name = folder.file_name().unwrap().display().to_string();
             failures += &format!("{name}: want {count} and {missing:#?}, have\n{messages}\n");
@@ -134,17 +117,13 @@ fn every_value_knows_its_origin() {
     assert_eq!(config.agent.api.listen.port(), 0);
     let row = |key: &str| {
         let row = resolved(&config).into_iter().find(|row| row.key == key);
-        row.map(|row| (row.value, row.origin))
-            .unwrap_or_else(|| panic!("no {key}"))
+        row.map(|row| (row.value, row.origin)).unwrap_or_else(|| panic!("no {key}"))
     };
     let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     let listen = pair("127.0.0.1:0", "environment TIDEKEEPER__AGENT__API__LISTEN");
     assert_eq!(row("agent.api.listen"), listen);
     assert_eq!(row("agent.store.keep_quotes_days"), pair("30", "default"));
-    assert_eq!(
-        row("agent.limits.net_delta_usd"),
-        pair("10000", "agent.toml:14:17")
-    );
+    assert_eq!(row("agent.limits.net_delta_usd"), pair("10000", "agent.toml:14:17"));
     let key = pair("(in environment TK_DEMO_KEY)", "agent.toml:25:19");
     assert_eq!(row("agent.signers.lp.private_key_env"), key);
     assert_eq!(row("chains.local.pools.allow[1].fee_pips").0, "3000");
@@ -157,16 +136,8 @@ fn a_wrong_override_is_told_with_its_variable() {
     let env = |asked: &str| (asked == name).then(|| "1e9".to_owned());
     let problems = load(&good(), &env).unwrap_err();
     assert_eq!(problems.len(), 1);
-    assert_eq!(
-        problems[0].origin,
-        Origin::Env {
-            name: name.to_owned()
-        }
-    );
-    assert_eq!(
-        problems[0].key,
-        "strategies.weth-usdt-lp.capital.budget_usd"
-    );
+    assert_eq!(problems[0].origin, Origin::Env { name: name.to_owned() });
+    assert_eq!(problems[0].key, "strategies.weth-usdt-lp.capital.budget_usd");
 }
 
 #[test]
@@ -174,10 +145,7 @@ fn an_override_counts_in_checks_across_files() {
     let name = "TIDEKEEPER__AGENT__LIMITS__GROSS_EXPOSURE_USD";
     let env = |asked: &str| (asked == name).then(|| "20000".to_owned());
     let messages = told(&load(&good(), &env).unwrap_err());
-    assert!(
-        messages.contains("over limits.gross_exposure_usd = 20000"),
-        "{messages}"
-    );
+    assert!(messages.contains("over limits.gross_exposure_usd = 20000"), "{messages}");
 }
 
 #[test]
@@ -188,11 +156,7 @@ fn an_override_that_overrides_nothing_is_told() {
     let names = ["PATH", "TIDEKEEPER_CACHE", good_name, wrong_name];
     let problems = idle_overrides(&config, names.into_iter());
     assert_eq!(problems.len(), 1);
-    assert!(
-        problems[0]
-            .to_string()
-            .contains(&format!("did you mean {good_name}?"))
-    );
+    assert!(problems[0].to_string().contains(&format!("did you mean {good_name}?")));
 }
 
 #[test]
@@ -201,10 +165,7 @@ fn unset_variables_are_told_by_name() {
     let env = |name: &str| (name != "TK_DEMO_KEY").then(|| "x".to_owned());
     let messages = told(&unset_variables(&config, &env));
     assert_eq!(messages.lines().count(), 1);
-    assert!(
-        messages.contains("TK_DEMO_KEY, which is not set"),
-        "{messages}"
-    );
+    assert!(messages.contains("TK_DEMO_KEY, which is not set"), "{messages}");
 }
 
 #[test]
@@ -212,52 +173,29 @@ fn secrets_are_never_repeated() {
     let key = "4f3edf983ac636a65a842ce7c78d9aa706d3b113bce9c46f30d7d21715b23b1d";
     for (old, new) in [
         ("\"TK_DEMO_KEY\"", format!("\"{key}\"")),
-        (
-            "private_key_env = \"TK_DEMO_KEY\"",
-            format!("private_key = \"0x{key}\""),
-        ),
+        ("private_key_env = \"TK_DEMO_KEY\"", format!("private_key = \"0x{key}\"")),
         ("\"demo-hedge\"", format!("\"{key}\"")),
-        (
-            "\"http://127.0.0.1:9100\"",
-            format!("\"https://node.example/v3/{key}\""),
-        ),
-        (
-            "\"http://127.0.0.1:9100\"",
-            "\"https://me:hunter2@node.example\"".to_owned(),
-        ),
+        ("\"http://127.0.0.1:9100\"", format!("\"https://node.example/v3/{key}\"")),
+        ("\"http://127.0.0.1:9100\"", "\"https://me:hunter2@node.example\"".to_owned()),
         ("[\"liquidity\"]", format!("[\"{key}\"]")),
         ("\"10000\"", format!("\"{key}\"")),
         ("mode = \"demo\"", format!("mode = \"{key}\"")),
     ] {
         let messages = problems_with("agent.toml", old, &new);
-        assert!(
-            !messages.contains(key) && !messages.contains("hunter2"),
-            "{messages}"
-        );
+        assert!(!messages.contains(key) && !messages.contains("hunter2"), "{messages}");
     }
 }
 
 #[test]
 fn a_file_too_long_is_refused() {
     let messages = problems_with("agent.toml", "schema = 1", &"#\n".repeat(1 << 20));
-    assert!(
-        messages.contains("agent.toml:1:1: (file): is "),
-        "{messages}"
-    );
+    assert!(messages.contains("agent.toml:1:1: (file): is "), "{messages}");
 }
 
 #[test]
 fn deep_nesting_is_refused_and_not_followed() {
-    for nest in [
-        "[".repeat(60_000),
-        "a.".repeat(60_000),
-        "{a=".repeat(40_000),
-    ] {
-        for text in [
-            format!("x = {nest}"),
-            format!("{nest}a = 1"),
-            format!("[{nest}a]"),
-        ] {
+    for nest in ["[".repeat(60_000), "a.".repeat(60_000), "{a=".repeat(40_000)] {
+        for text in [format!("x = {nest}"), format!("{nest}a = 1"), format!("[{nest}a]")] {
             let mut files = good();
             files[0].1 = text;
             assert!(load(&files, &no_env).is_err());
@@ -269,10 +207,7 @@ fn deep_nesting_is_refused_and_not_followed() {
 fn no_files_at_all_are_refused_with_what_is_missing() {
     let messages = told(&load(&[], &no_env).unwrap_err());
     assert_eq!(messages.lines().count(), 2, "{messages}");
-    assert!(
-        messages.contains("agent.toml:1:1: (file): is missing"),
-        "{messages}"
-    );
+    assert!(messages.contains("agent.toml:1:1: (file): is missing"), "{messages}");
 }
 
 /// One change to a text: at a place (in thousandths), remove some bytes and put others.
@@ -316,11 +251,8 @@ fn edits() -> impl Strategy<Value = Vec<(usize, usize, usize, String)>> {
 #[test]
 fn no_text_makes_the_loader_panic() {
     let base = good();
-    let mut runner = TestRunner::new(Runs {
-        cases: 400,
-        failure_persistence: None,
-        ..Runs::default()
-    });
+    let mut runner =
+        TestRunner::new(Runs { cases: 400, failure_persistence: None, ..Runs::default() });
     let outcome = runner.run(&edits(), |edits| {
         let mut files = base.clone();
         for (file, place, length, scrap) in edits {

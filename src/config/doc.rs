@@ -33,12 +33,7 @@ impl Report<'_> {
             Origin::File { .. } => key.to_owned(),
             Origin::Env { .. } | Origin::Default => format!("{scope}.{key}"),
         };
-        self.problems.push(Problem {
-            origin,
-            key,
-            what,
-            help,
-        });
+        self.problems.push(Problem { origin, key, what, help });
     }
 }
 
@@ -56,21 +51,11 @@ impl<'a> Doc<'a> {
     pub(super) fn parse(file: &'a Path, text: &'a str, report: &RefCell<Report<'_>>) -> Self {
         let is_short = text.len() <= FILE_BYTES_MAX;
         let (root, errors) = DeTable::parse_recoverable(if is_short { text } else { "" });
-        let mut doc = Self {
-            file,
-            text,
-            root,
-            broken_from: (!is_short).then_some(0),
-        };
+        let mut doc = Self { file, text, root, broken_from: (!is_short).then_some(0) };
         let mut report = report.borrow_mut();
         if !is_short {
             let what = format!("is {} bytes long, more than {FILE_BYTES_MAX}", text.len());
-            report.tell(
-                doc.origin(0),
-                "",
-                "(file)",
-                Fault::new(what, "is this the right file?"),
-            );
+            report.tell(doc.origin(0), "", "(file)", Fault::new(what, "is this the right file?"));
         }
         for error in errors {
             let place = error.span().map_or(0, |span| span.start);
@@ -91,47 +76,28 @@ impl<'a> Doc<'a> {
 
     /// A string at the top of the file, read without recording it.
     pub(super) fn peek(&self, key: &str) -> Option<&str> {
-        self.root
-            .get_ref()
-            .get(key)
-            .and_then(|value| value.get_ref().as_str())
+        self.root.get_ref().get(key).and_then(|value| value.get_ref().as_str())
     }
 
     /// Where a key at the top of the file stands; the file's beginning when it is absent.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
-        self.origin(
-            self.root
-                .get_ref()
-                .get(key)
-                .map_or(0, |value| value.span().start),
-        )
+        self.origin(self.root.get_ref().get(key).map_or(0, |value| value.span().start))
     }
 
     /// The file's name without its ending.
     pub(super) fn stem(&self) -> String {
-        self.file
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     pub(super) fn origin(&self, place: usize) -> Origin {
         let (line, column) = self.line_column(place);
-        Origin::File {
-            file: PathBuf::from(self.file),
-            line,
-            column,
-        }
+        Origin::File { file: PathBuf::from(self.file), line, column }
     }
 
     fn line_column(&self, place: usize) -> (usize, usize) {
         let before = self.text.get(..place).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |last| last.chars().count())
-            + 1;
+        let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
         (line, column)
     }
 

@@ -71,31 +71,19 @@ pub(super) fn read_gas(mut node: Node<'_>, chain_id: Option<u64>) -> Option<Gas>
     let exit_max_fee = node.need("exit_max_fee_gwei", &gwei("20.0"));
     let bump_after_blocks = node.need("bump_after_blocks", &integer(1..=1_000, 5));
     // Nodes refuse a replacement that pays less than a tenth more.
-    let bump_pct = node.need(
-        "bump_pct",
-        &values::decimal(Bounds::within(10, 100), "12.5"),
-    );
+    let bump_pct = node.need("bump_pct", &values::decimal(Bounds::within(10, 100), "12.5"));
     let expected = chain_id.and_then(fee_model_of);
     if fee_model.is_some() && expected.is_some() && fee_model != expected {
         let fault = Fault::new("does not fit this chain_id", "see the sample of this chain");
         node.fault("fee_model", fault);
     }
-    if max_fee
-        .zip(max_priority)
-        .is_some_and(|(fee, priority)| priority > fee)
-    {
+    if max_fee.zip(max_priority).is_some_and(|(fee, priority)| priority > fee) {
         let fault = Fault::new("is more than max_fee_gwei", "the tip is a part of the fee");
         node.fault("max_priority_gwei", fault);
     }
-    if max_fee
-        .zip(exit_max_fee)
-        .is_some_and(|(fee, exit)| exit < fee)
-    {
+    if max_fee.zip(exit_max_fee).is_some_and(|(fee, exit)| exit < fee) {
         let what = "is less than max_fee_gwei: an emergency would be stingier than usual";
-        node.fault(
-            "exit_max_fee_gwei",
-            Fault::new(what, "allow exits at least max_fee_gwei"),
-        );
+        node.fault("exit_max_fee_gwei", Fault::new(what, "allow exits at least max_fee_gwei"));
     }
     node.finish();
     Some(Gas {
@@ -121,8 +109,5 @@ pub(super) fn read_fuel(mut node: Node<'_>) -> Option<Fuel> {
         node.fault("exit_reserve_native", Fault::new(what, "make it smaller"));
     }
     node.finish();
-    Some(Fuel {
-        min_native_per_signer: min?,
-        exit_reserve_native: reserve?,
-    })
+    Some(Fuel { min_native_per_signer: min?, exit_reserve_native: reserve? })
 }

@@ -55,10 +55,7 @@ pub(super) fn read_hedge(
     let band_max = node.need("band_max_usd", &band("5000"));
     let max_unhedged_s = node.need("max_unhedged_s", &integer::<u64>(1..=3_600, 30));
     if band_min.zip(band_max).is_some_and(|(min, max)| min > max) {
-        node.fault(
-            "band_min_usd",
-            Fault::new("is more than band_max_usd", "exchange the two"),
-        );
+        node.fault("band_min_usd", Fault::new("is more than band_max_usd", "exchange the two"));
     }
     if let (Some(max), Some(seconds)) = (band_max, max_unhedged_s) {
         check_band(&node, known, max, seconds);
@@ -85,10 +82,7 @@ fn read_venue_name(node: &mut Node<'_>, known: &Known<'_>) -> Option<String> {
         }
         Some(Some(venue)) if venue.kind == VenueKind::BinanceSpot => {
             let what = format!("[venues.{name}] is a spot account and cannot be short");
-            node.fault(
-                "venue",
-                Fault::new(what, "name a venue of kind \"binance_usdm\""),
-            );
+            node.fault("venue", Fault::new(what, "name a venue of kind \"binance_usdm\""));
         }
         None | Some(_) => {}
     }
@@ -103,18 +97,12 @@ fn check_market(node: &Node<'_>, market: &str, base_asset: Option<&String>) {
     });
     let Some(symbol) = symbol else {
         let what = "is not the name of a perpetual";
-        node.fault(
-            "market",
-            Fault::new(what, "write it as in \"ETHUSDT-PERP\""),
-        );
+        node.fault("market", Fault::new(what, "write it as in \"ETHUSDT-PERP\""));
         return;
     };
     if let Some(asset) = base_asset.filter(|asset| !symbol.starts_with(asset.as_str())) {
         let what = format!("does not hedge {asset}, the asset of the pool's base token");
-        node.fault(
-            "market",
-            Fault::new(what, format!("for example \"{asset}USDT-PERP\"")),
-        );
+        node.fault("market", Fault::new(what, format!("for example \"{asset}USDT-PERP\"")));
     }
 }
 
@@ -124,23 +112,14 @@ fn check_band(node: &Node<'_>, known: &Known<'_>, band_max: Decimal, max_unhedge
         return;
     };
     if band_max > limits.net_delta_usd {
-        let what = format!(
-            "is {band_max}, over limits.net_delta_usd = {}",
-            limits.net_delta_usd
-        );
-        node.fault(
-            "band_max_usd",
-            Fault::new(what, "narrow the band or raise the limit"),
-        );
+        let what = format!("is {band_max}, over limits.net_delta_usd = {}", limits.net_delta_usd);
+        node.fault("band_max_usd", Fault::new(what, "narrow the band or raise the limit"));
     }
     let exposure = band_max.checked_mul(Decimal::from(max_unhedged_s));
     if exposure.is_none_or(|exposure| exposure > limits.unhedged_delta_usd_seconds) {
         let limit = limits.unhedged_delta_usd_seconds;
         let what =
             format!("times band_max_usd is over limits.unhedged_delta_usd_seconds = {limit}");
-        node.fault(
-            "max_unhedged_s",
-            Fault::new(what, "hedge sooner or narrow the band"),
-        );
+        node.fault("max_unhedged_s", Fault::new(what, "hedge sooner or narrow the band"));
     }
 }

@@ -104,12 +104,7 @@ pub fn load(
     let docs = sort_files(files, &report);
     let (agent, is_agent_whole) = load_agent(&docs.agents, &report);
     let (chains, are_chains_whole) = load_chains(&docs.chains, &agent, &report);
-    let known = Known {
-        agent: &agent,
-        is_agent_whole,
-        chains: &chains.drafts,
-        are_chains_whole,
-    };
+    let known = Known { agent: &agent, is_agent_whole, chains: &chains.drafts, are_chains_whole };
     let (strategies, claims) = load_strategies(&docs.strategies, &known, &report);
     check_claims(&claims, agent.limits.as_ref(), &report);
     let mut report = report.borrow_mut();
@@ -123,13 +118,7 @@ pub fn load(
         (Some(agent), Some(chains), Some(strategies)) => {
             let settings = std::mem::take(&mut report.settings);
             let overrides = std::mem::take(&mut report.overrides);
-            Ok(Config {
-                agent,
-                chains,
-                strategies,
-                settings,
-                overrides,
-            })
+            Ok(Config { agent, chains, strategies, settings, overrides })
         }
         _ => Err(vec![Problem {
             origin: Origin::Default,
@@ -163,10 +152,7 @@ pub fn unset_variables(config: &Config, env: &dyn Fn(&str) -> Option<String>) ->
         .map(|(key, setting)| Problem {
             origin: setting.origin.clone(),
             key: key.clone(),
-            what: format!(
-                "names the environment variable {}, which is not set",
-                setting.value
-            ),
+            what: format!("names the environment variable {}, which is not set", setting.value),
             help: "set it where the keeper is started".to_owned(),
         })
         .collect()
@@ -180,9 +166,7 @@ pub fn idle_overrides<'n>(config: &Config, names: impl Iterator<Item = &'n str>)
     names
         .filter(|name| name.starts_with(&prefix) && !config.overrides.contains_key(*name))
         .map(|name| Problem {
-            origin: Origin::Env {
-                name: name.to_owned(),
-            },
+            origin: Origin::Env { name: name.to_owned() },
             key: "(override)".to_owned(),
             what: "overrides no key".to_owned(),
             help: nearest(name, &known).map_or_else(
@@ -208,10 +192,7 @@ struct Docs<'a> {
 fn sort_files<'a>(files: &'a [(PathBuf, String)], report: &RefCell<Report<'_>>) -> Docs<'a> {
     let mut docs = Docs::default();
     for (path, text) in files {
-        let folder = path
-            .parent()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str());
+        let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         let is_agent = path.file_name().is_some_and(|name| name == "agent.toml");
         let kind = match folder {
             Some("chains") => &mut docs.chains,
@@ -220,9 +201,7 @@ fn sort_files<'a>(files: &'a [(PathBuf, String)], report: &RefCell<Report<'_>>) 
             _ => {
                 let what = "is none of agent.toml, chains/*.toml and strategies/*.toml";
                 let fault = Fault::new(what, "move or remove it");
-                report
-                    .borrow_mut()
-                    .tell(start_of(path), "", "(file)", fault);
+                report.borrow_mut().tell(start_of(path), "", "(file)", fault);
                 continue;
             }
         };
@@ -232,27 +211,19 @@ fn sort_files<'a>(files: &'a [(PathBuf, String)], report: &RefCell<Report<'_>>) 
 }
 
 fn start_of(path: &Path) -> Origin {
-    Origin::File {
-        file: path.to_owned(),
-        line: 1,
-        column: 1,
-    }
+    Origin::File { file: path.to_owned(), line: 1, column: 1 }
 }
 
 /// The agent's file, and whether a name not found in it does not exist.
 fn load_agent<'a>(docs: &'a [Doc<'a>], report: &'a RefCell<Report<'a>>) -> (AgentDraft, bool) {
     for doc in docs.iter().skip(1) {
         let fault = Fault::new("is a second agent.toml", "a keeper has exactly one");
-        report
-            .borrow_mut()
-            .tell(start_of(doc.file), "", "(file)", fault);
+        report.borrow_mut().tell(start_of(doc.file), "", "(file)", fault);
     }
     let Some(doc) = docs.first() else {
         let help = "write one; the sample agent.toml is a beginning";
         let fault = Fault::new("is missing", help);
-        report
-            .borrow_mut()
-            .tell(start_of(Path::new("agent.toml")), "", "(file)", fault);
+        report.borrow_mut().tell(start_of(Path::new("agent.toml")), "", "(file)", fault);
         return (AgentDraft::default(), false);
     };
     (read_agent(Node::top(doc, "agent", report)), doc.is_whole())
@@ -272,24 +243,17 @@ fn load_chains<'a>(
     if docs.is_empty() {
         let help = "add one file for each chain; the samples are a beginning";
         let fault = Fault::new("has no file", help);
-        report
-            .borrow_mut()
-            .tell(start_of(Path::new("chains")), "", "(folder)", fault);
+        report.borrow_mut().tell(start_of(Path::new("chains")), "", "(folder)", fault);
     }
     let mut drafts: BTreeMap<String, ChainDraft> = BTreeMap::new();
     let mut typed = Some(Vec::new());
     for doc in docs {
         let name = doc.peek("name").map_or_else(|| doc.stem(), str::to_owned);
         let mut scope = format!("chains.{name}");
-        if drafts
-            .keys()
-            .any(|other| variable_part(other) == variable_part(&name))
-        {
+        if drafts.keys().any(|other| variable_part(other) == variable_part(&name)) {
             let help = "give it another name; `-` and `_` count as the same";
             let fault = Fault::new("names a second chain", help);
-            report
-                .borrow_mut()
-                .tell(doc.origin_of("name"), "chains", "name", fault);
+            report.borrow_mut().tell(doc.origin_of("name"), "chains", "name", fault);
             scope = format!("chains.{}", doc.stem());
         }
         let (draft, chain) = read_chain(Node::top(doc, &scope, report), doc, agent.mode);
@@ -315,15 +279,10 @@ fn load_strategies<'a>(
     for doc in docs {
         let id = doc.peek("id").map_or_else(|| doc.stem(), str::to_owned);
         let mut scope = format!("strategies.{id}");
-        if claims
-            .iter()
-            .any(|claim| variable_part(&claim.id) == variable_part(&id))
-        {
+        if claims.iter().any(|claim| variable_part(&claim.id) == variable_part(&id)) {
             let help = "give it another id; `-` and `_` count as the same";
             let fault = Fault::new("names a second strategy", help);
-            report
-                .borrow_mut()
-                .tell(doc.origin_of("id"), "strategies", "id", fault);
+            report.borrow_mut().tell(doc.origin_of("id"), "strategies", "id", fault);
             scope = format!("strategies.{}", doc.stem());
         }
         let (strategy, claim) = read_strategy(Node::top(doc, &scope, report), &id, known);

@@ -30,10 +30,7 @@ impl Dex {
     }
 }
 
-const DEXES: &[(&str, Dex)] = &[
-    ("uniswap_v3", Dex::UniswapV3),
-    ("uniswap_v2", Dex::UniswapV2),
-];
+const DEXES: &[(&str, Dex)] = &[("uniswap_v3", Dex::UniswapV3), ("uniswap_v2", Dex::UniswapV2)];
 
 /// Exchanges of the design that this version does not know.
 const DEXES_LATER: &[&str] = &["uniswap_v4", "sushiswap_v2", "sushiswap_v3"];
@@ -66,14 +63,7 @@ pub struct Pool {
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}/{} {}",
-            self.dex.name(),
-            self.base,
-            self.quote,
-            self.fee_pips
-        )
+        write!(f, "{} {}/{} {}", self.dex.name(), self.base, self.quote, self.fee_pips)
     }
 }
 
@@ -98,36 +88,23 @@ pub(super) fn read_pool(node: &mut Node<'_>) -> Option<Pool> {
     let pair = node.need("pair", &values::text("WETH/USDC"));
     let fee_pips = node.need("fee_pips", &integer::<u32>(1..=V3_FEE_PIPS_MAX, 500));
     if dex == Some(Dex::UniswapV2) && fee_pips.is_some_and(|fee| fee != V2_FEE_PIPS) {
-        let fault = Fault::new(
-            "is not the fee of a V2 pool",
-            format!("write {V2_FEE_PIPS}"),
-        );
+        let fault = Fault::new("is not the fee of a V2 pool", format!("write {V2_FEE_PIPS}"));
         node.fault("fee_pips", fault);
         return None;
     }
     let pair = pair.and_then(|pair| {
         let symbols = pair.split_once('/').filter(|(base, quote)| {
-            let are_symbols = [base, quote]
-                .iter()
-                .all(|s| values::check_symbol(s).is_ok());
+            let are_symbols = [base, quote].iter().all(|s| values::check_symbol(s).is_ok());
             are_symbols && base != quote
         });
         if symbols.is_none() {
             let what = format!("{} is not a pair of two tokens", shown(&pair));
-            node.fault(
-                "pair",
-                Fault::new(what, "write base/quote, as in \"WETH/USDC\""),
-            );
+            node.fault("pair", Fault::new(what, "write base/quote, as in \"WETH/USDC\""));
         }
         symbols.map(|(base, quote)| (base.to_owned(), quote.to_owned()))
     });
     let (base, quote) = pair?;
-    Some(Pool {
-        dex: dex?,
-        base,
-        quote,
-        fee_pips: fee_pips?,
-    })
+    Some(Pool { dex: dex?, base, quote, fee_pips: fee_pips? })
 }
 
 /// Reads the exchanges; `None` under one that exists but is wrong.
@@ -183,10 +160,7 @@ pub(super) fn read_pools(
             if !dexes.contains_key(&pool.dex) {
                 let name = pool.dex.name();
                 let help = format!("add [dex.{name}] with its contracts");
-                item.fault(
-                    "dex",
-                    Fault::new(format!("has no table [dex.{name}]"), help),
-                );
+                item.fault("dex", Fault::new(format!("has no table [dex.{name}]"), help));
             }
             for symbol in [&pool.base, &pool.quote] {
                 if !tokens.contains_key(symbol) {
@@ -195,10 +169,7 @@ pub(super) fn read_pools(
                 }
             }
             if pools.iter().flatten().any(|other| other.is_same_pool(pool)) {
-                item.fault(
-                    "pair",
-                    Fault::new("names a pool a second time", "remove one of them"),
-                );
+                item.fault("pair", Fault::new("names a pool a second time", "remove one of them"));
             }
         }
         item.finish();

@@ -62,10 +62,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            help: help.into(),
-        }
+        Self { what: what.into(), help: help.into() }
     }
 }
 
@@ -102,11 +99,7 @@ mod tests {
     #[test]
     fn problem_reads_like_a_compiler_error() {
         let problem = Problem {
-            origin: Origin::File {
-                file: "chains/base.toml".into(),
-                line: 12,
-                column: 5,
-            },
+            origin: Origin::File { file: "chains/base.toml".into(), line: 12, column: 5 },
             key: "gas.bump_pct".into(),
             what: "is missing".into(),
             help: "add it".into(),

@@ -60,8 +60,7 @@ impl<'a> Node<'a> {
             Field::Good(value) => Some(value),
             Field::Wrong => None,
             Field::Absent => {
-                self.missing
-                    .push((key, format!("add {key} = {}", kind.example())));
+                self.missing.push((key, format!("add {key} = {}", kind.example())));
                 None
             }
         }
@@ -90,14 +89,8 @@ impl<'a> Node<'a> {
             Field::Good(value) => Some(value),
             Field::Wrong => None,
             Field::Absent => {
-                let setting = Setting {
-                    value: text.to_owned(),
-                    origin: Origin::Default,
-                };
-                self.report
-                    .borrow_mut()
-                    .settings
-                    .insert(self.full(key), setting);
+                let setting = Setting { value: text.to_owned(), origin: Origin::Default };
+                self.report.borrow_mut().settings.insert(self.full(key), setting);
                 kind.parse(text).ok()
             }
         }
@@ -107,8 +100,7 @@ impl<'a> Node<'a> {
     pub(super) fn table(&mut self, key: &'static str, why: &str) -> Option<Node<'a>> {
         self.asked.push(key);
         if self.value(key).is_none() {
-            self.missing
-                .push((key, format!("add the table [{}]: {why}", self.dotted(key))));
+            self.missing.push((key, format!("add the table [{}]: {why}", self.dotted(key))));
             return None;
         }
         self.child(key)
@@ -191,16 +183,12 @@ impl<'a> Node<'a> {
     pub(super) fn list<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<Vec<T>> {
         self.asked.push(key);
         let Some(value) = self.value(key) else {
-            self.missing
-                .push((key, format!("add {key} = [{}]", kind.example())));
+            self.missing.push((key, format!("add {key} = [{}]", kind.example())));
             return None;
         };
         let Some(items) = value.get_ref().as_array().filter(|items| !items.is_empty()) else {
             let help = format!("write {key} = [{}]", kind.example());
-            self.fault(
-                key,
-                Fault::new("must be a list of strings, not empty", help),
-            );
+            self.fault(key, Fault::new("must be a list of strings, not empty", help));
             return None;
         };
         let (mut parsed, mut texts) = (Vec::new(), Vec::new());
@@ -224,14 +212,8 @@ impl<'a> Node<'a> {
             return None;
         }
         let origin = self.doc.origin(value.span().start);
-        let setting = Setting {
-            value: texts.join(", "),
-            origin,
-        };
-        self.report
-            .borrow_mut()
-            .settings
-            .insert(self.full(key), setting);
+        let setting = Setting { value: texts.join(", "), origin };
+        self.report.borrow_mut().settings.insert(self.full(key), setting);
         Some(parsed)
     }
 
@@ -252,11 +234,7 @@ impl<'a> Node<'a> {
 
     /// Tells a problem with the table itself.
     pub(super) fn fault_here(&self, fault: Fault) {
-        let key = if self.path.is_empty() {
-            "(file)".to_owned()
-        } else {
-            self.path.clone()
-        };
+        let key = if self.path.is_empty() { "(file)".to_owned() } else { self.path.clone() };
         self.push(self.doc.origin(self.place), &key, fault);
     }
 
@@ -265,10 +243,7 @@ impl<'a> Node<'a> {
         if let Some(setting) = self.report.borrow().settings.get(&self.full(key)) {
             return setting.origin.clone();
         }
-        self.doc.origin(
-            self.value(key)
-                .map_or(self.place, |value| value.span().start),
-        )
+        self.doc.origin(self.value(key).map_or(self.place, |value| value.span().start))
     }
 
     /// Refuses the keys nobody asked for, then tells what is missing.
@@ -332,14 +307,8 @@ impl<'a> Node<'a> {
         };
         match parsed {
             Ok(value) => {
-                let setting = Setting {
-                    value: text,
-                    origin,
-                };
-                self.report
-                    .borrow_mut()
-                    .settings
-                    .insert(self.full(key), setting);
+                let setting = Setting { value: text, origin };
+                self.report.borrow_mut().settings.insert(self.full(key), setting);
                 Field::Good(value)
             }
             Err(fault) => {
@@ -357,10 +326,7 @@ impl<'a> Node<'a> {
         let full = self.full(key);
         let name = override_name(&full);
         let env = self.report.borrow().env;
-        self.report
-            .borrow_mut()
-            .overrides
-            .insert(name.clone(), full);
+        self.report.borrow_mut().overrides.insert(name.clone(), full);
         env(&name).map(|value| (name, value))
     }
 
@@ -400,19 +366,13 @@ impl<'a> Node<'a> {
 
     fn push(&self, origin: Origin, key: &str, fault: Fault) {
         if self.doc.tells(&origin) {
-            self.report
-                .borrow_mut()
-                .tell(origin, &self.scope, key, fault);
+            self.report.borrow_mut().tell(origin, &self.scope, key, fault);
         }
     }
 
     fn dotted(&self, key: &str) -> String {
         let key = bare_or_quoted(key);
-        if self.path.is_empty() {
-            key
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
     fn full(&self, key: &str) -> String {
@@ -429,20 +389,12 @@ fn override_name(key: &str) -> String {
 /// A name as it stands in a variable's name; two tables must not share it.
 pub(super) fn variable_part(name: &str) -> String {
     let letter = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_uppercase()
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }
     };
     name.chars().filter(|c| *c != '"').map(letter).collect()
 }
 
 fn bare_or_quoted(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !key.is_empty() && key.chars().all(is_bare) {
-        key.to_owned()
-    } else {
-        format!("{key:?}")
-    }
+    if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") }
 }

@@ -85,9 +85,7 @@ fn has_userinfo(value: &str) -> bool {
     let Some((_, rest)) = value.split_once("://") else {
         return false;
     };
-    rest.split(['/', '?', '#'])
-        .next()
-        .is_some_and(|authority| authority.contains('@'))
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn is_mnemonic(value: &str) -> bool {

@@ -65,10 +65,7 @@ pub(super) fn read_signers(agent: &mut Node<'_>) -> BTreeMap<String, Option<Sign
         let twin = signer.as_ref().and_then(|signer| {
             let is_same =
                 |other: &&Option<Signer>| other.as_ref().map(|o| &o.key) == Some(&signer.key);
-            signers
-                .iter()
-                .find(|(_, other)| is_same(other))
-                .map(|(name, _)| name.clone())
+            signers.iter().find(|(_, other)| is_same(other)).map(|(name, _)| name.clone())
         });
         if let Some(twin) = twin {
             let what = format!("has the same key as [signers.{twin}]: their nonces would collide");
@@ -83,10 +80,8 @@ pub(super) fn read_signers(agent: &mut Node<'_>) -> BTreeMap<String, Option<Sign
 fn read_signer(node: &mut Node<'_>) -> Option<Signer> {
     let kinds = &[("keystore", KeyKind::Keystore), ("dev", KeyKind::Dev)];
     let kind = node.need("kind", &values::choice(kinds, &["aws_kms", "web3signer"]));
-    let lanes = node.list(
-        "lanes",
-        &values::choice(&[("liquidity", Lane::Liquidity)], &["arbitrage"]),
-    );
+    let lanes =
+        node.list("lanes", &values::choice(&[("liquidity", Lane::Liquidity)], &["arbitrage"]));
     let cap = values::decimal(Bounds::above(0, NATIVE_CAP_MAX), "0.02");
     let native_spend_cap_per_hour = node.need("native_spend_cap_per_hour", &cap);
     let key = match kind {
@@ -95,10 +90,7 @@ fn read_signer(node: &mut Node<'_>) -> Option<Signer> {
             let passphrase =
                 node.need("passphrase_file", &values::path("/run/credentials/lp_pass"));
             path.zip(passphrase)
-                .map(|(path, passphrase_file)| Key::Keystore {
-                    path,
-                    passphrase_file,
-                })
+                .map(|(path, passphrase_file)| Key::Keystore { path, passphrase_file })
         }
         Some(KeyKind::Dev) => node
             .need("private_key_env", &values::env_name("TK_DEV_KEY"))
@@ -108,9 +100,5 @@ fn read_signer(node: &mut Node<'_>) -> Option<Signer> {
             None
         }
     };
-    Some(Signer {
-        key: key?,
-        lanes: lanes?,
-        native_spend_cap_per_hour: native_spend_cap_per_hour?,
-    })
+    Some(Signer { key: key?, lanes: lanes?, native_spend_cap_per_hour: native_spend_cap_per_hour? })
 }

@@ -155,11 +155,7 @@ pub(super) fn read_strategy(
     let own_id = node.identity("id", &values::name("base-weth-usdc-lp"));
     let later = &["arbitrage", "market_making"];
     let kind = node.need("kind", &values::choice(&[("liquidity", ())], later));
-    let stages = &[
-        ("observe", Stage::Observe),
-        ("paper", Stage::Paper),
-        ("live", Stage::Live),
-    ];
+    let stages = &[("observe", Stage::Observe), ("paper", Stage::Paper), ("live", Stage::Live)];
     let stage = node.need("stage", &values::choice(stages, &[]));
     let chain = read_chain_name(&mut node, known);
     let draft = chain.as_ref().and_then(|name| known.chains.get(name));
@@ -167,34 +163,17 @@ pub(super) fn read_strategy(
     let pool = node
         .table("pool", "the pool, as dex, pair and fee_pips")
         .and_then(|node| read_own_pool(node, draft));
-    let capital = node
-        .table("capital", "the money it may use")
-        .and_then(read_capital);
-    let range = node
-        .table("range", "where the liquidity stands")
-        .and_then(read_range);
-    let rebalance = node
-        .table("rebalance", "when the range is moved")
-        .and_then(read_rebalance);
-    let base_asset = draft
-        .zip(pool.as_ref())
-        .and_then(|(d, (pool, _))| d.assets.get(&pool.base));
+    let capital = node.table("capital", "the money it may use").and_then(read_capital);
+    let range = node.table("range", "where the liquidity stands").and_then(read_range);
+    let rebalance = node.table("rebalance", "when the range is moved").and_then(read_rebalance);
+    let base_asset = draft.zip(pool.as_ref()).and_then(|(d, (pool, _))| d.assets.get(&pool.base));
     let hedge = node
-        .table(
-            "hedge",
-            "how the delta is hedged; target_delta_fraction = \"1\" for not at all",
-        )
+        .table("hedge", "how the delta is hedged; target_delta_fraction = \"1\" for not at all")
         .and_then(|node| read_hedge(node, known, base_asset));
     let exit = node
         .table("exit", "when it ends")
         .and_then(|node| read_exit(node, capital.as_ref().map(|(capital, _)| *capital)));
-    let claim = claim_of(
-        id,
-        [&chain, &signer],
-        pool.as_ref(),
-        capital.as_ref(),
-        hedge.as_ref(),
-    );
+    let claim = claim_of(id, [&chain, &signer], pool.as_ref(), capital.as_ref(), hedge.as_ref());
     node.finish();
     let liquidity = || {
         schema?;
@@ -266,10 +245,7 @@ fn read_signer_name(
             let is_real = chain_id.is_some_and(|id| !LOCAL_CHAIN_IDS.contains(&id));
             if matches!(signer.key, Key::Dev { .. }) && is_real {
                 let what = format!("[signers.{name}] is a development key on a real chain");
-                node.fault(
-                    "signer",
-                    Fault::new(what, "use a signer of kind \"keystore\""),
-                );
+                node.fault("signer", Fault::new(what, "use a signer of kind \"keystore\""));
             }
         }
         None | Some(None) => {}
@@ -307,21 +283,12 @@ fn read_capital(mut node: Node<'_>) -> Option<(Capital, Origin)> {
     node.finish();
     adopt?;
     benchmark?;
-    Some((
-        Capital {
-            budget_usd: budget_usd?,
-        },
-        origin,
-    ))
+    Some((Capital { budget_usd: budget_usd? }, origin))
 }
 
 /// Keys of the range methods that this version does not have.
-const RANGE_KEYS_LATER: [&str; 4] = [
-    "half_width_min_pct",
-    "half_width_max_pct",
-    "volatility_window_h",
-    "require_fee_over_lvr",
-];
+const RANGE_KEYS_LATER: [&str; 4] =
+    ["half_width_min_pct", "half_width_max_pct", "volatility_window_h", "require_fee_over_lvr"];
 
 /// Half of a range may not reach down to a price of zero.
 const HALF_WIDTH_PCT_MAX: i64 = 95;
@@ -332,10 +299,7 @@ fn read_range(mut node: Node<'_>) -> Option<Range> {
     node.skip_all(&RANGE_KEYS_LATER);
     for key in RANGE_KEYS_LATER {
         if method.is_some() && node.has(key) {
-            node.fault(
-                key,
-                Fault::new("is not used by method \"fixed\"", "remove it"),
-            );
+            node.fault(key, Fault::new("is not used by method \"fixed\"", "remove it"));
         }
     }
     let width = values::decimal(Bounds::above(0, HALF_WIDTH_PCT_MAX), "2.0");
@@ -345,9 +309,7 @@ fn read_range(mut node: Node<'_>) -> Option<Range> {
     };
     node.finish();
     method?;
-    Some(Range::Fixed {
-        half_width_pct: half_width_pct?,
-    })
+    Some(Range::Fixed { half_width_pct: half_width_pct? })
 }
 
 fn read_rebalance(mut node: Node<'_>) -> Option<Rebalance> {
@@ -377,18 +339,9 @@ fn read_exit(mut node: Node<'_>, capital: Option<Capital>) -> Option<Exit> {
     if let (Some(stop), Some(capital)) = (stop_loss_usd, capital)
         && stop > capital.budget_usd
     {
-        let what = format!(
-            "is {stop}, more than the whole budget of {}",
-            capital.budget_usd
-        );
-        node.fault(
-            "stop_loss_usd",
-            Fault::new(what, "a stop must come before the money is gone"),
-        );
+        let what = format!("is {stop}, more than the whole budget of {}", capital.budget_usd);
+        node.fault("stop_loss_usd", Fault::new(what, "a stop must come before the money is gone"));
     }
     node.finish();
-    Some(Exit {
-        stop_loss_usd: stop_loss_usd?,
-        on_halt: on_halt?,
-    })
+    Some(Exit { stop_loss_usd: stop_loss_usd?, on_halt: on_halt? })
 }

@@ -66,10 +66,8 @@ fn split_url(url: &str) -> Option<(&str, String)> {
             None => (authority, ""),
         },
     };
-    let is_port = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|p| p.parse::<u16>().is_ok());
+    let is_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok());
     (is_port && !host.is_empty()).then(|| (scheme, host.to_owned()))
 }
 
@@ -101,12 +99,7 @@ mod tests {
     #[test]
     fn urls_say_where_they_lead() {
         let node = url("ws", Reach::Loopback);
-        for good in [
-            "ws://127.0.0.1:8545",
-            "ws://localhost/x",
-            "ws://[::1]:1",
-            "wss://127.0.0.1",
-        ] {
+        for good in ["ws://127.0.0.1:8545", "ws://localhost/x", "ws://[::1]:1", "wss://127.0.0.1"] {
             assert!(node.parse(good).is_ok(), "{good}");
         }
         for bad in [

@@ -36,11 +36,7 @@ impl<T> Kind<T> {
         example: impl Into<String>,
         parse: impl Fn(&str) -> Result<T, Fault> + 'static,
     ) -> Self {
-        Self {
-            shape,
-            example: example.into(),
-            parse: Box::new(parse),
-        }
+        Self { shape, example: example.into(), parse: Box::new(parse) }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -64,25 +60,16 @@ impl<T> Kind<T> {
                 let digits = number.as_str().replace('_', "");
                 let parsed = i128::from_str_radix(&digits, number.radix());
                 parsed.map(|number| number.to_string()).map_err(|_| {
-                    Fault::new(
-                        "is too large a number",
-                        format!("for example {}", self.example),
-                    )
+                    Fault::new("is too large a number", format!("for example {}", self.example))
                 })
             }
             (Shape::Text, DeValue::Integer(_) | DeValue::Float(_)) => Err(Fault::new(
-                format!(
-                    "is a bare {}; money, rates and names are strings",
-                    value.type_str()
-                ),
+                format!("is a bare {}; money, rates and names are strings", value.type_str()),
                 format!("write it in quotes, for example {key} = {}", self.example),
             )),
             (Shape::Integer, DeValue::String(_)) => Err(Fault::new(
                 "is a string; counts and times are bare whole numbers",
-                format!(
-                    "write it without quotes, for example {key} = {}",
-                    self.example
-                ),
+                format!("write it without quotes, for example {key} = {}", self.example),
             )),
             (shape, _) => Err(Fault::new(
                 format!("is a {}, not {}", value.type_str(), shape_name(shape)),
@@ -111,37 +98,21 @@ pub(super) struct Bounds {
 impl Bounds {
     /// `low < x <= high`.
     pub(super) fn above(low: i64, high: i64) -> Self {
-        Self {
-            low: Decimal::from(low),
-            is_low_allowed: false,
-            high: Decimal::from(high),
-        }
+        Self { low: Decimal::from(low), is_low_allowed: false, high: Decimal::from(high) }
     }
 
     /// `low <= x <= high`.
     pub(super) fn within(low: i64, high: i64) -> Self {
-        Self {
-            low: Decimal::from(low),
-            is_low_allowed: true,
-            high: Decimal::from(high),
-        }
+        Self { low: Decimal::from(low), is_low_allowed: true, high: Decimal::from(high) }
     }
 
     fn holds(&self, value: Decimal) -> bool {
-        let is_over_low = if self.is_low_allowed {
-            value >= self.low
-        } else {
-            value > self.low
-        };
+        let is_over_low = if self.is_low_allowed { value >= self.low } else { value > self.low };
         is_over_low && value <= self.high
     }
 
     fn told(&self) -> String {
-        let low = if self.is_low_allowed {
-            "at least"
-        } else {
-            "above"
-        };
+        let low = if self.is_low_allowed { "at least" } else { "above" };
         format!("must be {low} {} and at most {}", self.low, self.high)
     }
 }
@@ -159,10 +130,7 @@ pub(super) fn decimal(bounds: Bounds, example: &str) -> Kind<Decimal> {
         if bounds.holds(number) {
             Ok(number)
         } else {
-            Err(Fault::new(
-                format!("is {number} but {}", bounds.told()),
-                help.clone(),
-            ))
+            Err(Fault::new(format!("is {number} but {}", bounds.told()), help.clone()))
         }
     })
 }
@@ -188,10 +156,7 @@ pub(super) fn integer<T: TryFrom<i128>>(range: RangeInclusive<i128>, example: i1
                 format!("for example {example}"),
             )
         })?;
-        let fits = range
-            .contains(&number)
-            .then(|| T::try_from(number).ok())
-            .flatten();
+        let fits = range.contains(&number).then(|| T::try_from(number).ok()).flatten();
         fits.ok_or_else(|| {
             let (low, high) = (range.start(), range.end());
             Fault::new(
@@ -208,10 +173,7 @@ pub(super) fn only_flag(only: bool, why: &'static str) -> Kind<bool> {
         if text == only.to_string() {
             Ok(only)
         } else {
-            Err(Fault::new(
-                format!("is not supported yet: {why}"),
-                format!("write {only}"),
-            ))
+            Err(Fault::new(format!("is not supported yet: {why}"), format!("write {only}")))
         }
     })
 }
@@ -238,10 +200,7 @@ pub(super) fn choice<T: Copy + 'static>(
             Some(name) => format!("did you mean {name:?}? ({known})"),
             None => format!("use {known}"),
         };
-        Err(Fault::new(
-            format!("{} is not one of {known}", shown(text)),
-            help,
-        ))
+        Err(Fault::new(format!("{} is not one of {known}", shown(text)), help))
     })
 }
 
@@ -278,10 +237,7 @@ pub(super) fn text(example: &str) -> Kind<String> {
         if is_fair && !text.chars().any(char::is_control) {
             Ok(text.to_owned())
         } else {
-            Err(Fault::new(
-                "is empty, too long or has line breaks",
-                "write one short line",
-            ))
+            Err(Fault::new("is empty, too long or has line breaks", "write one short line"))
         }
     })
 }
@@ -289,9 +245,7 @@ pub(super) fn text(example: &str) -> Kind<String> {
 /// A path of a file.
 pub(super) fn path(example: &str) -> Kind<PathBuf> {
     let line = text(example);
-    Kind::new(Shape::Text, format!("{example:?}"), move |text| {
-        line.parse(text).map(PathBuf::from)
-    })
+    Kind::new(Shape::Text, format!("{example:?}"), move |text| line.parse(text).map(PathBuf::from))
 }
 
 /// A token's or currency's symbol.
@@ -345,10 +299,9 @@ pub(super) fn address() -> Kind<Address> {
             Address::parse_checksummed(text, None).ok()
         };
         match parsed {
-            Some(Address::ZERO) => Err(Fault::new(
-                "is the zero address",
-                "write the contract's address",
-            )),
+            Some(Address::ZERO) => {
+                Err(Fault::new("is the zero address", "write the contract's address"))
+            }
             Some(address) => Ok(address),
             None => Err(Fault::new(
                 format!("{text} has a wrong checksum (EIP-55): a character is mistyped"),
@@ -370,10 +323,7 @@ pub(super) fn time_of_day() -> Kind<u16> {
             (hour < 24 && minute < 60).then_some(hour * 60 + minute)
         });
         minutes.ok_or_else(|| {
-            Fault::new(
-                format!("{} is not a time of day", shown(text)),
-                "write HH:MM, as \"00:00\"",
-            )
+            Fault::new(format!("{} is not a time of day", shown(text)), "write HH:MM, as \"00:00\"")
         })
     })
 }
@@ -387,9 +337,7 @@ mod tests {
         for good in ["0", "-1.50", "250000", "0.000000000000000001"] {
             assert!(plain_decimal(good).is_some(), "{good}");
         }
-        for bad in [
-            "", "1e5", "1_000", "1,5", "+1", ".5", "5.", "1.2.3", "--1", "0x10", "NaN",
-        ] {
+        for bad in ["", "1e5", "1_000", "1,5", "+1", ".5", "5.", "1.2.3", "--1", "0x10", "NaN"] {
             assert!(plain_decimal(bad).is_none(), "{bad}");
         }
         assert!(plain_decimal(&"9".repeat(40)).is_none());
@@ -397,35 +345,18 @@ mod tests {
 
     #[test]
     fn bounds_are_told() {
-        let fault = decimal(Bounds::above(0, 100), "3.0")
-            .parse("0")
-            .unwrap_err();
+        let fault = decimal(Bounds::above(0, 100), "3.0").parse("0").unwrap_err();
         assert_eq!(fault.what, "is 0 but must be above 0 and at most 100");
     }
 
     #[test]
     fn mixed_case_needs_the_checksum() {
         let kind = address();
-        assert!(
-            kind.parse("0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913")
-                .is_ok()
-        );
-        assert!(
-            kind.parse("0x833589fcd6edb6e08f4c7c32d4f71b54bda02913")
-                .is_ok()
-        );
-        assert!(
-            kind.parse("0x833589FCD6eDb6E08f4c7C32D4f71b54bdA02913")
-                .is_err()
-        );
-        assert!(
-            kind.parse("0x0000000000000000000000000000000000000000")
-                .is_err()
-        );
-        assert!(
-            kind.parse("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913")
-                .is_err()
-        );
+        assert!(kind.parse("0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913").is_ok());
+        assert!(kind.parse("0x833589fcd6edb6e08f4c7c32d4f71b54bda02913").is_ok());
+        assert!(kind.parse("0x833589FCD6eDb6E08f4c7C32D4f71b54bdA02913").is_err());
+        assert!(kind.parse("0x0000000000000000000000000000000000000000").is_err());
+        assert!(kind.parse("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913").is_err());
     }
 
     #[test]

@@ -53,19 +53,13 @@ enum KindWord {
     Usdm,
 }
 
-const KINDS: &[(&str, KindWord)] = &[
-    ("binance_usdm", KindWord::Usdm),
-    ("binance_spot", KindWord::Spot),
-];
+const KINDS: &[(&str, KindWord)] =
+    &[("binance_usdm", KindWord::Usdm), ("binance_spot", KindWord::Spot)];
 
 /// Exchanges of the design that this version does not speak to.
 const KINDS_LATER: &[&str] = &["coinbase", "kraken", "okx", "bybit"];
 
-const FUTURES_KEYS: [&str; 3] = [
-    "max_leverage",
-    "max_margin_use_pct",
-    "cancel_on_disconnect_s",
-];
+const FUTURES_KEYS: [&str; 3] = ["max_leverage", "max_margin_use_pct", "cancel_on_disconnect_s"];
 
 /// Highest leverage that can be asked for.
 const LEVERAGE_MAX: i64 = 20;
@@ -94,10 +88,7 @@ pub(super) fn read_venues(
         });
         if let Some(twin) = twin {
             let what = format!("is the same account as [venues.{twin}]");
-            node.fault(
-                "account",
-                Fault::new(what, format!("use {twin} in both places")),
-            );
+            node.fault("account", Fault::new(what, format!("use {twin} in both places")));
         }
         node.finish();
         venues.insert(name, venue);
@@ -110,14 +101,8 @@ fn read_venue(node: &mut Node<'_>, mode: Option<Mode>) -> Option<Venue> {
     let account = node.need("account", &values::text("sub-hedge-01"));
     let api_key_env = node.need("api_key_env", &values::env_name("TK_HEDGE_KEY"));
     let api_secret_env = node.need("api_secret_env", &values::env_name("TK_HEDGE_SECRET"));
-    let maker = node.need(
-        "maker_fee_bps",
-        &values::decimal(Bounds::within(-10, 100), "2.0"),
-    );
-    let taker = node.need(
-        "taker_fee_bps",
-        &values::decimal(Bounds::within(0, 100), "5.0"),
-    );
+    let maker = node.need("maker_fee_bps", &values::decimal(Bounds::within(-10, 100), "2.0"));
+    let taker = node.need("taker_fee_bps", &values::decimal(Bounds::within(0, 100), "5.0"));
     let rest_url = node.may("rest_url", &urls::url("http", Reach::Encrypted));
     let ws_url = node.may("ws_url", &urls::url("ws", Reach::Encrypted));
     if mode == Some(Mode::Demo) {
@@ -164,10 +149,7 @@ fn refuse_futures(node: &mut Node<'_>) {
     node.skip_all(&FUTURES_KEYS);
     for key in FUTURES_KEYS {
         if node.has(key) {
-            let fault = Fault::new(
-                "belongs to binance_usdm, a spot account has none",
-                "remove it",
-            );
+            let fault = Fault::new("belongs to binance_usdm, a spot account has none", "remove it");
             node.fault(key, fault);
         }
     }
@@ -183,11 +165,5 @@ fn require_loopback(node: &Node<'_>, key: &'static str, url: Option<&Option<Stri
         Some(_) => "leads off this machine, which mode \"demo\" forbids",
         None => "is not stated, so the real exchange would be used in mode \"demo\"",
     };
-    node.fault(
-        key,
-        Fault::new(
-            what,
-            "write the local exchange's address, or leave mode \"demo\"",
-        ),
-    );
+    node.fault(key, Fault::new(what, "write the local exchange's address, or leave mode \"demo\""));
 }

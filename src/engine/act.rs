@@ -125,7 +125,8 @@ impl Engine {
         self.last_refusal.remove(&strategy);
         let Some(act) = self.next_act(&approved.intent().want) else { return };
         if !self.setup.sends {
-            return self.refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
+            return self
+                .refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
         }
         if let Act::Close { close, .. } = &act {
             for (state, setup) in self.strategies.iter_mut().zip(&self.setup.strategies) {
@@ -137,8 +138,7 @@ impl Engine {
         let body = json!({ "intent": id, "strategy": strategy, "act": act.as_str(), "why": why });
         self.note("intent", body);
         let Some(chain) = self.chains.get_mut(&pool.chain) else { return };
-        chain.pending =
-            Some(Pending { intent: id, strategy, act: act.clone(), since: self.now });
+        chain.pending = Some(Pending { intent: id, strategy, act: act.clone(), since: self.now });
         self.out.commands.push(Command::Estimate { chain: pool.chain, intent: id, act });
     }
 
@@ -167,9 +167,11 @@ impl Engine {
                 Spender::SwapRouter,
                 Act::Swap { swap: swap.clone(), deadline },
             ),
-            Want::Close(close) => {
-                (Vec::new(), Spender::PositionManager, Act::Close { close: close.clone(), deadline })
-            }
+            Want::Close(close) => (
+                Vec::new(),
+                Spender::PositionManager,
+                Act::Close { close: close.clone(), deadline },
+            ),
             Want::Hedge(_) => return None,
         };
         for (token, amount) in needs {

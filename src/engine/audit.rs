@@ -20,9 +20,10 @@ const AUDIT_AGAIN_AFTER_MS: i64 = 1_000;
 
 impl Engine {
     pub(super) fn is_unopened_chain(&self, chain: u64) -> bool {
-        !self.ledger.balances().any(
-            |(place, _, _)| matches!(place, Account::Wallet { chain: of, .. } if *of == chain),
-        )
+        !self
+            .ledger
+            .balances()
+            .any(|(place, _, _)| matches!(place, Account::Wallet { chain: of, .. } if *of == chain))
     }
 
     pub(super) fn open_wallet(&mut self, audit: &WalletAudit) {

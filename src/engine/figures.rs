@@ -193,8 +193,7 @@ impl Engine {
         let contracts = self.contracts(venue, symbol)?;
         let cash = self.venues.get(venue)?.cash.get(symbol).copied().unwrap_or(Decimal::ZERO);
         let account = Account::Reason(Reason::RealizedPnl);
-        let unit =
-            Unit::Asset { venue: venue.to_owned(), asset: self.setup.numeraire.clone() };
+        let unit = Unit::Asset { venue: venue.to_owned(), asset: self.setup.numeraire.clone() };
         let realized = -human(self.ledger.balance(&account, &unit), VENUE_DECIMALS)?;
         if contracts.is_zero() && cash.is_zero() {
             return Some(Decimal::ZERO);
@@ -232,7 +231,9 @@ impl Engine {
     pub(crate) fn perpetuals(&self) -> Vec<(String, String)> {
         let venues = self.setup.venues.iter().filter(|venue| venue.is_perpetual);
         venues
-            .flat_map(|venue| venue.symbols.iter().map(|symbol| (venue.name.clone(), symbol.clone())))
+            .flat_map(|venue| {
+                venue.symbols.iter().map(|symbol| (venue.name.clone(), symbol.clone()))
+            })
             .collect()
     }
 

@@ -77,7 +77,8 @@ impl Engine {
     pub fn new(setup: Setup, at: Timestamp) -> Self {
         let chains = setup.chains.iter().map(|c| (c.chain, ChainState::new(c.clone()))).collect();
         let age_max_ms = setup.book_age_max_ms;
-        let venue = |v: &setup::VenueSetup| (v.name.clone(), VenueState::new(&v.symbols, age_max_ms, at));
+        let venue =
+            |v: &setup::VenueSetup| (v.name.clone(), VenueState::new(&v.symbols, age_max_ms, at));
         let venues = setup.venues.iter().map(venue).collect();
         let strategies = setup.strategies.iter().map(|_| StrategyState::default()).collect();
         Self {
@@ -330,7 +331,10 @@ impl Engine {
     }
 
     /// Books an entry and keeps the books' promises; a broken one stops the house.
-    pub(crate) fn book_entry<E: std::fmt::Display>(&mut self, entry: Result<Option<Entry>, E>) -> bool {
+    pub(crate) fn book_entry<E: std::fmt::Display>(
+        &mut self,
+        entry: Result<Option<Entry>, E>,
+    ) -> bool {
         let entry = match entry {
             Ok(Some(entry)) => entry,
             Ok(None) => return false,

@@ -37,8 +37,11 @@ impl Engine {
         let id = start.header.block.chain;
         let (now, is_new) = (self.now, self.is_unopened_chain(id));
         let Some(chain) = self.chains.get_mut(&id) else { return };
-        chain.pools =
-            start.pools.into_iter().map(|(address, pool)| (address, PoolState::new(pool))).collect();
+        chain.pools = start
+            .pools
+            .into_iter()
+            .map(|(address, pool)| (address, PoolState::new(pool)))
+            .collect();
         chain.allowances =
             start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
         chain.next_nonce = chain.next_nonce.max(start.signer_nonce);
@@ -134,7 +137,8 @@ impl Engine {
         pool.audited = Some(block.number);
         pool.n_audits += 1;
         if !differences.is_empty() {
-            let why = format!("differs from the chain at {}: {}", block.number, differences.join(", "));
+            let why =
+                format!("differs from the chain at {}: {}", block.number, differences.join(", "));
             pool.quarantined = Some(why.clone());
             self.note("pool_quarantined", json!({ "pool": address.to_string(), "why": why }));
         }
@@ -170,7 +174,9 @@ impl Engine {
                     self.book_entry::<booking::BookingError>(Ok(Some(entry)));
                 }
             }
-            Err(error) => return self.halt(format!("receipt {} cannot be booked: {error}", receipt.hash)),
+            Err(error) => {
+                return self.halt(format!("receipt {} cannot be booked: {error}", receipt.hash));
+            }
         }
         self.mined(header, nonce, receipt);
         if let Some(pool) = pool {
@@ -204,7 +210,9 @@ impl Engine {
             _ => None,
         };
         for transfer in receipt.transfers.iter().filter(|t| t.from == chain.setup.signer) {
-            if let Some(left) = spender.and_then(|by| chain.allowances.get_mut(&(transfer.token, by))) {
+            if let Some(left) =
+                spender.and_then(|by| chain.allowances.get_mut(&(transfer.token, by)))
+            {
                 *left = left.saturating_sub(transfer.amount);
             }
         }

@@ -118,7 +118,10 @@ impl Engine {
                 state.incomes_since = state.incomes_since.max(since);
             }
             if self.book_entry(entry) {
-                self.fact(venue, format!("{:?} {} at {}", income.kind, income.id, income.venue_time));
+                self.fact(
+                    venue,
+                    format!("{:?} {} at {}", income.kind, income.id, income.venue_time),
+                );
             }
         }
     }

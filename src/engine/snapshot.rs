@@ -5,28 +5,31 @@ use rust_decimal::Decimal;
 use crate::engine::Engine;
 use crate::engine::event::{Pool, Position};
 use crate::engine::figures::{NATIVE_DECIMALS, pool_price};
-use crate::engine::state::ChainState;
+use crate::engine::setup::{PoolSetup, VenueSetup};
+use crate::engine::state::{ChainState, VenueState};
 use crate::execution::order::Order;
 use crate::ledger::entry::Entry;
 use crate::math::amm::Amounts;
+use crate::math::amm::Rounding;
 use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::tick::sqrt_price_at;
-use crate::math::amm::Rounding;
 use crate::model::amount::{human, human_unsigned};
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
-use crate::model::unit::{Account, Reason, Unit};
+use crate::model::unit::{Account, Unit};
 
 /// Rows of orders and transactions shown.
 const ROWS_MAX: usize = 50;
 /// Places of shown values.
 const VALUE_DP: u32 = 4;
 
+mod pnl;
 mod rows;
 
 pub use rows::{
-    BookRow, ChainRow, ExposureRow, HedgeRow, Label, LedgerView, OrderRow, PnlPart, PnlView, PoolRow,
-    PositionRow, ReconciliationRow, ReconciliationView, Snapshot, StateView, TransactionRow, VenueRow,
+    BookRow, ChainRow, ExposureRow, HedgeRow, Label, LedgerView, OrderRow, PnlPart, PnlView,
+    PoolRow, PositionRow, ReconciliationRow, ReconciliationView, Snapshot, StateView,
+    TransactionRow, VenueRow,
 };
 
 impl Engine {
@@ -68,14 +71,15 @@ impl Engine {
     /// True when nothing of ours is in flight: the moment to compare both sides.
     pub fn is_quiet(&self) -> bool {
         self.orders.is_empty()
-            && self.venues.values().all(crate::engine::state::VenueState::is_settled)
+            && self.venues.values().all(VenueState::is_settled)
             && self.chains.values().all(|chain| !chain.is_busy())
     }
 
     fn chain_row(&self, chain: &ChainState, at: Timestamp) -> ChainRow {
         let id = chain.setup.chain;
         let account = Account::Wallet { chain: id, signer: chain.setup.signer };
-        let native = human(self.ledger.balance(&account, &Unit::Native { chain: id }), NATIVE_DECIMALS);
+        let native =
+            human(self.ledger.balance(&account, &Unit::Native { chain: id }), NATIVE_DECIMALS);
         let quarantined = chain.pools.values().filter(|pool| pool.quarantined.is_some()).count();
         ChainRow {
             chain_id: id,
@@ -97,7 +101,7 @@ impl Engine {
     }
 
     fn venue_rows(&self, at: Timestamp) -> Vec<VenueRow> {
-        let row = |setup: &crate::engine::setup::VenueSetup| {
+        let row = |setup: &VenueSetup| {
             let state = self.venues.get(&setup.name)?;
             let age = state.books.values().filter_map(|book| book.age_ms(at)).max();
             let worst = state.books.values().find(|book| book.touch(at).is_err());
@@ -120,7 +124,7 @@ impl Engine {
                 let (bid, ask) = (book.best_bid(), book.best_ask());
                 rows.push(BookRow {
                     venue: venue.clone(),
-                    market: symbol.clone(),
+                    market: self.market_name(venue, symbol),
                     feed: book.feed().word(),
                     bid: bid.map(|level| text(level.price)),
                     bid_quantity: bid.map(|level| text(level.quantity)),
@@ -137,7 +141,7 @@ impl Engine {
     }
 
     fn pool_rows(&self, chain: &ChainState, at: Timestamp) -> Vec<PoolRow> {
-        let row = |setup: &crate::engine::setup::PoolSetup| {
+        let row = |setup: &PoolSetup| {
             let state = chain.pools.get(&setup.address);
             let (tick, liquidity) = match state.map(|state| &state.pool) {
                 Some(Pool::V3(pool)) => (Some(pool.tick()), Some(pool.liquidity().to_string())),
@@ -173,7 +177,9 @@ impl Engine {
 
     fn position_rows(&self) -> Vec<PositionRow> {
         let mut positions: Vec<&Position> = self.positions.values().collect();
-        positions.sort_by_key(|position| (position.closed.is_some(), std::cmp::Reverse(position.opened)));
+        positions.sort_by_key(|position| {
+            (position.closed.is_some(), std::cmp::Reverse(position.opened))
+        });
         positions.into_iter().take(ROWS_MAX).map(|position| self.position_row(position)).collect()
     }
 
@@ -228,8 +234,12 @@ impl Engine {
         if position.closed.is_some() {
             return "closed".into();
         }
-        let index = self.setup.strategies.iter().position(|s| s.liquidity.strategy == position.strategy);
-        index.and_then(|index| self.strategies.get(index)).map(|s| s.why.clone()).unwrap_or_default()
+        let index =
+            self.setup.strategies.iter().position(|s| s.liquidity.strategy == position.strategy);
+        index
+            .and_then(|index| self.strategies.get(index))
+            .map(|s| s.why.clone())
+            .unwrap_or_default()
     }
 
     fn price_bounds(&self, position: &Position) -> Option<(Decimal, Decimal)> {
@@ -252,8 +262,7 @@ impl Engine {
         let (price, [base, quote, fees_base, fees_quote]) = match position.closed {
             None => (self.reference_price()?, self.position_amounts(position)?),
             Some(_) => {
-                let taken =
-                    Amounts { amount0: position.collected0, amount1: position.collected1 };
+                let taken = Amounts { amount0: position.collected0, amount1: position.collected1 };
                 let fees = Amounts { amount0: position.fees0, amount1: position.fees1 };
                 let [base, quote] = self.oriented(position, taken)?;
                 let [fees_base, fees_quote] = self.oriented(position, fees)?;
@@ -279,14 +288,15 @@ impl Engine {
         let exposure = self.exposure();
         let price = self.reference_price();
         let net = exposure.map(|e| e.held + e.contracts);
-        let band = self.setup.strategies.first().map(|s| s.hedge.band_max);
+        let band = self.setup.strategies.first().map(|s| s.hedge.band_max).zip(price);
+        let band = band.and_then(|(band, price)| band.checked_div(price));
         vec![ExposureRow {
             asset: self.setup.base_asset.clone(),
             positions: exposure.map(|e| text(e.in_positions.round_dp(8))),
             wallet: exposure.map(|e| text(e.in_wallet.round_dp(8))),
             hedge: exposure.map(|e| text(e.contracts)),
             net: net.map(|net| text(net.round_dp(8))),
-            band: band.map(text),
+            band: band.map(|band| text(band.round_dp(8))),
             net_value: net.zip(price).map(|(net, price)| text((net * price).round_dp(2))),
         }]
     }
@@ -296,14 +306,13 @@ impl Engine {
         let state = self.strategies.first()?;
         let have = self.contracts(&setup.hedge.venue, &setup.hedge.symbol);
         let held = self.base_on_chain(setup.liquidity.pool.chain).map(|(a, b)| a + b);
-        let target =
-            held.map(|held| -held * (Decimal::ONE - setup.hedge.target_delta_fraction));
+        let target = held.map(|held| -held * (Decimal::ONE - setup.hedge.target_delta_fraction));
         let mid = self.mid(&setup.hedge.venue, &setup.hedge.symbol);
         let gap = target.zip(have).map(|(target, have)| target - have);
         let is_hedging = self.has_open_order(&setup.hedge.venue, &setup.hedge.symbol);
         Some(HedgeRow {
             venue: setup.hedge.venue.clone(),
-            market: setup.hedge.symbol.clone(),
+            market: self.market_name(&setup.hedge.venue, &setup.hedge.symbol),
             target: target.map(|t| text(t.round_dp(8))),
             have: have.map(text),
             unhedged_value: gap.zip(mid).map(|(gap, mid)| text((gap * mid).abs().round_dp(2))),
@@ -318,50 +327,44 @@ impl Engine {
         })
     }
 
-    fn pnl(&self) -> PnlView {
-        let total = self.total_value().zip(self.opening_value).map(|(now, then)| now - then);
-        let parts = self.pnl_parts(total);
-        PnlView { total: total.map(|t| text(t.round_dp(VALUE_DP))), parts }
-    }
-
-    fn pnl_parts(&self, total: Option<Decimal>) -> Vec<PnlPart> {
-        let price = self.reference_price();
-        let booked = |reason| price.and_then(|price| self.reason_total(reason, price)).map(|v| -v);
-        let open_fees = price.and_then(|price| {
-            let mut sum = Decimal::ZERO;
-            for position in self.positions.values().filter(|p| p.closed.is_none()) {
-                let [_, _, base, quote] = self.position_amounts(position)?;
-                sum += base.checked_mul(price)? + quote;
-            }
-            Some(sum)
-        });
-        let unrealized = self.perpetuals().iter().try_fold(Decimal::ZERO, |sum, (venue, symbol)| {
-            Some(sum + self.unrealized(venue, symbol)?)
-        });
-        let add = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
-        let parts = [
-            ("fees", add(booked(Reason::LpFees), open_fees), "swap fees collected and accrued"),
-            ("hedge", add(booked(Reason::RealizedPnl), unrealized), "perpetual, settled and open"),
-            ("funding", booked(Reason::Funding), "perpetual funding received"),
-            ("venue fees", booked(Reason::VenueFees), "commissions of the venues"),
-            ("gas", booked(Reason::Gas), "gas at the price of now"),
-        ];
-        let known = parts.iter().try_fold(Decimal::ZERO, |sum, (_, v, _)| v.map(|v| sum + v));
-        let rest = total.zip(known).map(|(total, known)| total - known);
-        let rest = ("inventory", rest, "all that is left: price moves of what we hold, IL, swap costs");
-        let part = |(name, value, source): (&'static str, Option<Decimal>, &'static str)| PnlPart {
-            name,
-            value: value.map(|v| text(v.round_dp(VALUE_DP))),
-            source,
-        };
-        parts.into_iter().chain([rest]).map(part).collect()
-    }
-
     fn order_rows(&self) -> Vec<OrderRow> {
         let mut open: Vec<&Order> = self.orders.values().collect();
         open.sort_by_key(|order| std::cmp::Reverse(order.created));
         let all = open.into_iter().chain(self.closed_orders.iter());
-        all.take(ROWS_MAX).map(order_row).collect()
+        all.take(ROWS_MAX).map(|order| self.order_row(order)).collect()
+    }
+
+    fn order_row(&self, order: &Order) -> OrderRow {
+        let request = &order.request;
+        OrderRow {
+            client_order_id: request.client_order_id.clone(),
+            venue: request.venue.clone(),
+            market: self.market_name(&request.venue, &request.symbol),
+            side: match request.side {
+                Side::Buy => "buy",
+                Side::Sell => "sell",
+            },
+            kind: match request.time_in_force {
+                TimeInForce::Gtc => "limit",
+                TimeInForce::Ioc => "limit ioc",
+                TimeInForce::PostOnly => "limit post-only",
+            },
+            price: text(request.price),
+            quantity: text(request.quantity),
+            filled: text(order.filled),
+            state: order.state_name(),
+            created_ms: order.created.ms(),
+            reason: order.why.clone(),
+        }
+    }
+
+    /// A market as the operator writes it.
+    fn market_name(&self, venue: &str, symbol: &str) -> String {
+        let is_perpetual = |v: &&VenueSetup| v.name == venue && v.is_perpetual;
+        match self.setup.venues.iter().find(is_perpetual) {
+            Some(_) => format!("{symbol}-PERP"),
+            None => symbol.to_owned(),
+        }
     }
 
     fn transaction_rows(&self) -> Vec<TransactionRow> {
@@ -453,30 +456,6 @@ struct PositionFigures {
     value: Decimal,
     hold: Decimal,
     gas: Decimal,
-}
-
-fn order_row(order: &Order) -> OrderRow {
-    let request = &order.request;
-    OrderRow {
-        client_order_id: request.client_order_id.clone(),
-        venue: request.venue.clone(),
-        market: request.symbol.clone(),
-        side: match request.side {
-            Side::Buy => "buy",
-            Side::Sell => "sell",
-        },
-        kind: match request.time_in_force {
-            TimeInForce::Gtc => "limit",
-            TimeInForce::Ioc => "limit ioc",
-            TimeInForce::PostOnly => "limit post-only",
-        },
-        price: text(request.price),
-        quantity: text(request.quantity),
-        filled: text(order.filled),
-        state: order.state_name(),
-        created_ms: order.created.ms(),
-        reason: order.why.clone(),
-    }
 }
 
 fn text(value: Decimal) -> String {

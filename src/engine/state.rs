@@ -133,7 +133,12 @@ impl ChainState {
     /// Live, by its feed and by the age of its head.
     pub fn live(&self, now: Timestamp) -> Result<(), String> {
         if self.feed != Feed::Live {
-            return Err(format!("chain {} is {}: {}", self.setup.name, self.feed.word(), self.feed_why));
+            return Err(format!(
+                "chain {} is {}: {}",
+                self.setup.name,
+                self.feed.word(),
+                self.feed_why
+            ));
         }
         match self.head_at {
             Some(at) if now.ms_since(at) <= self.setup.stale_after_ms => Ok(()),
@@ -230,7 +235,11 @@ pub struct StrategyState {
 }
 
 /// Orientation of a pool for strategies; `None` while something is unknown.
-pub fn pool_view(chain: &ChainSetup, address: Address, state: &PoolState) -> Option<liquidity::PoolView> {
+pub fn pool_view(
+    chain: &ChainSetup,
+    address: Address,
+    state: &PoolState,
+) -> Option<liquidity::PoolView> {
     let setup = chain.pool(address)?;
     let Pool::V3(pool) = &state.pool else {
         return None;

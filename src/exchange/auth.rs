@@ -35,11 +35,7 @@ impl Params {
     /// From `a=b&c=d` texts, percent-decoded.
     pub fn decode(parts: &[&str]) -> Self {
         let mut map = BTreeMap::new();
-        for pair in parts
-            .iter()
-            .flat_map(|part| part.split('&'))
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in parts.iter().flat_map(|part| part.split('&')).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             map.entry(unescape(name)).or_insert_with(|| unescape(value));
         }
@@ -53,10 +49,7 @@ impl Params {
 
     /// A parameter that is there and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A parameter that must be there.
@@ -88,25 +81,19 @@ impl Params {
 
     /// `limit`, at most `most`, else `default`.
     pub fn limit(&self, default: usize, most: usize) -> Result<usize, ApiError> {
-        let limit = self
-            .integer("limit")?
-            .map(|limit| usize::try_from(limit).unwrap_or(0));
+        let limit = self.integer("limit")?.map(|limit| usize::try_from(limit).unwrap_or(0));
         Ok(limit.unwrap_or(default).clamp(1, most))
     }
 
     /// True for the word `true`.
     pub fn is_true(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// All but the signature, sorted: what a WebSocket API request signs.
     pub fn sorted_payload(&self) -> String {
         let signed = self.0.iter().filter(|(name, _)| *name != "signature");
-        signed
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect::<Vec<_>>()
-            .join("&")
+        signed.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
     }
 }
 
@@ -115,9 +102,7 @@ fn unescape(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while index < bytes.len() {
-        let hex = bytes
-            .get(index + 1..index + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let hex = bytes.get(index + 1..index + 3).and_then(|pair| std::str::from_utf8(pair).ok());
         let escaped = hex.and_then(|pair| u8::from_str_radix(pair, 16).ok());
         match (bytes[index], escaped) {
             (b'%', Some(byte)) => {
@@ -134,9 +119,7 @@ fn unescape(text: &str) -> String {
 
 /// A text of parameters without its signature, as the signer saw it.
 pub fn unsigned(text: &str) -> String {
-    let kept = text
-        .split('&')
-        .filter(|pair| !pair.starts_with("signature="));
+    let kept = text.split('&').filter(|pair| !pair.starts_with("signature="));
     kept.collect::<Vec<_>>().join("&")
 }
 
@@ -144,15 +127,9 @@ pub fn unsigned(text: &str) -> String {
 pub fn account_of(keys: &[ApiKey], key: Option<&str>) -> Result<usize, ApiError> {
     let key = key.filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| ApiError::with_status(401, -2014, "API-key format invalid."))?;
-    keys.iter()
-        .position(|known| known.key == key)
-        .ok_or_else(|| {
-            ApiError::with_status(
-                401,
-                -2015,
-                "Invalid API-key, IP, or permissions for action.",
-            )
-        })
+    keys.iter().position(|known| known.key == key).ok_or_else(|| {
+        ApiError::with_status(401, -2015, "Invalid API-key, IP, or permissions for action.")
+    })
 }
 
 /// Verifies time and signature of a signed request and returns the account's index.
@@ -176,21 +153,13 @@ pub fn authenticate(
 }
 
 fn admit_time(params: &Params, now_ms: i64) -> Result<(), ApiError> {
-    let sent = params
-        .integer("timestamp")?
-        .ok_or_else(|| ApiError::missing("timestamp"))?;
-    let sent_ms = if sent >= MICROSECONDS_FROM {
-        sent / 1_000
-    } else {
-        sent
-    };
+    let sent = params.integer("timestamp")?.ok_or_else(|| ApiError::missing("timestamp"))?;
+    let sent_ms = if sent >= MICROSECONDS_FROM { sent / 1_000 } else { sent };
     let window = match params.get("recvWindow") {
         None => RECV_WINDOW_DEFAULT_MS,
         Some(text) => {
             let whole = text.split('.').next().unwrap_or(text);
-            whole
-                .parse()
-                .map_err(|_| ApiError::illegal("recvWindow", "^[0-9]{1,20}$"))?
+            whole.parse().map_err(|_| ApiError::illegal("recvWindow", "^[0-9]{1,20}$"))?
         }
     };
     if !(0..=RECV_WINDOW_MAX_MS).contains(&window) {
@@ -229,16 +198,8 @@ mod tests {
         };
         assert_eq!(check(1_499_827_319_560, &unsigned(&text)), Ok(0));
         assert_eq!(check(1_499_827_319_560, "other"), Err(-1022));
-        assert_eq!(
-            check(1_499_827_324_560, &unsigned(&text)),
-            Err(-1021),
-            "too late"
-        );
-        assert_eq!(
-            check(1_499_827_318_559, &unsigned(&text)),
-            Err(-1021),
-            "too early"
-        );
+        assert_eq!(check(1_499_827_324_560, &unsigned(&text)), Err(-1021), "too late");
+        assert_eq!(check(1_499_827_318_559, &unsigned(&text)), Err(-1021), "too early");
         let unknown = authenticate(&keys, Some("x"), &params, query, 0);
         assert_eq!(unknown.map_err(|error| error.code), Err(-2015));
     }

@@ -43,20 +43,12 @@ impl Call {
     /// The symbol, if it is one we trade.
     pub fn symbol(&self, known: &str) -> Result<(), ApiError> {
         let symbol = self.params.need("symbol")?;
-        if symbol == known {
-            Ok(())
-        } else {
-            Err(ApiError::new(-1121, "Invalid symbol."))
-        }
+        if symbol == known { Ok(()) } else { Err(ApiError::new(-1121, "Invalid symbol.")) }
     }
 
     /// The symbol, or none.
     pub fn symbol_if_any(&self, known: &str) -> Result<(), ApiError> {
-        if self.params.get("symbol").is_none() {
-            Ok(())
-        } else {
-            self.symbol(known)
-        }
+        if self.params.get("symbol").is_none() { Ok(()) } else { self.symbol(known) }
     }
 
     /// Which order is meant: `orderId` before `origClientOrderId`.
@@ -81,10 +73,7 @@ impl Call {
 
     /// An id to start from, if one was sent under this name.
     pub fn from_id(&self, name: &str) -> Result<Option<u64>, ApiError> {
-        Ok(self
-            .params
-            .integer(name)?
-            .map(|id| u64::try_from(id).unwrap_or(0)))
+        Ok(self.params.integer(name)?.map(|id| u64::try_from(id).unwrap_or(0)))
     }
 
     /// True when the caller names a place to start from: then the oldest rows come first, else the
@@ -106,9 +95,7 @@ impl Call {
         let price = if kind == Kind::Market {
             0
         } else {
-            params
-                .decimal(venue, "price")?
-                .ok_or_else(|| ApiError::missing("price"))?
+            params.decimal(venue, "price")?.ok_or_else(|| ApiError::missing("price"))?
         };
         let size = match params.decimal(venue, "quantity")? {
             Some(quantity) => Size::Base(quantity),
@@ -120,16 +107,7 @@ impl Call {
         };
         let client_id = self.client_id(venue, "newClientOrderId")?;
         let reduce_only = venue == Venue::Usdm && params.is_true("reduceOnly");
-        Ok(Request {
-            account,
-            client_id,
-            side,
-            kind,
-            lifetime,
-            price,
-            size,
-            reduce_only,
-        })
+        Ok(Request { account, client_id, side, kind, lifetime, price, size, reduce_only })
     }
 
     fn lifetime(&self, venue: Venue, kind: Kind) -> Result<Lifetime, ApiError> {

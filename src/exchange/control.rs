@@ -79,10 +79,7 @@ pub fn answer(
         _ => return None,
     };
     Some(match done {
-        Ok(()) => (
-            200,
-            json!({"ok": true, "frozen": core.is_frozen, "at_ms": now_ms}),
-        ),
+        Ok(()) => (200, json!({"ok": true, "frozen": core.is_frozen, "at_ms": now_ms})),
         Err(reason) => (400, json!({"ok": false, "reason": reason})),
     })
 }
@@ -92,9 +89,7 @@ fn apply(core: &mut Core, fault: Fault, now_ms: i64) -> Result<(), Refusal> {
         let asset = Asset::named(&adjust.asset).ok_or(Refusal::Funds)?;
         match (adjust.account, asset) {
             (Place::Spot, asset) => {
-                core.spot
-                    .clearing
-                    .falsify(adjust.key_index, asset, adjust.steps)?;
+                core.spot.clearing.falsify(adjust.key_index, asset, adjust.steps)?;
             }
             (Place::Usdm, Asset::Usdt) => {
                 core.perp.clearing.falsify(adjust.key_index, adjust.steps)?;
@@ -110,14 +105,10 @@ fn apply(core: &mut Core, fault: Fault, now_ms: i64) -> Result<(), Refusal> {
         }
         match (deposit.account, asset) {
             (Place::Spot, asset) => {
-                core.spot
-                    .clearing
-                    .transfer(deposit.key_index, asset, amount, now_ms)?;
+                core.spot.clearing.transfer(deposit.key_index, asset, amount, now_ms)?;
             }
             (Place::Usdm, Asset::Usdt) => {
-                core.perp
-                    .clearing
-                    .transfer(deposit.key_index, amount, now_ms)?;
+                core.perp.clearing.transfer(deposit.key_index, amount, now_ms)?;
             }
             (Place::Usdm, Asset::Eth) => return Err(Refusal::Funds),
         }
@@ -140,33 +131,13 @@ fn labels(core: &Core) -> Value {
     let funding = format!("every {every_s} s at {rate}, not the recorded rate");
     let texts = [
         ("spot book", "recorded", tape("Binance spot ETHUSDT")),
-        (
-            "perpetual book",
-            "recorded",
-            tape("Binance USD-M ETHUSDT perpetual"),
-        ),
-        (
-            "event times",
-            "simulated",
-            "the exchange's wall clock, not the recording's".into(),
-        ),
-        (
-            "loop",
-            "simulated",
-            "at a tape's end its book returns to the start by diffs".into(),
-        ),
+        ("perpetual book", "recorded", tape("Binance USD-M ETHUSDT perpetual")),
+        ("event times", "simulated", "the exchange's wall clock, not the recording's".into()),
+        ("loop", "simulated", "at a tape's end its book returns to the start by diffs".into()),
         ("our fills", "simulated", fills.into()),
         ("funding", "simulated", funding),
-        (
-            "mark price",
-            "simulated",
-            "middle of the perpetual book; index: of the spot book".into(),
-        ),
-        (
-            "liquidation",
-            "assumed",
-            "none: margin is checked only when an order opens risk".into(),
-        ),
+        ("mark price", "simulated", "middle of the perpetual book; index: of the spot book".into()),
+        ("liquidation", "assumed", "none: margin is checked only when an order opens risk".into()),
         ("balances and keys", "simulated", "play money".into()),
     ];
     let labels: Vec<Value> = texts

@@ -30,16 +30,8 @@ const PULSE_MAX_MS: i64 = 1_000;
 /// Initial leverage of a new account.
 pub const LEVERAGE_DEFAULT: i64 = 20;
 
-const SPOT_IDS: FirstIds = FirstIds {
-    update: 10_000_000,
-    order: 100_001,
-    trade: 1_000_001,
-};
-const USDM_IDS: FirstIds = FirstIds {
-    update: 50_000_000,
-    order: 800_001,
-    trade: 7_000_001,
-};
+const SPOT_IDS: FirstIds = FirstIds { update: 10_000_000, order: 100_001, trade: 1_000_001 };
+const USDM_IDS: FirstIds = FirstIds { update: 50_000_000, order: 800_001, trade: 7_000_001 };
 
 /// A futures user stream.
 #[derive(Clone, Debug)]
@@ -92,10 +84,7 @@ pub struct Core {
 
 fn feeds(names: &[(&'static str, i64)], market: &Market) -> Vec<(&'static str, DepthFeed)> {
     let id = market.book().update_id();
-    names
-        .iter()
-        .map(|(name, every_ms)| (*name, DepthFeed::new(*every_ms, id)))
-        .collect()
+    names.iter().map(|(name, every_ms)| (*name, DepthFeed::new(*every_ms, id))).collect()
 }
 
 impl Core {
@@ -105,13 +94,8 @@ impl Core {
         let n_accounts = options.keys.len();
         let spot_market = Market::new(Rules::spot(), spot, SPOT_IDS);
         let usdm_market = Market::new(Rules::perp(), usdm, USDM_IDS);
-        let spot_accounts = SpotClearing::new(
-            Rules::spot(),
-            n_accounts,
-            seeds.spot_eth,
-            seeds.spot_usdt,
-            now_ms,
-        );
+        let spot_accounts =
+            SpotClearing::new(Rules::spot(), n_accounts, seeds.spot_eth, seeds.spot_usdt, now_ms);
         let leverage = LEVERAGE_DEFAULT.min(i64::from(options.leverage_max));
         let mut usdm_accounts =
             PerpClearing::new(Rules::perp(), n_accounts, seeds.usdm_usdt, leverage, now_ms);
@@ -126,14 +110,8 @@ impl Core {
         Self {
             spot_feeds: feeds(&spot_names, &spot_market),
             usdm_feeds: feeds(&usdm_names, &usdm_market),
-            spot: SpotDesk {
-                market: spot_market,
-                clearing: spot_accounts,
-            },
-            perp: PerpDesk {
-                market: usdm_market,
-                clearing: usdm_accounts,
-            },
+            spot: SpotDesk { market: spot_market, clearing: spot_accounts },
+            perp: PerpDesk { market: usdm_market, clearing: usdm_accounts },
             hub: Hub::default(),
             keys: options.keys.clone(),
             spot_meter: Meter::new(Venue::Spot),
@@ -207,11 +185,7 @@ impl Core {
 
     /// A new socket; `None` when the house is full or closing.
     pub fn join(&mut self, door: Door, wrap: Wrap) -> Option<Joined> {
-        if self.is_closing {
-            None
-        } else {
-            self.hub.join(door, wrap)
-        }
+        if self.is_closing { None } else { self.hub.join(door, wrap) }
     }
 
     /// Cuts all sockets and lets no new one in.
@@ -245,35 +219,21 @@ impl Core {
     /// The listen key of an account, made or prolonged.
     pub fn open_listen_key(&mut self, account: usize, now_ms: i64) -> String {
         let expires_ms = now_ms + LISTEN_KEY_MS;
-        if let Some((key, known)) = self
-            .listen_keys
-            .iter_mut()
-            .find(|(_, k)| k.account == account)
+        if let Some((key, known)) = self.listen_keys.iter_mut().find(|(_, k)| k.account == account)
         {
             known.expires_ms = expires_ms;
             return key.clone();
         }
         self.n_listen_keys += 1;
         let key = format!("simListenKey{:04}{:048}", account, self.n_listen_keys);
-        self.listen_keys.insert(
-            key.clone(),
-            ListenKey {
-                account,
-                expires_ms,
-            },
-        );
+        self.listen_keys.insert(key.clone(), ListenKey { account, expires_ms });
         key
     }
 
     /// Prolongs the listen key of an account; false when there is none.
     pub fn renew_listen_key(&mut self, account: usize, now_ms: i64) -> bool {
-        let known = self
-            .listen_keys
-            .values_mut()
-            .find(|known| known.account == account);
-        known
-            .map(|known| known.expires_ms = now_ms + LISTEN_KEY_MS)
-            .is_some()
+        let known = self.listen_keys.values_mut().find(|known| known.account == account);
+        known.map(|known| known.expires_ms = now_ms + LISTEN_KEY_MS).is_some()
     }
 
     /// Ends the listen key of an account.
@@ -327,9 +287,7 @@ impl Core {
         for public in self.spot.market.drain_public() {
             match public {
                 Public::Batch(batch) => {
-                    self.spot_feeds
-                        .iter_mut()
-                        .for_each(|(_, feed)| feed.absorb(&batch));
+                    self.spot_feeds.iter_mut().for_each(|(_, feed)| feed.absorb(&batch));
                 }
                 Public::Trade(trade) => {
                     let event = spot_wire::trade_event(symbol, &trade);
@@ -342,16 +300,13 @@ impl Core {
         for public in self.perp.market.drain_public() {
             match public {
                 Public::Batch(batch) => {
-                    self.usdm_feeds
-                        .iter_mut()
-                        .for_each(|(_, feed)| feed.absorb(&batch));
+                    self.usdm_feeds.iter_mut().for_each(|(_, feed)| feed.absorb(&batch));
                 }
                 Public::Trade(trade) => {
                     let event = usdm_wire::trade_event(symbol, &trade);
                     self.hub.publish(Door::UsdmPublic, "ethusdt@trade", &event);
                     let event = usdm_wire::agg_trade_event(symbol, &trade);
-                    self.hub
-                        .publish(Door::UsdmMarket, "ethusdt@aggTrade", &event);
+                    self.hub.publish(Door::UsdmMarket, "ethusdt@aggTrade", &event);
                 }
             }
         }
@@ -388,10 +343,7 @@ impl Core {
     }
 
     fn publish_marks(&mut self, now_ms: i64) {
-        let streams = [
-            ("ethusdt@markPrice", 3_000),
-            ("ethusdt@markPrice@1s", 1_000),
-        ];
+        let streams = [("ethusdt@markPrice", 3_000), ("ethusdt@markPrice@1s", 1_000)];
         for (index, (stream, every_ms)) in streams.into_iter().enumerate() {
             if now_ms >= self.marks_due_ms[index] {
                 self.marks_due_ms[index] = now_ms - now_ms.rem_euclid(every_ms) + every_ms;

@@ -51,10 +51,7 @@ pub struct Peer {
 
 impl Connected<IncomingStream<'_, Doorman>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Doorman>) -> Self {
-        Self {
-            address: *stream.remote_addr(),
-            cut: Arc::clone(&stream.io().cut),
-        }
+        Self { address: *stream.remote_addr(), cut: Arc::clone(&stream.io().cut) }
     }
 }
 
@@ -111,13 +108,7 @@ impl Listener for Doorman {
                     // Without it small frames wait for an acknowledgement; failing to set it costs
                     // only latency.
                     let _ = stream.set_nodelay(true);
-                    return (
-                        Line {
-                            stream,
-                            cut: Arc::default(),
-                        },
-                        address,
-                    );
+                    return (Line { stream, cut: Arc::default() }, address);
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }

@@ -28,20 +28,12 @@ pub enum Venue {
 impl ApiError {
     /// A refusal with status 400.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            code,
-            message: message.into(),
-        }
+        Self { status: 400, code, message: message.into() }
     }
 
     /// A refusal with another status.
     pub fn with_status(status: u16, code: i32, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     /// The JSON body.
@@ -76,10 +68,7 @@ impl ApiError {
 
     /// Futures' words for too many decimals.
     pub fn precision() -> Self {
-        Self::new(
-            -1111,
-            "Precision is over the maximum defined for this asset.",
-        )
+        Self::new(-1111, "Precision is over the maximum defined for this asset.")
     }
 
     /// What the matching engine refused, in the venue's words.
@@ -100,10 +89,7 @@ impl ApiError {
             Refusal::TooManyOpen => (-1013, "Filter failure: MAX_NUM_ORDERS"),
             Refusal::Duplicate => (-2010, "Duplicate order sent."),
             Refusal::WouldTake => (-2010, "Order would immediately match and take."),
-            Refusal::Funds => (
-                -2010,
-                "Account has insufficient balance for requested action.",
-            ),
+            Refusal::Funds => (-2010, "Account has insufficient balance for requested action."),
             Refusal::NothingToReduce => (-1106, "Parameter 'reduceOnly' sent when not required."),
             Refusal::UnknownOpen => (-2011, "Unknown order sent."),
             Refusal::NoSuchOrder => (-2013, "Order does not exist."),

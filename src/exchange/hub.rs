@@ -113,10 +113,7 @@ impl Hub {
 
     /// The streams of a listener.
     pub fn streams(&self, id: u64) -> Vec<String> {
-        self.listeners
-            .get(&id)
-            .map(|l| l.streams.iter().cloned().collect())
-            .unwrap_or_default()
+        self.listeners.get(&id).map(|l| l.streams.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Sets how payloads are wrapped.
@@ -128,9 +125,7 @@ impl Hub {
 
     /// How payloads are wrapped.
     pub fn wrap(&self, id: u64) -> Wrap {
-        self.listeners
-            .get(&id)
-            .map_or(Wrap::Raw, |listener| listener.wrap)
+        self.listeners.get(&id).map_or(Wrap::Raw, |listener| listener.wrap)
     }
 
     /// Limits a futures user stream to these event types; none means all.
@@ -160,9 +155,7 @@ impl Hub {
             return false;
         };
         let before = listener.accounts.len();
-        listener
-            .accounts
-            .retain(|known, _| subscription.is_some_and(|s| s != *known));
+        listener.accounts.retain(|known, _| subscription.is_some_and(|s| s != *known));
         listener.accounts.len() < before
     }
 

@@ -13,12 +13,7 @@ pub struct Window {
 
 impl Window {
     fn new(span_ms: i64, limit: u64) -> Self {
-        Self {
-            span_ms,
-            limit,
-            index: 0,
-            count: 0,
-        }
+        Self { span_ms, limit, index: 0, count: 0 }
     }
 
     fn turn(&mut self, now_ms: i64) {
@@ -74,10 +69,7 @@ impl Meter {
         }
         let text = "Too much request weight used; current limit is reached. Please use WebSocket \
                     Streams for live updates to avoid polling the API.";
-        Err((
-            ApiError::with_status(429, -1003, text),
-            self.weight.left_s(now_ms),
-        ))
+        Err((ApiError::with_status(429, -1003, text), self.weight.left_s(now_ms)))
     }
 
     /// Counts a new order, or refuses it.

@@ -95,10 +95,7 @@ impl Options {
     /// The demo's exchange: one account with 100 ETH and 300,000 USDT on spot and 200,000 USDT on
     /// futures.
     pub fn demo(listen: SocketAddr) -> Self {
-        let key = ApiKey {
-            key: DEMO_API_KEY.to_owned(),
-            secret: DEMO_API_SECRET.to_owned(),
-        };
+        let key = ApiKey { key: DEMO_API_KEY.to_owned(), secret: DEMO_API_SECRET.to_owned() };
         Self {
             listen,
             speed: 1,
@@ -176,9 +173,7 @@ impl Serving {
         self,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ExchangeError> {
-        server::run(self.listener, self.shared, shutdown)
-            .await
-            .map_err(ExchangeError::Serve)
+        server::run(self.listener, self.shared, shutdown).await.map_err(ExchangeError::Serve)
     }
 }
 
@@ -191,11 +186,7 @@ pub async fn serve(options: Options) -> Result<Serving, ExchangeError> {
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     let core = Core::new(&options, spot, usdm, clock::now_ms());
-    Ok(Serving {
-        listener,
-        addr,
-        shared: Shared(Arc::new(Mutex::new(core))),
-    })
+    Ok(Serving { listener, addr, shared: Shared(Arc::new(Mutex::new(core))) })
 }
 
 fn check(options: &Options) -> Result<(), ExchangeError> {
@@ -203,26 +194,10 @@ fn check(options: &Options) -> Result<(), ExchangeError> {
     let is_seed = |seed: i64| (0..=1_000_000 * ONE).contains(&seed);
     let rules = [
         ((1..=SPEED_MAX).contains(&options.speed), "speed", "1 to 50"),
-        (
-            (1..=125).contains(&options.leverage_max),
-            "leverage_max",
-            "1 to 125",
-        ),
-        (
-            (1..=100).contains(&options.keys.len()),
-            "keys",
-            "1 to 100 keys",
-        ),
-        (
-            options.funding_rate.abs() <= ONE / 100,
-            "funding_rate",
-            "within 1 % per round",
-        ),
-        (
-            options.funding_every_s <= 86_400,
-            "funding_every_s",
-            "at most one day",
-        ),
+        ((1..=125).contains(&options.leverage_max), "leverage_max", "1 to 125"),
+        ((1..=100).contains(&options.keys.len()), "keys", "1 to 100 keys"),
+        (options.funding_rate.abs() <= ONE / 100, "funding_rate", "within 1 % per round"),
+        (options.funding_every_s <= 86_400, "funding_every_s", "at most one day"),
         (
             is_seed(seeds.spot_eth) && is_seed(seeds.spot_usdt) && is_seed(seeds.usdm_usdt),
             "seed_balances",
@@ -237,8 +212,6 @@ fn check(options: &Options) -> Result<(), ExchangeError> {
 
 fn tape(packed: &[u8]) -> Result<Arc<Tape>, ExchangeError> {
     let mut text = String::new();
-    GzDecoder::new(packed)
-        .read_to_string(&mut text)
-        .map_err(ExchangeError::Unpack)?;
+    GzDecoder::new(packed).read_to_string(&mut text).map_err(ExchangeError::Unpack)?;
     Ok(Arc::new(Tape::parse(&text)?))
 }

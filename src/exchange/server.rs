@@ -51,9 +51,7 @@ pub async fn run(
     shared.lock().close();
     drop(stop);
     // Whoever still holds a connection after the wait is dropped with the runtime.
-    tokio::time::timeout(SHUTDOWN_WAIT, server)
-        .await
-        .unwrap_or(Ok(()))
+    tokio::time::timeout(SHUTDOWN_WAIT, server).await.unwrap_or(Ok(()))
 }
 
 async fn beat(shared: &Shared) {
@@ -95,20 +93,12 @@ async fn respond(
     if path.starts_with("/sim/") {
         let now_ms = clock::now_ms();
         let is_local = peer.address.ip().is_loopback();
-        let answer = control::answer(
-            &mut shared.lock(),
-            parts.method.as_str(),
-            &path,
-            &body,
-            now_ms,
-        );
+        let answer =
+            control::answer(&mut shared.lock(), parts.method.as_str(), &path, &body, now_ms);
         return match answer {
-            Some((status, body)) if is_local => write(Reply {
-                status,
-                body,
-                headers: Vec::new(),
-                is_lost: false,
-            }),
+            Some((status, body)) if is_local => {
+                write(Reply { status, body, headers: Vec::new(), is_lost: false })
+            }
             _ => write(not_found(StatusCode::NOT_FOUND)),
         };
     }
@@ -130,9 +120,7 @@ fn ask(
     body: &str,
     headers: &HeaderMap,
 ) -> Reply {
-    let key = headers
-        .get("x-mbx-apikey")
-        .and_then(|value| value.to_str().ok());
+    let key = headers.get("x-mbx-apikey").and_then(|value| value.to_str().ok());
     let mut core = shared.lock();
     let call = Call {
         method,
@@ -142,11 +130,7 @@ fn ask(
         key: key.map(str::to_owned),
         now_ms: core.stamp(clock::now_ms()),
     };
-    let venue = if call.path.starts_with("/fapi/") {
-        Venue::Usdm
-    } else {
-        Venue::Spot
-    };
+    let venue = if call.path.starts_with("/fapi/") { Venue::Usdm } else { Venue::Spot };
     let (weight, meter) = match venue {
         Venue::Spot => (spot_rest::weight(&call), &mut core.spot_meter),
         Venue::Usdm => (usdm_rest::weight(&call), &mut core.usdm_meter),
@@ -165,26 +149,13 @@ fn ask(
     };
     let is_order = call.method == "POST" && call.path.ends_with("/order");
     let is_lost = is_order && answer.is_ok() && core.loses_ack();
-    let meter = if venue == Venue::Spot {
-        &core.spot_meter
-    } else {
-        &core.usdm_meter
-    };
+    let meter = if venue == Venue::Spot { &core.spot_meter } else { &core.usdm_meter };
     let mut headers = vec![("x-mbx-used-weight-1m", meter.used_weight().to_string())];
     if is_order {
-        headers.extend(
-            meter
-                .order_headers()
-                .map(|(name, count)| (name, count.to_string())),
-        );
+        headers.extend(meter.order_headers().map(|(name, count)| (name, count.to_string())));
     }
     match answer {
-        Ok(body) => Reply {
-            status: 200,
-            body,
-            headers,
-            is_lost,
-        },
+        Ok(body) => Reply { status: 200, body, headers, is_lost },
         Err(error) => refuse(&error, headers),
     }
 }
@@ -194,10 +165,8 @@ fn elsewhere(call: &Call) -> Option<Value> {
     if call.method == "GET" && call.path.starts_with("/sapi/") {
         return Some(json!([]));
     }
-    let is_empty_venue = matches!(
-        call.path.as_str(),
-        "/dapi/v1/exchangeInfo" | "/eapi/v1/exchangeInfo"
-    );
+    let is_empty_venue =
+        matches!(call.path.as_str(), "/dapi/v1/exchangeInfo" | "/eapi/v1/exchangeInfo");
     is_empty_venue.then(|| {
         json!({"timezone": "UTC", "serverTime": call.now_ms, "rateLimits": [],
             "exchangeFilters": [], "symbols": [], "optionSymbols": []})
@@ -210,12 +179,7 @@ fn not_found(status: StatusCode) -> Reply {
 }
 
 fn refuse(error: &ApiError, headers: Vec<(&'static str, String)>) -> Reply {
-    Reply {
-        status: error.status,
-        body: error.body(),
-        headers,
-        is_lost: false,
-    }
+    Reply { status: error.status, body: error.body(), headers, is_lost: false }
 }
 
 fn write(reply: Reply) -> Response<Body> {

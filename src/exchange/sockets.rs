@@ -32,12 +32,7 @@ pub struct Entry {
 pub fn entry(path: &str, query: &str) -> Option<Entry> {
     if path == "/ws-api/v3" {
         let (streams, wanted) = (Vec::new(), BTreeSet::new());
-        return Some(Entry {
-            door: Door::SpotApi,
-            wrap: Wrap::Raw,
-            streams,
-            wanted,
-        });
+        return Some(Entry { door: Door::SpotApi, wrap: Wrap::Raw, streams, wanted });
     }
     let (door, rest) = [
         ("/public", Door::UsdmPublic),
@@ -49,17 +44,10 @@ pub fn entry(path: &str, query: &str) -> Option<Entry> {
     // ccxt tells spot from futures by "/stream" in the address, so its base may be "/stream/ws".
     .unwrap_or((
         Door::Spot,
-        path.strip_prefix("/stream")
-            .filter(|r| r.starts_with("/ws"))
-            .unwrap_or(path),
+        path.strip_prefix("/stream").filter(|r| r.starts_with("/ws")).unwrap_or(path),
     ));
     let params = Params::decode(&[query]);
-    let split = |text: &str| {
-        text.split('/')
-            .filter(|s| !s.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
+    let split = |text: &str| text.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
     let listed = |name: &str| -> Vec<String> { params.get(name).map(split).unwrap_or_default() };
     let (wrap, mut streams) = match rest.trim_end_matches('/') {
         "/ws" => (Wrap::Raw, Vec::new()),
@@ -69,20 +57,13 @@ pub fn entry(path: &str, query: &str) -> Option<Entry> {
     if door == Door::UsdmPrivate {
         streams.extend(listed("listenKey"));
     }
-    Some(Entry {
-        door,
-        wrap,
-        streams,
-        wanted: listed("events").into_iter().collect(),
-    })
+    Some(Entry { door, wrap, streams, wanted: listed("events").into_iter().collect() })
 }
 
 /// Answers the upgrade and starts the socket's task, which ends with the socket or when the hub
 /// cuts it.
 pub fn open(upgrade: WebSocketUpgrade, shared: Shared, entry: Entry) -> Response<Body> {
-    let upgrade = upgrade
-        .max_message_size(MESSAGE_MAX)
-        .max_frame_size(MESSAGE_MAX);
+    let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
     upgrade.on_upgrade(move |socket| run(socket, shared, entry))
 }
 
@@ -159,12 +140,7 @@ fn command(core: &mut Core, id: u64, message: &Value) -> Value {
     let tag = message.get("id").cloned().unwrap_or(Value::Null);
     let params = message.get("params").and_then(Value::as_array);
     let names: Vec<String> = params
-        .map(|list| {
-            list.iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
+        .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .unwrap_or_default();
     let result = match message.get("method").and_then(Value::as_str) {
         Some("SUBSCRIBE") => {
@@ -180,11 +156,7 @@ fn command(core: &mut Core, id: u64, message: &Value) -> Value {
         Some("LIST_SUBSCRIPTIONS") => json!(core.hub.streams(id)),
         Some("SET_PROPERTY") => {
             let value = params.and_then(|list| list.get(1)).and_then(Value::as_bool);
-            let wrap = if value == Some(true) {
-                Wrap::Combined
-            } else {
-                Wrap::Raw
-            };
+            let wrap = if value == Some(true) { Wrap::Combined } else { Wrap::Raw };
             core.hub.set_wrap(id, wrap);
             Value::Null
         }
@@ -207,13 +179,7 @@ mod tests {
         for (path, query, door, wrap, streams) in [
             ("/ws", "", Door::Spot, Wrap::Raw, vec![]),
             ("/ws/0", "", Door::Spot, Wrap::Raw, vec!["0"]),
-            (
-                "/ws/a@depth/b@trade",
-                "",
-                Door::Spot,
-                Wrap::Raw,
-                vec!["a@depth", "b@trade"],
-            ),
+            ("/ws/a@depth/b@trade", "", Door::Spot, Wrap::Raw, vec!["a@depth", "b@trade"]),
             (
                 "/stream",
                 "streams=a@depth/b@trade",
@@ -221,21 +187,9 @@ mod tests {
                 Wrap::Combined,
                 vec!["a@depth", "b@trade"],
             ),
-            (
-                "/public/stream",
-                "",
-                Door::UsdmPublic,
-                Wrap::Combined,
-                vec![],
-            ),
+            ("/public/stream", "", Door::UsdmPublic, Wrap::Combined, vec![]),
             ("/market/ws", "", Door::UsdmMarket, Wrap::Raw, vec![]),
-            (
-                "/private/ws",
-                "listenKey=k&events=A/B",
-                Door::UsdmPrivate,
-                Wrap::Raw,
-                vec!["k"],
-            ),
+            ("/private/ws", "listenKey=k&events=A/B", Door::UsdmPrivate, Wrap::Raw, vec!["k"]),
             ("/private/ws/k", "", Door::UsdmPrivate, Wrap::Raw, vec!["k"]),
             ("/ws-api/v3", "", Door::SpotApi, Wrap::Raw, vec![]),
         ] {

@@ -32,9 +32,7 @@ pub fn answer(core: &mut Core, call: &Call) -> Answer {
         }),
         ("GET", "ticker/24hr") => {
             let started_ms = core.started_ms;
-            one(core, call, |market| {
-                spot_wire::day_ticker(market, started_ms, call.now_ms)
-            })
+            one(core, call, |market| spot_wire::day_ticker(market, started_ms, call.now_ms))
         }
         ("GET", "account") => account(core, call),
         ("GET", "openOrders") => open_orders(core, call),
@@ -56,10 +54,7 @@ pub fn answer(core: &mut Core, call: &Call) -> Answer {
 
 /// Request weight; a successful order or cancel weighs nothing.
 pub fn weight(call: &Call) -> u64 {
-    match (
-        call.method.as_str(),
-        call.path.strip_prefix("/api/v3/").unwrap_or_default(),
-    ) {
+    match (call.method.as_str(), call.path.strip_prefix("/api/v3/").unwrap_or_default()) {
         ("GET", "depth") => match call.params.limit(100, DEPTH_MAX).unwrap_or(DEPTH_MAX) {
             0..=100 => 5,
             101..=500 => 25,
@@ -85,10 +80,7 @@ fn refused(refusal: Refusal) -> ApiError {
 
 fn exchange_info(core: &Core, call: &Call) -> Result<Value, ApiError> {
     call.symbol_if_any(symbol(core))?;
-    Ok(spot_wire::exchange_info(
-        &core.spot.market.rules,
-        call.now_ms,
-    ))
+    Ok(spot_wire::exchange_info(&core.spot.market.rules, call.now_ms))
 }
 
 fn depth(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -115,11 +107,7 @@ fn one(
 ) -> Result<Value, ApiError> {
     call.symbol_if_any(symbol(core))?;
     let value = row(&core.spot.market);
-    Ok(if call.params.get("symbol").is_some() {
-        value
-    } else {
-        json!([value])
-    })
+    Ok(if call.params.get("symbol").is_some() { value } else { json!([value]) })
 }
 
 /// `GET account`, also `account.status` of the WebSocket API.
@@ -133,9 +121,7 @@ fn open_orders(core: &Core, call: &Call) -> Result<Value, ApiError> {
     let account = call.signed(core)?;
     call.symbol_if_any(symbol(core))?;
     let orders = core.spot.market.open_orders(account);
-    Ok(orders
-        .map(|order| spot_wire::order(symbol(core), order))
-        .collect())
+    Ok(orders.map(|order| spot_wire::order(symbol(core), order)).collect())
 }
 
 fn all_orders(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -146,10 +132,7 @@ fn all_orders(core: &Core, call: &Call) -> Result<Value, ApiError> {
     let orders = core.spot.market.orders_from(account, from);
     let rows = orders.filter(|order| in_span(order.created_ms));
     let rows = page(rows, limit, call.has_start("orderId"));
-    Ok(rows
-        .into_iter()
-        .map(|order| spot_wire::order(symbol(core), order))
-        .collect())
+    Ok(rows.into_iter().map(|order| spot_wire::order(symbol(core), order)).collect())
 }
 
 /// `GET order`, also `order.status` of the WebSocket API.
@@ -173,10 +156,7 @@ fn my_trades(core: &Core, call: &Call) -> Result<Value, ApiError> {
             && in_span(trade.fill.at_ms)
     });
     let rows = page(rows, limit, call.has_start("fromId"));
-    Ok(rows
-        .into_iter()
-        .map(|trade| spot_wire::my_trade(symbol(core), trade))
-        .collect())
+    Ok(rows.into_iter().map(|trade| spot_wire::my_trade(symbol(core), trade)).collect())
 }
 
 /// `POST order`, also `order.place` of the WebSocket API.
@@ -192,32 +172,19 @@ pub fn place(core: &mut Core, call: &Call) -> Result<Value, ApiError> {
     core.spot_meter.order(call.now_ms)?;
     let id = core.spot.place(request, call.now_ms).map_err(refused)?;
     core.publish(call.now_ms);
-    let order = core
-        .spot
-        .market
-        .order(id)
-        .ok_or_else(|| refused(Refusal::NoSuchOrder))?;
+    let order = core.spot.market.order(id).ok_or_else(|| refused(Refusal::NoSuchOrder))?;
     let trades = core.spot.clearing.trades(account).rev();
     let newest = trades.take_while(|trade| trade.fill.at_ms >= order.created_ms);
     let mut fills: Vec<_> = newest.filter(|trade| trade.order_id == id).collect();
     fills.reverse();
-    Ok(spot_wire::new_order(
-        symbol(core),
-        order,
-        fills.into_iter(),
-        detail,
-    ))
+    Ok(spot_wire::new_order(symbol(core), order, fills.into_iter(), detail))
 }
 
 fn test(core: &Core, call: &Call) -> Result<Value, ApiError> {
     let account = call.signed(core)?;
     call.symbol(symbol(core))?;
     let request = call.order(Venue::Spot, account)?;
-    core.spot
-        .market
-        .rules
-        .admit(&request, core.spot.market.mid())
-        .map_err(refused)?;
+    core.spot.market.rules.admit(&request, core.spot.market.mid()).map_err(refused)?;
     Ok(json!({}))
 }
 
@@ -227,9 +194,7 @@ pub fn cancel(core: &mut Core, call: &Call) -> Result<Value, ApiError> {
     call.symbol(symbol(core))?;
     let reference = call.reference()?;
     let cancel_id = call.client_id(Venue::Spot, "newClientOrderId")?;
-    let cancelled = core
-        .spot
-        .cancel(account, &reference, cancel_id, call.now_ms);
+    let cancelled = core.spot.cancel(account, &reference, cancel_id, call.now_ms);
     let id = cancelled.map_err(refused)?;
     core.publish(call.now_ms);
     cancelled_row(core, id)
@@ -247,10 +212,6 @@ fn cancel_all(core: &mut Core, call: &Call) -> Result<Value, ApiError> {
 }
 
 fn cancelled_row(core: &Core, id: u64) -> Result<Value, ApiError> {
-    let order = core
-        .spot
-        .market
-        .order(id)
-        .ok_or_else(|| refused(Refusal::NoSuchOrder))?;
+    let order = core.spot.market.order(id).ok_or_else(|| refused(Refusal::NoSuchOrder))?;
     Ok(spot_wire::cancelled(symbol(core), order))
 }

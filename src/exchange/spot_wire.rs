@@ -27,10 +27,7 @@ pub fn side_name(side: Side) -> &'static str {
 
 /// Levels as `[["price","quantity"], ..]`.
 pub fn levels(levels: &Levels) -> Value {
-    levels
-        .iter()
-        .map(|(price, quantity)| json!([eight(*price), eight(*quantity)]))
-        .collect()
+    levels.iter().map(|(price, quantity)| json!([eight(*price), eight(*quantity)])).collect()
 }
 
 /// A diff event.
@@ -43,10 +40,8 @@ pub fn depth_event(symbol: &str, event: &DepthEvent, now_ms: i64) -> Value {
 pub fn book_ticker_event(market: &Market) -> Option<Value> {
     let (bid, bid_quantity) = market.book().best(Side::Buy)?;
     let (ask, ask_quantity) = market.book().best(Side::Sell)?;
-    Some(
-        json!({"u": market.book().update_id(), "s": market.rules.symbol,
-        "b": eight(bid), "B": eight(bid_quantity), "a": eight(ask), "A": eight(ask_quantity)}),
-    )
+    Some(json!({"u": market.book().update_id(), "s": market.rules.symbol,
+        "b": eight(bid), "B": eight(bid_quantity), "a": eight(ask), "A": eight(ask_quantity)}))
 }
 
 /// A trade as a stream event.
@@ -71,11 +66,7 @@ pub fn public_trade(trade: &PublicTrade) -> Value {
 }
 
 fn time_in_force(order: &Order) -> &'static str {
-    if order.kind == Kind::Limit {
-        order.lifetime.name()
-    } else {
-        Lifetime::Gtc.name()
-    }
+    if order.kind == Kind::Limit { order.lifetime.name() } else { Lifetime::Gtc.name() }
 }
 
 fn common(symbol: &str, order: &Order) -> Map<String, Value> {
@@ -194,10 +185,9 @@ pub fn account(index: usize, account: &SpotAccount, rules: &Rules) -> Value {
 /// A user event, without the subscription wrapper, and the account it is for.
 pub fn user_event(symbol: &str, event: &SpotEvent) -> (usize, Value) {
     match event {
-        SpotEvent::Report { order, trade } => (
-            order.account,
-            execution_report(symbol, order, trade.as_ref()),
-        ),
+        SpotEvent::Report { order, trade } => {
+            (order.account, execution_report(symbol, order, trade.as_ref()))
+        }
         SpotEvent::Balances { account, after } => {
             let balances: Vec<Value> = [Asset::Eth, Asset::Usdt]
                 .into_iter()
@@ -211,12 +201,7 @@ pub fn user_event(symbol: &str, event: &SpotEvent) -> (usize, Value) {
                 json!({"e": "outboundAccountPosition", "E": at_ms, "u": at_ms, "B": balances});
             (*account, payload)
         }
-        SpotEvent::Transfer {
-            account,
-            asset,
-            delta,
-            at_ms,
-        } => {
+        SpotEvent::Transfer { account, asset, delta, at_ms } => {
             let payload = json!({"e": "balanceUpdate", "E": at_ms, "a": asset.name(),
                 "d": eight(*delta), "T": at_ms});
             (*account, payload)
@@ -225,11 +210,7 @@ pub fn user_event(symbol: &str, event: &SpotEvent) -> (usize, Value) {
 }
 
 fn execution_report(symbol: &str, order: &Order, trade: Option<&SpotTrade>) -> Value {
-    let execution = if trade.is_some() {
-        "TRADE"
-    } else {
-        order.status.name()
-    };
+    let execution = if trade.is_some() { "TRADE" } else { order.status.name() };
     let (client_id, original) = match (&order.cancel_id, order.status) {
         (Some(cancel_id), Status::Canceled) => (cancel_id.as_str(), order.client_id.as_str()),
         _ => (order.client_id.as_str(), ""),
@@ -263,12 +244,8 @@ pub fn day_ticker(market: &Market, started_ms: i64, now_ms: i64) -> Value {
     let (bid, bid_quantity) = market.book().best(Side::Buy).unwrap_or_default();
     let (ask, ask_quantity) = market.book().best(Side::Sell).unwrap_or_default();
     let change = i128::from(tally.last - tally.open);
-    let percent = (change * 100 * i128::from(ONE))
-        .checked_div(i128::from(tally.open))
-        .unwrap_or(0);
-    let mean = (tally.quote_volume * i128::from(ONE))
-        .checked_div(tally.volume)
-        .unwrap_or(0);
+    let percent = (change * 100 * i128::from(ONE)).checked_div(i128::from(tally.open)).unwrap_or(0);
+    let mean = (tally.quote_volume * i128::from(ONE)).checked_div(tally.volume).unwrap_or(0);
     json!({"symbol": market.rules.symbol, "priceChange": eight(change),
         "priceChangePercent": show(percent, 3), "weightedAvgPrice": eight(mean),
         "prevClosePrice": eight(tally.open), "lastPrice": eight(tally.last),

@@ -29,10 +29,9 @@ pub fn answer(core: &mut Core, call: &Call) -> Answer {
     Some(match (call.method.as_str(), path) {
         ("GET", "ping") => Ok(json!({})),
         ("GET", "time") => Ok(json!({"serverTime": call.now_ms})),
-        ("GET", "exchangeInfo") => Ok(usdm_wire::exchange_info(
-            &core.perp.market.rules,
-            call.now_ms,
-        )),
+        ("GET", "exchangeInfo") => {
+            Ok(usdm_wire::exchange_info(&core.perp.market.rules, call.now_ms))
+        }
         ("GET", "depth") => depth(core, call),
         ("GET", "trades") => trades(core, call),
         ("GET", "ticker/bookTicker" | "ticker/price" | "ticker/24hr") => ticker(core, call, path),
@@ -80,22 +79,16 @@ fn refused(refusal: Refusal) -> ApiError {
 }
 
 fn listed(call: &Call, value: Value) -> Value {
-    if call.params.get("symbol").is_some() {
-        value
-    } else {
-        json!([value])
-    }
+    if call.params.get("symbol").is_some() { value } else { json!([value]) }
 }
 
 fn depth(core: &Core, call: &Call) -> Result<Value, ApiError> {
     call.symbol(symbol(core))?;
     let limit = call.params.limit(500, DEPTH_MAX)?;
     let book = core.perp.market.book();
-    Ok(
-        json!({"lastUpdateId": book.update_id(), "E": call.now_ms, "T": call.now_ms,
+    Ok(json!({"lastUpdateId": book.update_id(), "E": call.now_ms, "T": call.now_ms,
         "bids": usdm_wire::levels(&book.levels(Side::Buy, limit)),
-        "asks": usdm_wire::levels(&book.levels(Side::Sell, limit))}),
-    )
+        "asks": usdm_wire::levels(&book.levels(Side::Sell, limit))}))
 }
 
 fn trades(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -130,24 +123,13 @@ fn premium_index(core: &Core, call: &Call) -> Result<Value, ApiError> {
 fn funding_rate(core: &Core, call: &Call) -> Result<Value, ApiError> {
     call.symbol_if_any(symbol(core))?;
     let (limit, in_span) = (call.params.limit(INCOME_DEFAULT, ROWS_MAX)?, call.span()?);
-    let rows = core
-        .perp
-        .clearing
-        .fundings()
-        .iter()
-        .filter(|row| in_span(row.at_ms));
+    let rows = core.perp.clearing.fundings().iter().filter(|row| in_span(row.at_ms));
     let rows = page(rows, limit, call.has_start("startTime"));
-    Ok(rows
-        .into_iter()
-        .map(|row| usdm_wire::funding(symbol(core), row))
-        .collect())
+    Ok(rows.into_iter().map(|row| usdm_wire::funding(symbol(core), row)).collect())
 }
 
 fn account_of(core: &Core, index: usize) -> Result<&PerpAccount, ApiError> {
-    core.perp
-        .clearing
-        .account(index)
-        .ok_or_else(|| refused(Refusal::Funds))
+    core.perp.clearing.account(index).ok_or_else(|| refused(Refusal::Funds))
 }
 
 fn account(core: &Core, call: &Call, path: &str) -> Result<Value, ApiError> {
@@ -158,11 +140,7 @@ fn account(core: &Core, call: &Call, path: &str) -> Result<Value, ApiError> {
         "balance" => Ok(usdm_wire::balance(account, mark)),
         _ => {
             call.symbol_if_any(symbol(core))?;
-            Ok(json!([usdm_wire::position_risk(
-                symbol(core),
-                account,
-                mark
-            )]))
+            Ok(json!([usdm_wire::position_risk(symbol(core), account, mark)]))
         }
     }
 }
@@ -177,9 +155,7 @@ fn open_orders(core: &Core, call: &Call, path: &str) -> Result<Value, ApiError> 
         return Ok(usdm_wire::order(symbol(core), order));
     }
     let orders = core.perp.market.open_orders(account);
-    Ok(orders
-        .map(|order| usdm_wire::order(symbol(core), order))
-        .collect())
+    Ok(orders.map(|order| usdm_wire::order(symbol(core), order)).collect())
 }
 
 fn all_orders(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -190,10 +166,7 @@ fn all_orders(core: &Core, call: &Call) -> Result<Value, ApiError> {
     let orders = core.perp.market.orders_from(account, from);
     let rows = orders.filter(|order| in_span(order.created_ms));
     let rows = page(rows, limit, call.has_start("orderId"));
-    Ok(rows
-        .into_iter()
-        .map(|order| usdm_wire::order(symbol(core), order))
-        .collect())
+    Ok(rows.into_iter().map(|order| usdm_wire::order(symbol(core), order)).collect())
 }
 
 fn order(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -216,10 +189,7 @@ fn user_trades(core: &Core, call: &Call) -> Result<Value, ApiError> {
             && in_span(trade.fill.at_ms)
     });
     let rows = page(rows, limit, call.has_start("fromId"));
-    Ok(rows
-        .into_iter()
-        .map(|trade| usdm_wire::user_trade(symbol(core), trade))
-        .collect())
+    Ok(rows.into_iter().map(|trade| usdm_wire::user_trade(symbol(core), trade)).collect())
 }
 
 fn income(core: &Core, call: &Call) -> Result<Value, ApiError> {
@@ -227,10 +197,7 @@ fn income(core: &Core, call: &Call) -> Result<Value, ApiError> {
     call.symbol_if_any(symbol(core))?;
     let (limit, in_span) = (call.params.limit(INCOME_DEFAULT, ROWS_MAX)?, call.span()?);
     let wanted = call.params.get("incomeType");
-    let skipped = call
-        .params
-        .integer("page")?
-        .map_or(0, |page| (page - 1).clamp(0, 1_000_000));
+    let skipped = call.params.integer("page")?.map_or(0, |page| (page - 1).clamp(0, 1_000_000));
     let skipped = usize::try_from(skipped).unwrap_or(0).saturating_mul(limit);
     let rows = core
         .perp
@@ -244,24 +211,14 @@ fn income(core: &Core, call: &Call) -> Result<Value, ApiError> {
     } else {
         page(rows, limit, false)
     };
-    Ok(rows
-        .into_iter()
-        .map(|row| usdm_wire::income(symbol(core), row))
-        .collect())
+    Ok(rows.into_iter().map(|row| usdm_wire::income(symbol(core), row)).collect())
 }
 
 fn place(core: &mut Core, call: &Call) -> Result<Value, ApiError> {
     let account = call.signed(core)?;
     call.symbol(symbol(core))?;
-    if call
-        .params
-        .get("positionSide")
-        .is_some_and(|side| side != "BOTH")
-    {
-        return Err(ApiError::new(
-            -4061,
-            "Order's position side does not match user's setting.",
-        ));
+    if call.params.get("positionSide").is_some_and(|side| side != "BOTH") {
+        return Err(ApiError::new(-4061, "Order's position side does not match user's setting."));
     }
     let request = call.order(Venue::Usdm, account)?;
     let rules = &core.perp.market.rules;
@@ -282,20 +239,13 @@ fn cancel(core: &mut Core, call: &Call) -> Result<Value, ApiError> {
     let account = call.signed(core)?;
     call.symbol(symbol(core))?;
     let reference = call.reference()?;
-    let id = core
-        .perp
-        .cancel(account, &reference, None, call.now_ms)
-        .map_err(refused)?;
+    let id = core.perp.cancel(account, &reference, None, call.now_ms).map_err(refused)?;
     core.publish(call.now_ms);
     order_row(core, id)
 }
 
 fn order_row(core: &Core, id: u64) -> Result<Value, ApiError> {
-    let order = core
-        .perp
-        .market
-        .order(id)
-        .ok_or_else(|| refused(Refusal::NoSuchOrder))?;
+    let order = core.perp.market.order(id).ok_or_else(|| refused(Refusal::NoSuchOrder))?;
     Ok(usdm_wire::order(symbol(core), order))
 }
 
@@ -340,10 +290,9 @@ fn settings(core: &mut Core, call: &Call, path: &str) -> Answer {
     let get = call.method == "GET";
     Some(match path {
         "positionSide/dual" if get => Ok(json!({"dualSidePosition": false})),
-        "positionSide/dual" if call.params.is_true("dualSidePosition") => Err(ApiError::new(
-            -4068,
-            "Position side cannot be changed if there exists position.",
-        )),
+        "positionSide/dual" if call.params.is_true("dualSidePosition") => {
+            Err(ApiError::new(-4068, "Position side cannot be changed if there exists position."))
+        }
         "positionSide/dual" => Err(ApiError::new(-4059, "No need to change position side.")),
         "multiAssetsMargin" if get => Ok(json!({"multiAssetsMargin": false})),
         "multiAssetsMargin" => Err(ApiError::new(-4171, "No need to change the margin mode.")),
@@ -361,15 +310,9 @@ fn settings(core: &mut Core, call: &Call, path: &str) -> Answer {
 }
 
 fn leverage(core: &mut Core, call: &Call, account: usize) -> Result<Value, ApiError> {
-    let leverage = call
-        .params
-        .integer("leverage")?
-        .ok_or_else(|| ApiError::missing("leverage"))?;
+    let leverage = call.params.integer("leverage")?.ok_or_else(|| ApiError::missing("leverage"))?;
     if !(1..=core.leverage_max).contains(&leverage) {
-        return Err(ApiError::new(
-            -4028,
-            format!("Leverage {leverage} is not valid"),
-        ));
+        return Err(ApiError::new(-4028, format!("Leverage {leverage} is not valid")));
     }
     core.perp.clearing.set_leverage(account, leverage);
     Ok(json!({"symbol": symbol(core), "leverage": leverage, "maxNotionalValue": "9000000"}))

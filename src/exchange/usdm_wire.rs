@@ -26,10 +26,7 @@ fn quantity(value: impl Into<i128>) -> String {
 
 /// Levels as `[["price","quantity"], ..]`.
 pub fn levels(levels: &Levels) -> Value {
-    levels
-        .iter()
-        .map(|(p, q)| json!([price(*p), quantity(*q)]))
-        .collect()
+    levels.iter().map(|(p, q)| json!([price(*p), quantity(*q)])).collect()
 }
 
 /// A diff event.
@@ -44,11 +41,9 @@ pub fn book_ticker_event(market: &Market, now_ms: i64) -> Option<Value> {
     let (bid, bid_quantity) = market.book().best(Side::Buy)?;
     let (ask, ask_quantity) = market.book().best(Side::Sell)?;
     let symbol = market.rules.symbol;
-    Some(
-        json!({"e": "bookTicker", "u": market.book().update_id(), "E": now_ms, "T": now_ms,
+    Some(json!({"e": "bookTicker", "u": market.book().update_id(), "E": now_ms, "T": now_ms,
         "s": symbol, "b": price(bid), "B": quantity(bid_quantity), "a": price(ask),
-        "A": quantity(ask_quantity), "st": 1, "ps": symbol}),
-    )
+        "A": quantity(ask_quantity), "st": 1, "ps": symbol}))
 }
 
 /// A trade as a stream event.
@@ -133,16 +128,8 @@ pub fn user_trade(symbol: &str, trade: &PerpTrade) -> Value {
 /// A row of `income`.
 pub fn income(symbol: &str, income: &Income) -> Value {
     let trade_id = income.trade_id.map(|id| id.to_string()).unwrap_or_default();
-    let symbol = if income.kind == IncomeKind::Transfer {
-        ""
-    } else {
-        symbol
-    };
-    let word = if trade_id.is_empty() {
-        income.kind.name()
-    } else {
-        trade_id.as_str()
-    };
+    let symbol = if income.kind == IncomeKind::Transfer { "" } else { symbol };
+    let word = if trade_id.is_empty() { income.kind.name() } else { trade_id.as_str() };
     json!({"symbol": symbol, "incomeType": income.kind.name(), "income": eight(income.amount),
         "asset": "USDT", "info": word, "time": income.at_ms, "tranId": income.id,
         "tradeId": trade_id})
@@ -232,14 +219,7 @@ pub fn user_event(symbol: &str, event: &PerpEvent) -> (usize, Value) {
         PerpEvent::Order { order, trade } => {
             (order.account, order_update(symbol, order, trade.as_ref()))
         }
-        PerpEvent::Account {
-            account,
-            reason,
-            after,
-            change,
-            mark,
-            at_ms,
-        } => {
+        PerpEvent::Account { account, reason, after, change, mark, at_ms } => {
             let wallet = eight(after.wallet);
             let balances = json!([{"a": "USDT", "wb": wallet, "cw": wallet, "bc": eight(*change)}]);
             let position = &after.position;
@@ -260,11 +240,7 @@ pub fn user_event(symbol: &str, event: &PerpEvent) -> (usize, Value) {
 }
 
 fn order_update(symbol: &str, order: &Order, trade: Option<&PerpTrade>) -> Value {
-    let execution = if trade.is_some() {
-        "TRADE"
-    } else {
-        order.status.name()
-    };
+    let execution = if trade.is_some() { "TRADE" } else { order.status.name() };
     let fill = trade.map(|trade| trade.fill);
     let at_ms = order.updated_ms;
     let body = json!({"s": symbol, "c": order.client_id, "S": side_name(order.side),

@@ -36,10 +36,7 @@ pub fn reply(core: &mut Core, socket: u64, text: &str) -> Option<Value> {
         let error = ApiError::new(-1135, "Invalid JSON Request");
         return Some(json!({"id": null, "status": 400, "error": error.body()}));
     };
-    let params = message
-        .params
-        .iter()
-        .map(|(name, raw)| (name.clone(), plain(raw)));
+    let params = message.params.iter().map(|(name, raw)| (name.clone(), plain(raw)));
     let params = Params::from_pairs(params);
     let call = Call {
         method: message.method.clone(),
@@ -49,10 +46,7 @@ pub fn reply(core: &mut Core, socket: u64, text: &str) -> Option<Value> {
         params,
         now_ms: core.stamp(clock::now_ms()),
     };
-    let metered = core
-        .spot_meter
-        .request(1, call.now_ms)
-        .map_err(|(error, _)| error);
+    let metered = core.spot_meter.request(1, call.now_ms).map_err(|(error, _)| error);
     let answer = metered.and_then(|()| answer(core, socket, &call));
     if message.method == "order.place" && answer.is_ok() && core.loses_ack() {
         return None;
@@ -72,10 +66,7 @@ fn answer(core: &mut Core, socket: u64, call: &Call) -> Result<Value, ApiError> 
     match call.method.as_str() {
         "ping" => Ok(json!({})),
         "time" => Ok(json!({"serverTime": call.now_ms})),
-        "exchangeInfo" => Ok(spot_wire::exchange_info(
-            &core.spot.market.rules,
-            call.now_ms,
-        )),
+        "exchangeInfo" => Ok(spot_wire::exchange_info(&core.spot.market.rules, call.now_ms)),
         "order.place" => spot_rest::place(core, call),
         "order.cancel" => spot_rest::cancel(core, call),
         "order.status" => spot_rest::order(core, call),
@@ -92,10 +83,7 @@ fn answer(core: &mut Core, socket: u64, call: &Call) -> Result<Value, ApiError> 
             if core.hub.unfollow(socket, subscription) {
                 Ok(json!({}))
             } else {
-                Err(ApiError::new(
-                    -2036,
-                    "User Data Stream subscription not active.",
-                ))
+                Err(ApiError::new(-2036, "User Data Stream subscription not active."))
             }
         }
         "userDataStream.subscribe" | "session.logon" => {

@@ -213,13 +213,8 @@ mod tests {
         TxState::Final,
         TxState::Foreign,
     ];
-    const EVENTS: [TxEvent; 5] = [
-        TxEvent::Sent,
-        TxEvent::Included,
-        TxEvent::Reverted,
-        TxEvent::Deep,
-        TxEvent::NonceTaken,
-    ];
+    const EVENTS: [TxEvent; 5] =
+        [TxEvent::Sent, TxEvent::Included, TxEvent::Reverted, TxEvent::Deep, TxEvent::NonceTaken];
 
     #[test]
     fn every_pair_of_state_and_event_is_decided() {

@@ -41,19 +41,13 @@ pub struct Lock {
 impl Lock {
     /// Makes this process the only agent on a state directory, which is created when missing.
     pub fn agent(state_dir: &Path) -> Result<Self, LockError> {
-        make(state_dir).map_err(|source| LockError::Io {
-            path: state_dir.into(),
-            source,
-        })?;
+        make(state_dir).map_err(|source| LockError::Io { path: state_dir.into(), source })?;
         Self::take(&state_dir.join(AGENT_LOCK))
     }
 
     /// Locks a file, which is created when missing; never waits.
     pub fn take(path: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io {
-            path: path.into(),
-            source,
-        };
+        let failed = |source| LockError::Io { path: path.into(), source };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -65,20 +59,14 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Held {
-                    path: path.into(),
-                    pid: owner(&mut file),
-                });
+                return Err(LockError::Held { path: path.into(), pid: owner(&mut file) });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", process::id()).map_err(failed)?;
-        Ok(Self {
-            path: path.into(),
-            file,
-        })
+        Ok(Self { path: path.into(), file })
     }
 
     /// The locked file.
@@ -132,16 +120,9 @@ mod tests {
     #[test]
     fn file_left_by_a_killed_owner_stops_nobody() {
         let path = temp("stale");
-        fs::write(
-            &path,
-            "999999999999999999999 some much longer text than a pid",
-        )
-        .unwrap();
+        fs::write(&path, "999999999999999999999 some much longer text than a pid").unwrap();
         let lock = Lock::take(&path).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{}\n", process::id())
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         drop(lock);
         fs::remove_file(&path).unwrap();
     }

@@ -84,9 +84,7 @@ impl Spawn {
 /// Arguments and environment stay out: they may hold a secret.
 impl fmt::Debug for Spawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawn")
-            .field("program", &self.program)
-            .finish_non_exhaustive()
+        f.debug_struct("Spawn").field("program", &self.program).finish_non_exhaustive()
     }
 }
 
@@ -104,11 +102,7 @@ pub enum ProcessError {
     Thread,
     /// The signal could not be delivered: another user's process.
     #[error("cannot send {signal} to process {pid}")]
-    Signal {
-        pid: u32,
-        signal: Signal,
-        source: nix::Error,
-    },
+    Signal { pid: u32, signal: Signal, source: nix::Error },
 }
 
 /// A running child, or one that has ended and was reaped. Dropping it kills it.
@@ -125,9 +119,7 @@ pub struct Child {
 /// shrinks.
 pub fn spawn(spawn: Spawn) -> Result<Child, ProcessError> {
     let (answer, reply) = sync_channel(1);
-    spawner()?
-        .send(Request { spawn, answer })
-        .map_err(|_| ProcessError::Thread)?;
+    spawner()?.send(Request { spawn, answer }).map_err(|_| ProcessError::Thread)?;
     reply.recv().map_err(|_| ProcessError::Thread)?
 }
 
@@ -182,11 +174,7 @@ impl Child {
         }
         match kill(pid_of(self.pid), signal) {
             Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
-            Err(source) => Err(ProcessError::Signal {
-                pid: self.pid,
-                signal,
-                source,
-            }),
+            Err(source) => Err(ProcessError::Signal { pid: self.pid, signal, source }),
         }
     }
 
@@ -265,9 +253,7 @@ fn serve(requests: &Receiver<Request>) {
 fn start(spawn: Spawn) -> Result<Child, ProcessError> {
     let mut command = Command::new(&spawn.program);
     command.args(&spawn.args).stdin(Stdio::null());
-    command
-        .stdout(stdio(&spawn.stdout)?)
-        .stderr(stdio(&spawn.stderr)?);
+    command.stdout(stdio(&spawn.stdout)?).stderr(stdio(&spawn.stderr)?);
     if let Some(env) = spawn.env {
         command.env_clear().envs(env);
     }
@@ -278,14 +264,9 @@ fn start(spawn: Spawn) -> Result<Child, ProcessError> {
         command.uid(uid).gid(gid);
     }
     tie_to_us(&mut command);
-    let inner = command.spawn().map_err(|source| ProcessError::Start {
-        program: spawn.program,
-        source,
-    })?;
-    Ok(Child {
-        pid: inner.id(),
-        inner: Mutex::new(inner),
-    })
+    let inner =
+        command.spawn().map_err(|source| ProcessError::Start { program: spawn.program, source })?;
+    Ok(Child { pid: inner.id(), inner: Mutex::new(inner) })
 }
 
 fn stdio(output: &Output) -> Result<Stdio, ProcessError> {
@@ -298,10 +279,7 @@ fn stdio(output: &Output) -> Result<Stdio, ProcessError> {
             .create(true)
             .mode(LOG_FILE_MODE)
             .open(path)
-            .map_err(|source| ProcessError::Log {
-                path: path.clone(),
-                source,
-            })?
+            .map_err(|source| ProcessError::Log { path: path.clone(), source })?
             .into(),
     })
 }
@@ -314,11 +292,7 @@ fn tie_to_us(command: &mut Command) {
         #[cfg(target_os = "linux")]
         nix::sys::prctl::set_pdeathsig(PARENT_DEATH_SIGNAL)?;
         // Our death before the line above would have gone unnoticed.
-        if getppid() == parent {
-            Ok(())
-        } else {
-            Err(nix::Error::ESRCH.into())
-        }
+        if getppid() == parent { Ok(()) } else { Err(nix::Error::ESRCH.into()) }
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed, since another thread
     // may have held any lock at the fork. `prepare` makes the system calls setsid, sigaction, prctl
@@ -345,24 +319,13 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     fn shell(script: &str) -> Spawn {
-        Spawn {
-            args: vec!["-c".into(), script.into()],
-            ..Spawn::new("/bin/sh")
-        }
+        Spawn { args: vec!["-c".into(), script.into()], ..Spawn::new("/bin/sh") }
     }
 
     fn said(request: Spawn) -> String {
-        let child = spawn(Spawn {
-            stdout: Output::Piped,
-            ..request
-        })
-        .unwrap();
+        let child = spawn(Spawn { stdout: Output::Piped, ..request }).unwrap();
         let mut text = String::new();
-        child
-            .take_stdout()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        child.take_stdout().unwrap().read_to_string(&mut text).unwrap();
         assert!(child.wait(SOON).unwrap().success());
         text
     }
@@ -375,13 +338,7 @@ mod tests {
     #[test]
     fn given_environment_is_the_whole_environment() {
         let env = Some(vec![("TIDE".into(), "high".into())]);
-        assert_eq!(
-            said(Spawn {
-                env,
-                ..shell("echo $TIDE${HOME:-none}")
-            }),
-            "highnone\n"
-        );
+        assert_eq!(said(Spawn { env, ..shell("echo $TIDE${HOME:-none}") }), "highnone\n");
     }
 
     #[test]
@@ -392,16 +349,11 @@ mod tests {
 
     #[test]
     fn stop_kills_what_ignores_the_signal() {
-        let request = Spawn {
-            stdout: Output::Piped,
-            ..shell("trap '' TERM; echo; exec sleep 60")
-        };
+        let request = Spawn { stdout: Output::Piped, ..shell("trap '' TERM; echo; exec sleep 60") };
         let child = spawn(request).unwrap();
         // The line says that the trap is set.
         child.take_stdout().unwrap().read_exact(&mut [0]).unwrap();
-        let status = child
-            .stop(Signal::SIGTERM, Duration::from_millis(30))
-            .unwrap();
+        let status = child.stop(Signal::SIGTERM, Duration::from_millis(30)).unwrap();
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
         assert!(!child.is_running());
         child.signal(Signal::SIGTERM).unwrap();
@@ -418,9 +370,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn child_outlives_the_thread_that_asked_for_it_and_leads_its_session() {
-        let child = thread::spawn(|| spawn(shell("exec sleep 60")).unwrap())
-            .join()
-            .unwrap();
+        let child = thread::spawn(|| spawn(shell("exec sleep 60")).unwrap()).join().unwrap();
         assert!(child.wait(Duration::from_millis(50)).is_none());
         let pid = pid_of(child.pid());
         assert_eq!(nix::unistd::getsid(Some(pid)), Ok(pid));
@@ -433,11 +383,8 @@ mod tests {
 
         let path = std::env::temp_dir().join(format!("process-log-{}", Pid::this()));
         for _ in 0..2 {
-            let child = spawn(Spawn {
-                stdout: Output::File(path.clone()),
-                ..shell("echo x")
-            })
-            .unwrap();
+            let child =
+                spawn(Spawn { stdout: Output::File(path.clone()), ..shell("echo x") }).unwrap();
             assert!(child.wait(SOON).unwrap().success());
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;

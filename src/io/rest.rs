@@ -83,9 +83,8 @@ impl RestClient {
     /// # Errors
     /// `NotSent` when the address is unusable or TLS cannot be set up.
     pub fn new(base_url: &str, options: Options) -> Result<Self, RestError> {
-        let base = Url::parse(base_url).map_err(|e| RestError::NotSent {
-            why: format!("address {base_url}: {e}"),
-        })?;
+        let base = Url::parse(base_url)
+            .map_err(|e| RestError::NotSent { why: format!("address {base_url}: {e}") })?;
         let client = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -95,11 +94,7 @@ impl RestClient {
             .timeout(options.connect_timeout + options.timeout)
             .build()
             .map_err(|e| RestError::NotSent { why: chain(&e) })?;
-        Ok(Self {
-            client,
-            base,
-            body_bytes_max: options.body_bytes_max,
-        })
+        Ok(Self { client, base, body_bytes_max: options.body_bytes_max })
     }
 
     /// Sends a request and reads the whole answer.
@@ -110,9 +105,7 @@ impl RestClient {
         let url = self
             .base
             .join(&request.target)
-            .map_err(|e| RestError::NotSent {
-                why: format!("path: {e}"),
-            })?;
+            .map_err(|e| RestError::NotSent { why: format!("path: {e}") })?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -121,10 +114,8 @@ impl RestClient {
         };
         let mut call = self.client.request(method, url);
         if let Some(key) = &request.api_key {
-            let mut value =
-                HeaderValue::from_str(key.expose_secret()).map_err(|e| RestError::NotSent {
-                    why: format!("api key: {e}"),
-                })?;
+            let mut value = HeaderValue::from_str(key.expose_secret())
+                .map_err(|e| RestError::NotSent { why: format!("api key: {e}") })?;
             value.set_sensitive(true);
             call = call.header("X-MBX-APIKEY", value);
         }
@@ -205,12 +196,7 @@ mod tests {
 
     fn request(method: Method, target: &str) -> SignedRequest {
         let api_key = Some("key-1".into());
-        SignedRequest {
-            method,
-            target: target.to_owned(),
-            api_key,
-            weight: 1,
-        }
+        SignedRequest { method, target: target.to_owned(), api_key, weight: 1 }
     }
 
     /// A peer that reads one request head, writes `answer` and hangs up; gives the head back.
@@ -228,10 +214,7 @@ mod tests {
     }
 
     async fn send(url: &str, target: &str) -> Result<RestReply, RestError> {
-        RestClient::new(url, options())
-            .unwrap()
-            .send(&request(Method::Delete, target))
-            .await
+        RestClient::new(url, options()).unwrap().send(&request(Method::Delete, target)).await
     }
 
     #[tokio::test]
@@ -242,15 +225,8 @@ mod tests {
         let target = "/api/v3/order?symbol=%EF%BC%91&a=b%20c&signature=0f";
         let reply = send(&url, target).await.unwrap();
         let head = peer.await.unwrap();
-        assert!(
-            head.starts_with(&format!("DELETE {target} HTTP/1.1\r\n")),
-            "{head}"
-        );
-        assert!(
-            head.to_ascii_lowercase()
-                .contains("x-mbx-apikey: key-1\r\n"),
-            "{head}"
-        );
+        assert!(head.starts_with(&format!("DELETE {target} HTTP/1.1\r\n")), "{head}");
+        assert!(head.to_ascii_lowercase().contains("x-mbx-apikey: key-1\r\n"), "{head}");
         let expected = RestReply {
             status: 429,
             body: b"{}".to_vec(),
@@ -288,11 +264,7 @@ mod tests {
             assert!(!error.to_string().contains("signature"), "{error}");
         };
         check("", "hung up before answering").await;
-        check(
-            "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
-            "hung up within the body",
-        )
-        .await;
+        check("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "hung up within the body").await;
         check("garbage\r\n\r\n", "not http").await;
         const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n\
             0123456789012345678901234567890123456789012345678901234567890123456789\
@@ -305,17 +277,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let error = send(&url, "/x").await.unwrap_err();
-        let RestError::Unknown { why } = error else {
-            panic!("{error}")
-        };
+        let RestError::Unknown { why } = error else { panic!("{error}") };
         assert!(why.contains("timed out"), "{why}");
     }
 
     #[test]
     fn an_unusable_address_is_refused_at_once() {
-        assert!(matches!(
-            RestClient::new("no address", options()),
-            Err(RestError::NotSent { .. })
-        ));
+        assert!(matches!(RestClient::new("no address", options()), Err(RestError::NotSent { .. })));
     }
 }

@@ -123,20 +123,9 @@ pub fn connect(url: String, options: Options) -> Socket {
     let (events, frames) = mpsc::channel(options.frames_max.max(1));
     let (outgoing, texts) = mpsc::channel(OUTGOING_MAX);
     let reconnect = Arc::new(Notify::new());
-    let keeper = Keeper {
-        url,
-        options,
-        events,
-        texts,
-        reconnect: Arc::clone(&reconnect),
-    };
+    let keeper = Keeper { url, options, events, texts, reconnect: Arc::clone(&reconnect) };
     let task = tokio::spawn(keeper.run());
-    Socket {
-        frames,
-        outgoing,
-        reconnect,
-        task,
-    }
+    Socket { frames, outgoing, reconnect, task }
 }
 
 /// The reader is gone: nothing is left to do.
@@ -289,10 +278,7 @@ fn postpone(quiet: std::pin::Pin<&mut Sleep>, by: Duration) {
 /// Doubles with every failure in a row up to the cap; no jitter, so that a replay waits the same.
 fn backoff(options: &Options, failures: u32) -> Duration {
     let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
-    options
-        .backoff_first
-        .saturating_mul(factor)
-        .min(options.backoff_max)
+    options.backoff_first.saturating_mul(factor).min(options.backoff_max)
 }
 
 fn short(text: &str) -> String {

@@ -77,7 +77,8 @@ pub fn receipt(
     ledger: &Ledger,
 ) -> Result<Vec<Entry>, BookingError> {
     let mut entries = Vec::new();
-    let cost = receipt.cost().and_then(signed).ok_or(BookingError::TooLarge { what: "gas cost" })?;
+    let cost =
+        receipt.cost().and_then(signed).ok_or(BookingError::TooLarge { what: "gas cost" })?;
     let native = Unit::Native { chain: place.on.chain };
     let gas = place.draft(Kind::Gas, receipt.hash.to_string());
     entries.extend(gas.moved(&place.wallet(), &native, -cost, Reason::Gas).entry()?);
@@ -168,9 +169,12 @@ fn burned(
     for (token, amount) in [(pool.token0, *amount0), (pool.token1, *amount1)] {
         let unit = place.erc20(token);
         let cost = ledger.balance(&position, &unit);
-        draft = draft
-            .moved(&position, &unit, -cost, Reason::Conversion)
-            .moved(&owed, &unit, amount_of(amount)?, Reason::Conversion);
+        draft = draft.moved(&position, &unit, -cost, Reason::Conversion).moved(
+            &owed,
+            &unit,
+            amount_of(amount)?,
+            Reason::Conversion,
+        );
     }
     let unit = liquidity_unit(place, *token_id);
     Ok(draft.moved(&position, &unit, -liquidity_of(*liquidity), Reason::Liquidity).entry()?)
@@ -205,9 +209,12 @@ fn collected(
     for (index, token) in [pool.token0, pool.token1].into_iter().enumerate() {
         let unit = place.erc20(token);
         let returned = principal[index].min(amounts[index]);
-        draft = draft
-            .between(&place.wallet(), &owed, &unit, returned)
-            .moved(&place.wallet(), &unit, amounts[index] - returned, Reason::LpFees);
+        draft = draft.between(&place.wallet(), &owed, &unit, returned).moved(
+            &place.wallet(),
+            &unit,
+            amounts[index] - returned,
+            Reason::LpFees,
+        );
     }
     Ok(draft.entry()?)
 }

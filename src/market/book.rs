@@ -147,12 +147,7 @@ impl Book {
     /// `NotSynced` changes nothing. The others empty the book: its owner must ask for a snapshot.
     pub fn apply(&mut self, update: &BookUpdate, at: Timestamp) -> Result<(), BookError> {
         let (bids, asks, update_id, venue_time) = match update {
-            BookUpdate::Snapshot {
-                bids,
-                asks,
-                update_id,
-                venue_time,
-            } => {
+            BookUpdate::Snapshot { bids, asks, update_id, venue_time } => {
                 if matches!(self.feed, Feed::Down { .. }) {
                     return Err(BookError::NotSynced(self.feed));
                 }
@@ -160,22 +155,14 @@ impl Book {
                 self.feed = self.feed.after(FeedEvent::Snapshot, at);
                 (bids, asks, *update_id, *venue_time)
             }
-            BookUpdate::Diff {
-                bids,
-                asks,
-                update_id,
-                venue_time,
-            } => {
+            BookUpdate::Diff { bids, asks, update_id, venue_time } => {
                 if !matches!(self.feed, Feed::Live | Feed::Stale { .. }) {
                     return Err(BookError::NotSynced(self.feed));
                 }
                 if *update_id < self.update_id {
                     let have = self.update_id;
                     self.invalidate(at);
-                    return Err(BookError::Backwards {
-                        have,
-                        got: *update_id,
-                    });
+                    return Err(BookError::Backwards { have, got: *update_id });
                 }
                 self.feed = self.feed.after(FeedEvent::Diff, at);
                 (bids, asks, *update_id, Some(*venue_time))
@@ -184,10 +171,7 @@ impl Book {
         for level in bids.iter().chain(asks) {
             if level.price <= Decimal::ZERO || level.quantity < Decimal::ZERO {
                 self.invalidate(at);
-                return Err(BookError::BadLevel {
-                    price: level.price,
-                    quantity: level.quantity,
-                });
+                return Err(BookError::BadLevel { price: level.price, quantity: level.quantity });
             }
         }
         set_levels(&mut self.bids, bids);
@@ -207,18 +191,12 @@ impl Book {
 
     /// Bids, best first.
     pub fn bids(&self) -> impl Iterator<Item = Level> {
-        self.bids.iter().rev().map(|(price, quantity)| Level {
-            price: *price,
-            quantity: *quantity,
-        })
+        self.bids.iter().rev().map(|(price, quantity)| Level { price: *price, quantity: *quantity })
     }
 
     /// Asks, best first.
     pub fn asks(&self) -> impl Iterator<Item = Level> {
-        self.asks.iter().map(|(price, quantity)| Level {
-            price: *price,
-            quantity: *quantity,
-        })
+        self.asks.iter().map(|(price, quantity)| Level { price: *price, quantity: *quantity })
     }
 
     /// Highest bid, whatever the state of the feed.
@@ -311,12 +289,7 @@ mod tests {
     }
 
     fn diff(id: u64, bids: &[(&str, &str)], asks: &[(&str, &str)]) -> BookUpdate {
-        BookUpdate::Diff {
-            bids: levels(bids),
-            asks: levels(asks),
-            update_id: id,
-            venue_time: t(7),
-        }
+        BookUpdate::Diff { bids: levels(bids), asks: levels(asks), update_id: id, venue_time: t(7) }
     }
 
     fn live() -> Book {
@@ -330,20 +303,10 @@ mod tests {
     #[test]
     fn diff_sets_absolute_quantities_and_zero_removes() {
         let mut book = live();
-        book.apply(
-            &diff(
-                11,
-                &[("9.00", "0"), ("8", "5"), ("7", "0")],
-                &[("10.5", "3")],
-            ),
-            t(1),
-        )
-        .unwrap();
+        book.apply(&diff(11, &[("9.00", "0"), ("8", "5"), ("7", "0")], &[("10.5", "3")]), t(1))
+            .unwrap();
         let touch = book.touch(t(1)).unwrap();
-        assert_eq!(
-            (touch.bid, touch.ask),
-            (levels(&[("8", "5")])[0], levels(&[("10.5", "3")])[0])
-        );
+        assert_eq!((touch.bid, touch.ask), (levels(&[("8", "5")])[0], levels(&[("10.5", "3")])[0]));
         assert_eq!(touch.mid(), "9.25".parse().unwrap());
         assert_eq!((book.updates(), book.update_id()), (2, 11));
         assert_eq!(book.venue_time(), Some(t(7)));
@@ -352,21 +315,14 @@ mod tests {
     #[test]
     fn snapshot_forgets_everything_before_it() {
         let mut book = live();
-        book.apply(&snapshot(5, &[("1", "1")], &[("2", "1")]), t(1))
-            .unwrap();
-        assert_eq!(
-            (book.bids().count(), book.asks().count(), book.update_id()),
-            (1, 1, 5)
-        );
+        book.apply(&snapshot(5, &[("1", "1")], &[("2", "1")]), t(1)).unwrap();
+        assert_eq!((book.bids().count(), book.asks().count(), book.update_id()), (1, 1, 5));
     }
 
     #[test]
     fn only_a_live_book_is_usable() {
         let mut book = Book::new(LIMIT_MS, t(0));
-        assert_eq!(
-            book.touch(t(0)),
-            Err(Unusable::NotLive(Feed::Down { since: t(0) }))
-        );
+        assert_eq!(book.touch(t(0)), Err(Unusable::NotLive(Feed::Down { since: t(0) })));
         book.opened(t(1));
         assert_eq!(book.touch(t(1)), Err(Unusable::NotLive(Feed::Syncing)));
         let mut book = live();
@@ -376,10 +332,7 @@ mod tests {
         assert_eq!((book.best_bid(), book.resyncs()), (None, 1));
         let mut book = live();
         book.closed(t(2));
-        assert_eq!(
-            book.touch(t(2)),
-            Err(Unusable::NotLive(Feed::Down { since: t(2) }))
-        );
+        assert_eq!(book.touch(t(2)), Err(Unusable::NotLive(Feed::Down { since: t(2) })));
         assert_eq!(book.best_ask(), None);
     }
 
@@ -389,10 +342,7 @@ mod tests {
         assert!(book.usable(t(LIMIT_MS)));
         assert_eq!(
             book.touch(t(LIMIT_MS + 1)),
-            Err(Unusable::Overdue {
-                age_ms: LIMIT_MS + 1,
-                limit_ms: LIMIT_MS
-            })
+            Err(Unusable::Overdue { age_ms: LIMIT_MS + 1, limit_ms: LIMIT_MS })
         );
         book.age(t(LIMIT_MS + 500));
         assert_eq!(book.feed(), Feed::Stale { since: t(LIMIT_MS) });
@@ -405,10 +355,7 @@ mod tests {
         for bad in [("-1", "1"), ("0", "1"), ("1", "-1")] {
             let mut book = live();
             let refused = book.apply(&diff(11, &[bad], &[]), t(1));
-            assert!(
-                matches!(refused, Err(BookError::BadLevel { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(refused, Err(BookError::BadLevel { .. })), "{bad:?}");
             assert_eq!((book.feed(), book.best_bid()), (Feed::Syncing, None));
         }
         let mut book = live();
@@ -423,10 +370,7 @@ mod tests {
     fn diff_without_snapshot_and_updates_to_a_down_feed_change_nothing() {
         let mut book = Book::new(LIMIT_MS, t(0));
         let first = snapshot(1, &[("1", "1")], &[("2", "1")]);
-        assert!(matches!(
-            book.apply(&first, t(0)),
-            Err(BookError::NotSynced(_))
-        ));
+        assert!(matches!(book.apply(&first, t(0)), Err(BookError::NotSynced(_))));
         book.opened(t(0));
         let refused = book.apply(&diff(2, &[("1", "1")], &[]), t(0));
         assert_eq!(refused, Err(BookError::NotSynced(Feed::Syncing)));
@@ -438,19 +382,12 @@ mod tests {
         let mut book = live();
         let many = |from: usize| -> Vec<Level> {
             (0..=LEVELS_PER_SIDE_MAX)
-                .map(|n| Level {
-                    price: Decimal::from(from + n),
-                    quantity: Decimal::ONE,
-                })
+                .map(|n| Level { price: Decimal::from(from + n), quantity: Decimal::ONE })
                 .collect()
         };
         let far = 100_000;
-        let update = BookUpdate::Snapshot {
-            bids: many(1),
-            asks: many(far),
-            update_id: 1,
-            venue_time: None,
-        };
+        let update =
+            BookUpdate::Snapshot { bids: many(1), asks: many(far), update_id: 1, venue_time: None };
         book.apply(&update, t(1)).unwrap();
         assert_eq!(book.bids().count(), LEVELS_PER_SIDE_MAX);
         assert_eq!(book.asks().count(), LEVELS_PER_SIDE_MAX);

@@ -38,11 +38,7 @@ pub fn mark(entry: Holding, now: Holding, price: Decimal) -> Option<Mark> {
     let value = now.value(price)?;
     let value_hold = entry.value(price)?;
     let impermanent_loss = value.checked_sub(value_hold)?;
-    Some(Mark {
-        value,
-        value_hold,
-        impermanent_loss,
-    })
+    Some(Mark { value, value_hold, impermanent_loss })
 }
 
 /// Relative impermanent loss of a constant-product position whose price changed by `price_ratio`,
@@ -129,22 +125,16 @@ mod tests {
     const RELATIVE: f64 = 1e-11;
 
     fn oracle() -> Value {
-        let gz = include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/data/amm/amm_lp.json.gz"
-        ));
+        let gz =
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/amm/amm_lp.json.gz"));
         let mut text = String::new();
         GzDecoder::new(&gz[..]).read_to_string(&mut text).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     fn cases<'a>(file: &'a Value, kind: &str) -> Vec<&'a Value> {
-        let found: Vec<_> = file["cases"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|case| case["kind"] == kind)
-            .collect();
+        let found: Vec<_> =
+            file["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == kind).collect();
         assert!(!found.is_empty());
         found
     }
@@ -155,10 +145,7 @@ mod tests {
 
     fn check(actual: f64, expected: &Value, scale: f64, case: &Value) {
         let slack = RELATIVE * f(expected).abs().max(scale);
-        assert!(
-            (actual - f(expected)).abs() <= slack + 1e-12,
-            "{actual} {expected} {case}"
-        );
+        assert!((actual - f(expected)).abs() <= slack + 1e-12, "{actual} {expected} {case}");
     }
 
     #[test]
@@ -192,20 +179,10 @@ mod tests {
             check(range.base(price), &out["x1"], 0.0, case);
             check(range.quote(price), &out["y1"], 0.0, case);
             check(range.value(price), &out["value1"], 0.0, case);
-            check(
-                range.value_hold(entry, price),
-                &out["hold_value1"],
-                0.0,
-                case,
-            );
+            check(range.value_hold(entry, price), &out["hold_value1"], 0.0, case);
             // A difference of two values carries their rounding.
             let scale = f(&out["value1"]);
-            check(
-                range.impermanent_loss(entry, price),
-                &out["il_abs"],
-                scale,
-                case,
-            );
+            check(range.impermanent_loss(entry, price), &out["il_abs"], scale, case);
             check(range.gamma(price), &out["gamma_p1"], 0.0, case);
             let lvr = range.lvr_per_year(price, f(&given["sigma_annual"]));
             check(lvr, &out["lvr_rate_abs_per_year"], 0.0, case);
@@ -215,22 +192,13 @@ mod tests {
     #[test]
     fn a_mark_is_value_hold_and_their_difference() {
         let dec = |text: &str| text.parse::<Decimal>().unwrap();
-        let entry = Holding {
-            base: dec("1"),
-            quote: dec("2000"),
-        };
-        let now = Holding {
-            base: dec("0.9"),
-            quote: dec("2210.5"),
-        };
+        let entry = Holding { base: dec("1"), quote: dec("2000") };
+        let now = Holding { base: dec("0.9"), quote: dec("2210.5") };
         let marked = mark(entry, now, dec("2300")).unwrap();
         assert_eq!(marked.value, dec("4280.5"));
         assert_eq!(marked.value_hold, dec("4300"));
         assert_eq!(marked.impermanent_loss, dec("-19.5"));
-        let huge = Holding {
-            base: Decimal::MAX,
-            quote: Decimal::MAX,
-        };
+        let huge = Holding { base: Decimal::MAX, quote: Decimal::MAX };
         assert_eq!(mark(huge, now, dec("2")), None);
     }
 }

@@ -23,9 +23,9 @@ use crate::engine::event::Body;
 use crate::engine::setup::{ChainSetup, Setup};
 use crate::io::chain::ChainClient;
 use crate::io::chain::watch::{Watcher, hear_heads};
+use crate::io::clock;
 use crate::io::lock::Lock;
 use crate::io::signer::Key;
-use crate::io::clock;
 use crate::run::deeds::{ChainHands, Hands};
 use crate::run::keeper::Keeper;
 use crate::run::publish::{Clockwork, Published};
@@ -149,12 +149,8 @@ async fn with_store(
     let (publish, published) = watch::channel(None);
     let health = Arc::new(Health::default());
     let clockwork = Arc::new(Clockwork::default());
-    let writer = tokio::spawn(writer::run(
-        store.clone(),
-        written,
-        committed_in,
-        Arc::clone(&health),
-    ));
+    let writer =
+        tokio::spawn(writer::run(store.clone(), written, committed_in, Arc::clone(&health)));
     let listener = listen(options).await?;
     let token = Token::random().context("making the API token")?;
     let address = listener.local_addr()?;
@@ -224,8 +220,7 @@ async fn wire(options: &Options, store: &Store) -> Result<Wiring> {
         let key = keys.values().find(|key| key.address() == chain.signer);
         let key = key.context("the signer's key is gone")?.clone();
         let client = clients.get(&chain.chain).context("no client of the chain")?.clone();
-        let hands =
-            ChainHands { setup: chain.clone(), client, key, awaited: Arc::default() };
+        let hands = ChainHands { setup: chain.clone(), client, key, awaited: Arc::default() };
         Ok((chain.chain, Arc::new(hands)))
     });
     let chains = chains.collect::<Result<BTreeMap<_, _>>>()?;
@@ -347,7 +342,8 @@ fn announce(
     write_private(&options.state_dir.join("api-token"), token.expose())?;
     if let Some(path) = &options.site_file {
         let database = cluster.map(Cluster::manifest);
-        let site = json!({ "api": format!("http://{address}"), "page": page, "database": database });
+        let site =
+            json!({ "api": format!("http://{address}"), "page": page, "database": database });
         write_private(path, &site.to_string())?;
     }
     tracing::info!(%address, "the API listens; the token is in {}/api-token", options.state_dir.display());

@@ -6,15 +6,13 @@ use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, bail, ensure};
 use rust_decimal::Decimal;
 
+use crate::config::Config;
 use crate::config::agent::Mode;
 use crate::config::chain::{Chain, UrlSource};
 use crate::config::pool::{Contracts, Dex, Pool};
 use crate::config::strategy::{Liquidity, Range, Strategy};
 use crate::config::venue::VenueKind;
-use crate::config::Config;
-use crate::engine::setup::{
-    ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup,
-};
+use crate::engine::setup::{ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup};
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
 use crate::model::intent::PoolId;
@@ -117,7 +115,8 @@ fn assets(config: &Config) -> Result<(String, String)> {
     let pair_of = |Strategy::Liquidity(strategy): &Strategy| -> Result<(String, String)> {
         let chain = config.chain(&strategy.chain).context("unknown chain")?;
         let asset = |symbol: &String| -> Result<String> {
-            let token = chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
+            let token =
+                chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
             Ok(token.asset.clone())
         };
         Ok((asset(&strategy.pool.base)?, asset(&strategy.pool.quote)?))
@@ -164,7 +163,11 @@ async fn resolve_chain(
     client: &ChainClient,
 ) -> Result<ChainSetup> {
     let found = client.chain_id().await?;
-    ensure!(found == chain.chain_id, "the endpoint is chain {found}, the file says {}", chain.chain_id);
+    ensure!(
+        found == chain.chain_id,
+        "the endpoint is chain {found}, the file says {}",
+        chain.chain_id
+    );
     let strategy = config.strategies.iter().map(|Strategy::Liquidity(s)| s);
     let on_chain = strategy.filter(|s| s.chain == chain.name).collect::<Vec<_>>();
     let name = &on_chain.first().context("no strategy uses this chain")?.signer;
@@ -226,11 +229,13 @@ async fn resolve_pool(
             ("uniswap_v2", uniswap_v2::pair_address(contracts.factory, base, quote), 1)
         }
         Dex::UniswapV3 => {
-            let address =
-                uniswap_v3::pool_address(contracts.factory, base, quote, pool.fee_pips);
+            let address = uniswap_v3::pool_address(contracts.factory, base, quote, pool.fee_pips);
             let spacing = client.view(address, &UniswapV3Pool::tickSpacingCall {}, at).await;
             let spacing = spacing.with_context(|| {
-                format!("no {pair} pool of {} pips at {address}: check factory and fee", pool.fee_pips)
+                format!(
+                    "no {pair} pool of {} pips at {address}: check factory and fee",
+                    pool.fee_pips
+                )
             })?;
             ("uniswap_v3", address, spacing.as_i32())
         }

@@ -55,28 +55,18 @@ struct Level {
 
 impl Level {
     fn total(&self) -> i64 {
-        self.orders
-            .iter()
-            .fold(self.ghost, |sum, order| sum.saturating_add(order.remaining))
+        self.orders.iter().fold(self.ghost, |sum, order| sum.saturating_add(order.remaining))
     }
 
     fn front(&self, price: i64) -> Option<Front> {
         match self.orders.front() {
-            Some(order) if order.ghost_ahead == 0 => Some(Front {
-                maker: Maker::Order(order.id),
-                price,
-                quantity: order.remaining,
-            }),
-            Some(order) => Some(Front {
-                maker: Maker::Ghost,
-                price,
-                quantity: order.ghost_ahead,
-            }),
-            None if self.ghost > 0 => Some(Front {
-                maker: Maker::Ghost,
-                price,
-                quantity: self.ghost,
-            }),
+            Some(order) if order.ghost_ahead == 0 => {
+                Some(Front { maker: Maker::Order(order.id), price, quantity: order.remaining })
+            }
+            Some(order) => Some(Front { maker: Maker::Ghost, price, quantity: order.ghost_ahead }),
+            None if self.ghost > 0 => {
+                Some(Front { maker: Maker::Ghost, price, quantity: self.ghost })
+            }
             None => None,
         }
     }
@@ -107,10 +97,7 @@ fn accepts(side: Side, price: i64, limit: Option<i64>) -> bool {
 impl Book {
     /// An empty book whose next step has id `first_update_id + 1`.
     pub fn new(first_update_id: u64) -> Self {
-        Self {
-            update_id: first_update_id,
-            ..Self::default()
-        }
+        Self { update_id: first_update_id, ..Self::default() }
     }
 
     /// Id of the last step.
@@ -163,16 +150,12 @@ impl Book {
 
     /// Best price and its size.
     pub fn best(&self, side: Side) -> Option<(i64, i64)> {
-        self.walk(side)
-            .map(|(price, level)| (price, level.total()))
-            .find(|(_, total)| *total > 0)
+        self.walk(side).map(|(price, level)| (price, level.total())).find(|(_, total)| *total > 0)
     }
 
     /// What a taker would meet first on the resting `side`, no worse than `limit`.
     pub fn front(&self, side: Side, limit: Option<i64>) -> Option<Front> {
-        let front = self
-            .walk(side)
-            .find_map(|(price, level)| level.front(price))?;
+        let front = self.walk(side).find_map(|(price, level)| level.front(price))?;
         accepts(side, front.price, limit).then_some(front)
     }
 
@@ -189,18 +172,12 @@ impl Book {
             Side::Sell => *own.first()?,
         };
         let order = self.side(side).get(&price)?.orders.front()?;
-        Some(Front {
-            maker: Maker::Order(order.id),
-            price,
-            quantity: order.remaining,
-        })
+        Some(Front { maker: Maker::Order(order.id), price, quantity: order.remaining })
     }
 
     /// Best recorded price on `side` that still has size, with that size.
     pub fn best_ghost(&self, side: Side) -> Option<(i64, i64)> {
-        self.walk(side)
-            .map(|(price, level)| (price, level.ghost))
-            .find(|(_, ghost)| *ghost > 0)
+        self.walk(side).map(|(price, level)| (price, level.ghost)).find(|(_, ghost)| *ghost > 0)
     }
 
     /// How much a taker could get on the resting `side` no worse than `limit`, counted up to
@@ -244,11 +221,7 @@ impl Book {
     pub fn rest(&mut self, side: Side, price: i64, id: u64, remaining: i64) {
         let level = self.touch(side, price);
         let ghost_ahead = level.ghost;
-        level.orders.push_back(Resting {
-            id,
-            remaining,
-            ghost_ahead,
-        });
+        level.orders.push_back(Resting { id, remaining, ghost_ahead });
         match side {
             Side::Buy => self.own_bids.insert(price),
             Side::Sell => self.own_asks.insert(price),
@@ -257,20 +230,14 @@ impl Book {
 
     /// Takes an order of ours out; nothing happens when it does not rest there.
     pub fn remove(&mut self, side: Side, price: i64, id: u64) {
-        self.touch(side, price)
-            .orders
-            .retain(|order| order.id != id);
+        self.touch(side, price).orders.retain(|order| order.id != id);
         self.tidy(side, price);
     }
 
     /// How much of the ghost stands before our order; `None` when it does not rest there.
     pub fn ghost_ahead(&self, side: Side, price: i64, id: u64) -> Option<i64> {
         let level = self.side(side).get(&price)?;
-        level
-            .orders
-            .iter()
-            .find(|order| order.id == id)
-            .map(|order| order.ghost_ahead)
+        level.orders.iter().find(|order| order.id == id).map(|order| order.ghost_ahead)
     }
 
     /// The recording says the size of a level.
@@ -288,18 +255,11 @@ impl Book {
         let mut gone: Vec<(Side, i64)> = Vec::new();
         for side in [Side::Buy, Side::Sell] {
             gone.extend(
-                self.side(side)
-                    .iter()
-                    .filter(|(_, l)| l.ghost > 0)
-                    .map(|(p, _)| (side, *p)),
+                self.side(side).iter().filter(|(_, l)| l.ghost > 0).map(|(p, _)| (side, *p)),
             );
         }
         for (side, price) in gone {
-            self.set_ghost(GhostLevel {
-                side,
-                price,
-                quantity: 0,
-            });
+            self.set_ghost(GhostLevel { side, price, quantity: 0 });
         }
         for level in anchor {
             self.set_ghost(*level);
@@ -337,10 +297,7 @@ impl Book {
             return None;
         }
         self.update_id += 1;
-        Some(Batch {
-            update_id: self.update_id,
-            levels,
-        })
+        Some(Batch { update_id: self.update_id, levels })
     }
 }
 
@@ -351,11 +308,7 @@ mod tests {
     use crate::sim::tape::GhostLevel;
 
     fn ghost(side: Side, price: i64, quantity: i64) -> GhostLevel {
-        GhostLevel {
-            side,
-            price,
-            quantity,
-        }
+        GhostLevel { side, price, quantity }
     }
 
     fn with_queue() -> Book {
@@ -369,26 +322,11 @@ mod tests {
     fn our_order_queues_behind_what_was_there() {
         let mut book = with_queue();
         book.set_ghost(ghost(Side::Buy, 100, 30));
-        assert_eq!(
-            book.ghost_ahead(Side::Buy, 100, 1),
-            Some(10),
-            "growth stands behind us"
-        );
+        assert_eq!(book.ghost_ahead(Side::Buy, 100, 1), Some(10), "growth stands behind us");
         book.set_ghost(ghost(Side::Buy, 100, 4));
-        assert_eq!(
-            book.ghost_ahead(Side::Buy, 100, 1),
-            Some(4),
-            "shrinking brings us forward"
-        );
+        assert_eq!(book.ghost_ahead(Side::Buy, 100, 1), Some(4), "shrinking brings us forward");
         let front = book.front(Side::Buy, None).unwrap();
-        assert_eq!(
-            front,
-            Front {
-                maker: Maker::Ghost,
-                price: 100,
-                quantity: 4
-            }
-        );
+        assert_eq!(front, Front { maker: Maker::Ghost, price: 100, quantity: 4 });
         book.take(Side::Buy, front, 4);
         assert_eq!(book.front(Side::Buy, None).unwrap().maker, Maker::Order(1));
     }
@@ -400,14 +338,7 @@ mod tests {
         let ghost_front = book.front(Side::Buy, None).unwrap();
         book.take(Side::Buy, ghost_front, 10);
         let first = book.front(Side::Buy, None).unwrap();
-        assert_eq!(
-            first,
-            Front {
-                maker: Maker::Order(1),
-                price: 100,
-                quantity: 5
-            }
-        );
+        assert_eq!(first, Front { maker: Maker::Order(1), price: 100, quantity: 5 });
         book.take(Side::Buy, first, 5);
         assert_eq!(book.front(Side::Buy, None).unwrap().maker, Maker::Order(2));
         assert_eq!(book.total(Side::Buy, 100), 7);

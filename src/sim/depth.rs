@@ -37,21 +37,13 @@ impl DepthFeed {
     /// Speaks every `every_ms`; 0 means after each step.
     pub fn new(every_ms: i64, update_id: u64) -> Self {
         let pending = BTreeSet::new();
-        Self {
-            every_ms,
-            due_ms: 0,
-            previous_id: update_id,
-            pending,
-            last_id: update_id,
-        }
+        Self { every_ms, due_ms: 0, previous_id: update_id, pending, last_id: update_id }
     }
 
     /// Takes a step in.
     pub fn absorb(&mut self, batch: &Batch) {
-        let sides = batch
-            .levels
-            .iter()
-            .map(|(side, price)| (u8::from(*side == Side::Sell), *price));
+        let sides =
+            batch.levels.iter().map(|(side, price)| (u8::from(*side == Side::Sell), *price));
         self.pending.extend(sides);
         self.last_id = batch.update_id;
     }
@@ -104,31 +96,17 @@ mod tests {
         let mut feed = DepthFeed::new(100, 7);
         assert_eq!(feed.due(0, &book), None);
         for quantity in [1, 2, 3] {
-            book.set_ghost(GhostLevel {
-                side: Side::Buy,
-                price: 5,
-                quantity,
-            });
+            book.set_ghost(GhostLevel { side: Side::Buy, price: 5, quantity });
             feed.absorb(&book.commit().unwrap());
         }
         let event = feed.due(0, &book).unwrap();
-        assert_eq!(
-            (event.first_id, event.last_id, event.previous_id),
-            (8, 10, 7)
-        );
+        assert_eq!((event.first_id, event.last_id, event.previous_id), (8, 10, 7));
         assert_eq!(event.bids, vec![(5, 3)]);
-        book.set_ghost(GhostLevel {
-            side: Side::Buy,
-            price: 5,
-            quantity: 0,
-        });
+        book.set_ghost(GhostLevel { side: Side::Buy, price: 5, quantity: 0 });
         feed.absorb(&book.commit().unwrap());
         assert_eq!(feed.due(99, &book), None, "not yet");
         let event = feed.due(100, &book).unwrap();
-        assert_eq!(
-            (event.first_id, event.last_id, event.previous_id),
-            (11, 11, 10)
-        );
+        assert_eq!((event.first_id, event.last_id, event.previous_id), (11, 11, 10));
         assert_eq!(event.bids, vec![(5, 0)]);
     }
 }

@@ -35,21 +35,13 @@ impl<C: Clearing> Desk<C> {
         cancel_id: Option<String>,
         now_ms: i64,
     ) -> Result<u64, Refusal> {
-        self.market
-            .cancel(account, reference, cancel_id, now_ms, &mut self.clearing)
+        self.market.cancel(account, reference, cancel_id, now_ms, &mut self.clearing)
     }
 
     /// Cancels all open orders of an account; their ids, oldest first.
     pub fn cancel_all(&mut self, account: usize, now_ms: i64) -> Vec<u64> {
-        let ids: Vec<u64> = self
-            .market
-            .open_orders(account)
-            .map(|order| order.id)
-            .collect();
-        let cancelled = |id: &u64| {
-            self.cancel(account, &Reference::Id(*id), None, now_ms)
-                .is_ok()
-        };
+        let ids: Vec<u64> = self.market.open_orders(account).map(|order| order.id).collect();
+        let cancelled = |id: &u64| self.cancel(account, &Reference::Id(*id), None, now_ms).is_ok();
         ids.into_iter().filter(cancelled).collect()
     }
 

@@ -38,11 +38,7 @@ pub fn parse(text: &str) -> Result<i64, FixedError> {
     }
     let mut value: i64 = 0;
     let padding = PLACES as usize - fraction.len();
-    for digit in whole
-        .bytes()
-        .chain(fraction.bytes())
-        .chain(std::iter::repeat_n(b'0', padding))
-    {
+    for digit in whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', padding)) {
         value = value
             .checked_mul(10)
             .and_then(|v| v.checked_add(i64::from(digit - b'0')))
@@ -61,12 +57,7 @@ pub fn show(value: impl Into<i128>, places: u32) -> String {
     if places == 0 {
         return format!("{sign}{cut}");
     }
-    format!(
-        "{sign}{}.{:0width$}",
-        cut / unit,
-        cut % unit,
-        width = places as usize
-    )
+    format!("{sign}{}.{:0width$}", cut / unit, cut % unit, width = places as usize)
 }
 
 /// Price times quantity in 1e-8 units of quote; exact on every tick and lot grid whose product is
@@ -91,12 +82,7 @@ mod tests {
 
     #[test]
     fn text_goes_in_and_comes_out_unchanged() {
-        for text in [
-            "0.00000001",
-            "2681.62000000",
-            "-1.50000000",
-            "92233720368.54775807",
-        ] {
+        for text in ["0.00000001", "2681.62000000", "-1.50000000", "92233720368.54775807"] {
             assert_eq!(show(parse(text).unwrap(), 8), text);
         }
         assert_eq!(show(parse("2681.62").unwrap(), 2), "2681.62");

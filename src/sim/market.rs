@@ -151,10 +151,7 @@ impl Market {
         account: usize,
         from: u64,
     ) -> impl DoubleEndedIterator<Item = &Order> {
-        self.orders
-            .range(from..)
-            .map(|(_, order)| order)
-            .filter(move |o| o.account == account)
+        self.orders.range(from..).map(|(_, order)| order).filter(move |o| o.account == account)
     }
 
     /// Open orders of an account, oldest first.
@@ -180,9 +177,7 @@ impl Market {
             Reference::Id(id) => *id,
             Reference::Client(client_id) => *self.latest.get(&(account, client_id.clone()))?,
         };
-        self.orders
-            .get(&id)
-            .filter(|order| order.account == account)
+        self.orders.get(&id).filter(|order| order.account == account)
     }
 
     /// Middle of the best bid and ask on the price grid, else the last price; 0 when nothing is
@@ -246,8 +241,7 @@ impl Market {
         clearing.admit(&order, cost)?;
         let id = order.id;
         self.next_order += 1;
-        self.latest
-            .insert((order.account, order.client_id.clone()), id);
+        self.latest.insert((order.account, order.client_id.clone()), id);
         self.open.insert(id);
         clearing.open(&order);
         let is_hopeless = order.lifetime == Lifetime::Fok
@@ -292,18 +286,13 @@ impl Market {
 
     fn review(&self, request: Request, now_ms: i64) -> Result<Order, Refusal> {
         let resting = request.side.opposite();
-        let reference = self
-            .book
-            .best(resting)
-            .map_or(self.tally.last, |(price, _)| price);
+        let reference = self.book.best(resting).map_or(self.tally.last, |(price, _)| price);
         self.rules.admit(&request, reference)?;
         if self.orders.len() >= ORDERS_KEPT {
             return Err(Refusal::Full);
         }
         let id = self.next_order;
-        let client_id = request
-            .client_id
-            .unwrap_or_else(|| format!("order{id:017}"));
+        let client_id = request.client_id.unwrap_or_else(|| format!("order{id:017}"));
         let earlier = self.find(request.account, &Reference::Client(client_id.clone()));
         if earlier.is_some_and(|order| order.status.is_open()) {
             return Err(Refusal::Duplicate);
@@ -346,9 +335,7 @@ impl Market {
             let lots = left * i128::from(ONE) / i128::from(price) / i128::from(self.rules.lot);
             let most = i64::try_from(lots * i128::from(self.rules.lot)).unwrap_or(i64::MAX);
             let part = total.min(most);
-            quantity = quantity
-                .saturating_add(part)
-                .min(self.rules.market_quantity_max);
+            quantity = quantity.saturating_add(part).min(self.rules.market_quantity_max);
             left -= product(price, part);
             if part < total {
                 break;

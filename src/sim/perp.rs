@@ -202,16 +202,12 @@ impl PerpClearing {
 
     /// Trades of an account, oldest first, ids rising.
     pub fn trades(&self, account: usize) -> impl DoubleEndedIterator<Item = &PerpTrade> {
-        self.trades
-            .iter()
-            .filter(move |trade| trade.account == account)
+        self.trades.iter().filter(move |trade| trade.account == account)
     }
 
     /// Income of an account, oldest first.
     pub fn income(&self, account: usize) -> impl DoubleEndedIterator<Item = &Income> {
-        self.income
-            .iter()
-            .filter(move |income| income.account == account)
+        self.income.iter().filter(move |income| income.account == account)
     }
 
     /// The last rounds of funding, oldest first.
@@ -294,14 +290,7 @@ impl PerpClearing {
         target.wallet += amount;
         target.updated_ms = at_ms;
         let id = self.income.len() as u64 + 1;
-        self.income.push(Income {
-            id,
-            account,
-            kind,
-            amount,
-            at_ms,
-            trade_id,
-        });
+        self.income.push(Income { id, account, kind, amount, at_ms, trade_id });
     }
 
     fn tell(&mut self, account: usize, reason: &'static str, change: i128, at_ms: i64) {
@@ -309,14 +298,7 @@ impl PerpClearing {
             return;
         };
         let mark = self.mark;
-        self.events.push(PerpEvent::Account {
-            account,
-            reason,
-            after,
-            change,
-            mark,
-            at_ms,
-        });
+        self.events.push(PerpEvent::Account { account, reason, after, change, mark, at_ms });
     }
 
     /// Adds to (or, negative, takes from) the value of an account's open orders.
@@ -339,26 +321,16 @@ impl Clearing for PerpClearing {
         }
         let opened_cost = cost * i128::from(opened) / i128::from(order.quantity);
         let need = part_up(opened_cost, account.leverage) + share_up(cost, self.rules.taker_fee);
-        if account.available(self.mark) >= need {
-            Ok(())
-        } else {
-            Err(Refusal::Funds)
-        }
+        if account.available(self.mark) >= need { Ok(()) } else { Err(Refusal::Funds) }
     }
 
     fn open(&mut self, order: &Order) {
         self.reserve(order, order.quantity);
-        self.events.push(PerpEvent::Order {
-            order: order.clone(),
-            trade: None,
-        });
+        self.events.push(PerpEvent::Order { order: order.clone(), trade: None });
     }
 
     fn fillable(&self, order: &Order) -> i64 {
-        let position = self
-            .accounts
-            .get(order.account)
-            .map(|account| account.position);
+        let position = self.accounts.get(order.account).map(|account| account.position);
         match position {
             Some(position) if order.reduce_only => {
                 position.reducible(order.side).min(order.remaining())
@@ -372,32 +344,14 @@ impl Clearing for PerpClearing {
         let Some(account) = self.accounts.get_mut(order.account) else {
             return;
         };
-        let realised = account
-            .position
-            .trade(order.side, fill.price, fill.quantity);
-        let rate = if fill.is_maker {
-            self.rules.maker_fee
-        } else {
-            self.rules.taker_fee
-        };
+        let realised = account.position.trade(order.side, fill.price, fill.quantity);
+        let rate = if fill.is_maker { self.rules.maker_fee } else { self.rules.taker_fee };
         let fee = share_up(fill.quote, rate);
         let trade_id = Some(fill.trade_id);
         if realised != 0 {
-            self.book(
-                order.account,
-                IncomeKind::RealizedPnl,
-                realised,
-                fill.at_ms,
-                trade_id,
-            );
+            self.book(order.account, IncomeKind::RealizedPnl, realised, fill.at_ms, trade_id);
         }
-        self.book(
-            order.account,
-            IncomeKind::Commission,
-            -fee,
-            fill.at_ms,
-            trade_id,
-        );
+        self.book(order.account, IncomeKind::Commission, -fee, fill.at_ms, trade_id);
         let trade = PerpTrade {
             account: order.account,
             order_id: order.id,
@@ -408,17 +362,11 @@ impl Clearing for PerpClearing {
         };
         self.trades.push(trade);
         self.tell(order.account, "ORDER", 0, fill.at_ms);
-        self.events.push(PerpEvent::Order {
-            order: order.clone(),
-            trade: Some(trade),
-        });
+        self.events.push(PerpEvent::Order { order: order.clone(), trade: Some(trade) });
     }
 
     fn close(&mut self, order: &Order) {
         self.reserve(order, -order.remaining());
-        self.events.push(PerpEvent::Order {
-            order: order.clone(),
-            trade: None,
-        });
+        self.events.push(PerpEvent::Order { order: order.clone(), trade: None });
     }
 }

@@ -49,11 +49,7 @@ impl Position {
     /// Applies a trade and returns the profit it realised, 1e-8 quote.
     pub fn trade(&mut self, side: Side, price: i64, quantity: i64) -> i128 {
         let reduced = self.reducible(side).min(quantity);
-        let realised = if reduced > 0 {
-            self.reduce(price, reduced)
-        } else {
-            0
-        };
+        let realised = if reduced > 0 { self.reduce(price, reduced) } else { 0 };
         let opened = quantity - reduced;
         self.cost += product(price, opened);
         self.quantity += match side {
@@ -104,11 +100,7 @@ mod tests {
                 sign * (i128::from(101 * CENT) * 3 * i128::from(LOT) / i128::from(ONE) - cost);
             assert_eq!(first, exact_times_three.div_euclid(3), "{open}");
             let rest = position.trade(close, 101 * CENT, 2 * LOT);
-            assert_eq!(
-                first + rest,
-                exact_times_three,
-                "{open}: the whole is exact"
-            );
+            assert_eq!(first + rest, exact_times_three, "{open}: the whole is exact");
             assert_eq!(position, Position::default());
         }
     }

@@ -83,11 +83,7 @@ impl Rules {
         }
         let value = match request.size {
             Size::Base(quantity) => {
-                let most = if is_market {
-                    self.market_quantity_max
-                } else {
-                    self.quantity_max
-                };
+                let most = if is_market { self.market_quantity_max } else { self.quantity_max };
                 self.admit_quantity(quantity, most)?;
                 product(price, quantity)
             }

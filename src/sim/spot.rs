@@ -36,9 +36,7 @@ impl Asset {
 
     /// From the venue's word.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Eth, Self::Usdt]
-            .into_iter()
-            .find(|asset| asset.name() == name)
+        [Self::Eth, Self::Usdt].into_iter().find(|asset| asset.name() == name)
     }
 }
 
@@ -147,22 +145,10 @@ fn lock_of(order: &Order, quantity: i64) -> (Asset, i128) {
 impl SpotClearing {
     /// `n_accounts` accounts with the same opening balances, 1e-8 units.
     pub fn new(rules: Rules, n_accounts: usize, eth: i64, usdt: i64, now_ms: i64) -> Self {
-        let opening = |free: i64| Balance {
-            free: i128::from(free),
-            locked: 0,
-        };
-        let account = SpotAccount {
-            eth: opening(eth),
-            usdt: opening(usdt),
-            updated_ms: now_ms,
-        };
+        let opening = |free: i64| Balance { free: i128::from(free), locked: 0 };
+        let account = SpotAccount { eth: opening(eth), usdt: opening(usdt), updated_ms: now_ms };
         let accounts = vec![account; n_accounts];
-        Self {
-            accounts,
-            trades: Vec::new(),
-            events: Vec::new(),
-            rules,
-        }
+        Self { accounts, trades: Vec::new(), events: Vec::new(), rules }
     }
 
     /// One account.
@@ -172,9 +158,7 @@ impl SpotClearing {
 
     /// Trades of an account, oldest first, ids rising.
     pub fn trades(&self, account: usize) -> impl DoubleEndedIterator<Item = &SpotTrade> {
-        self.trades
-            .iter()
-            .filter(move |trade| trade.account == account)
+        self.trades.iter().filter(move |trade| trade.account == account)
     }
 
     /// What the owners have to be told since the last call.
@@ -197,12 +181,7 @@ impl SpotClearing {
             return Err(Refusal::Funds);
         }
         target.balance_mut(asset).free = free;
-        self.events.push(SpotEvent::Transfer {
-            account,
-            asset,
-            delta,
-            at_ms,
-        });
+        self.events.push(SpotEvent::Transfer { account, asset, delta, at_ms });
         self.tell_balances(account, at_ms);
         Ok(())
     }
@@ -219,10 +198,7 @@ impl SpotClearing {
             return;
         };
         target.updated_ms = at_ms;
-        self.events.push(SpotEvent::Balances {
-            account,
-            after: *target,
-        });
+        self.events.push(SpotEvent::Balances { account, after: *target });
     }
 
     fn lock(&mut self, account: usize, asset: Asset, amount: i128) {
@@ -247,20 +223,13 @@ impl Clearing for SpotClearing {
             Side::Buy => account.usdt.free >= cost,
             Side::Sell => account.eth.free >= i128::from(order.quantity),
         };
-        if has_room {
-            Ok(())
-        } else {
-            Err(Refusal::Funds)
-        }
+        if has_room { Ok(()) } else { Err(Refusal::Funds) }
     }
 
     fn open(&mut self, order: &Order) {
         let (asset, amount) = lock_of(order, order.quantity);
         self.lock(order.account, asset, amount);
-        self.events.push(SpotEvent::Report {
-            order: order.clone(),
-            trade: None,
-        });
+        self.events.push(SpotEvent::Report { order: order.clone(), trade: None });
         if amount > 0 {
             self.tell_balances(order.account, order.updated_ms);
         }
@@ -278,11 +247,7 @@ impl Clearing for SpotClearing {
             Side::Buy => ((Asset::Usdt, fill.quote), (Asset::Eth, base)),
             Side::Sell => ((Asset::Eth, base), (Asset::Usdt, fill.quote)),
         };
-        let rate = if fill.is_maker {
-            self.rules.maker_fee
-        } else {
-            self.rules.taker_fee
-        };
+        let rate = if fill.is_maker { self.rules.maker_fee } else { self.rules.taker_fee };
         let fee = share_up(received.1, rate);
         self.add(order.account, paid.0, -paid.1);
         self.add(order.account, received.0, received.1 - fee);
@@ -295,20 +260,14 @@ impl Clearing for SpotClearing {
             fee_asset: received.0,
         };
         self.trades.push(trade);
-        self.events.push(SpotEvent::Report {
-            order: order.clone(),
-            trade: Some(trade),
-        });
+        self.events.push(SpotEvent::Report { order: order.clone(), trade: Some(trade) });
         self.tell_balances(order.account, fill.at_ms);
     }
 
     fn close(&mut self, order: &Order) {
         let (asset, amount) = lock_of(order, order.remaining());
         self.lock(order.account, asset, -amount);
-        self.events.push(SpotEvent::Report {
-            order: order.clone(),
-            trade: None,
-        });
+        self.events.push(SpotEvent::Report { order: order.clone(), trade: None });
         if amount > 0 {
             self.tell_balances(order.account, order.updated_ms);
         }

@@ -77,11 +77,7 @@ impl Tape {
         }
         let span_ms = facts.last().map(|f| f.0).filter(|ms| *ms > 0);
         match span_ms {
-            Some(span_ms) if !anchor.is_empty() => Ok(Self {
-                anchor,
-                facts,
-                span_ms,
-            }),
+            Some(span_ms) if !anchor.is_empty() => Ok(Self { anchor, facts, span_ms }),
             _ => Err(TapeError { line: lines }),
         }
     }
@@ -111,11 +107,7 @@ fn level<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<GhostLevel> {
     };
     let price = parse(words.next()?).ok().filter(|p| *p > 0)?;
     let quantity = parse(words.next()?).ok().filter(|q| *q >= 0)?;
-    Some(GhostLevel {
-        side,
-        price,
-        quantity,
-    })
+    Some(GhostLevel { side, price, quantity })
 }
 
 /// What the player says next.
@@ -139,12 +131,7 @@ pub struct Player {
 impl Player {
     /// At the first instant; the caller applies `tape.anchor` itself.
     pub fn new(tape: Arc<Tape>) -> Self {
-        Self {
-            tape,
-            position_ms: 0,
-            fact_index: 0,
-            loops: 0,
-        }
+        Self { tape, position_ms: 0, fact_index: 0, loops: 0 }
     }
 
     /// Moves the tape's clock; spans beyond `ADVANCE_MAX_MS` are cut.

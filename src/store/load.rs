@@ -241,10 +241,9 @@ fn tx(row: &PgRow) -> Result<(u64, Tx), StoreError> {
 }
 
 async fn highest_nonces(pool: &PgPool) -> Result<Vec<(u64, u64)>, StoreError> {
-    let rows =
-        sqlx::query("select chain_id, max(nonce) as nonce from tx_slots group by chain_id")
-            .fetch_all(pool)
-            .await?;
+    let rows = sqlx::query("select chain_id, max(nonce) as nonce from tx_slots group by chain_id")
+        .fetch_all(pool)
+        .await?;
     rows.iter().map(|row| Ok((read_u64(row, "chain_id")?, read_u64(row, "nonce")?))).collect()
 }
 

@@ -40,7 +40,8 @@ pub(super) fn bigint(value: u64) -> i64 {
 
 /// An instant as Postgres reads it, to the microsecond.
 pub(super) fn instant(at: Timestamp) -> String {
-    let (seconds, micros) = (at.0.div_euclid(1_000_000_000), at.0.rem_euclid(1_000_000_000) / 1_000);
+    let (seconds, micros) =
+        (at.0.div_euclid(1_000_000_000), at.0.rem_euclid(1_000_000_000) / 1_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
@@ -323,13 +324,15 @@ pub(super) async fn insert_note(
     kind: &str,
     body: &Value,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into notes (seq, at, kind, body) values ($1, $2::text::timestamptz, $3, $4)")
-        .bind(bigint(seq))
-        .bind(instant(at))
-        .bind(kind)
-        .bind(body)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "insert into notes (seq, at, kind, body) values ($1, $2::text::timestamptz, $3, $4)",
+    )
+    .bind(bigint(seq))
+    .bind(instant(at))
+    .bind(kind)
+    .bind(body)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

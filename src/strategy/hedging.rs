@@ -81,7 +81,8 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Option<Intent> {
     if !is_due {
         return None;
     }
-    let (side, touch) = if gap > Decimal::ZERO { (Side::Buy, view.ask) } else { (Side::Sell, view.bid) };
+    let (side, touch) =
+        if gap > Decimal::ZERO { (Side::Buy, view.ask) } else { (Side::Sell, view.bid) };
     let quantity = floor_to(gap.abs(), view.rules.lot);
     let notional = quantity * touch;
     if quantity.is_zero() || notional < view.rules.min_notional {

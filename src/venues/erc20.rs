@@ -58,12 +58,7 @@ pub fn decode_transfer(log: &Log) -> Result<Option<Transfer>, DecodeError> {
     let token = log.address;
     let event = Erc20::Transfer::decode_log_validate(log)
         .map_err(|source| DecodeError { token, source })?;
-    Ok(Some(Transfer {
-        token,
-        from: event.from,
-        to: event.to,
-        amount: event.amount,
-    }))
+    Ok(Some(Transfer { token, from: event.from, to: event.to, amount: event.amount }))
 }
 
 /// Calldata: lets `spender` take up to `amount` smallest units from the sender.
@@ -88,9 +83,7 @@ mod tests {
 
     #[test]
     fn transfer_is_read() {
-        let seen = decode_transfer(&log(3, &U256::from(7).to_be_bytes::<32>()))
-            .unwrap()
-            .unwrap();
+        let seen = decode_transfer(&log(3, &U256::from(7).to_be_bytes::<32>())).unwrap().unwrap();
         assert_eq!(seen.amount, U256::from(7));
         assert_eq!(seen.to, Address::with_last_byte(2));
     }

@@ -146,17 +146,12 @@ pub fn find(cache: Option<&Path>) -> Result<PathBuf, AnvilError> {
 
 fn places(cache: Option<&Path>) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<PathBuf> = env::split_paths(&path)
-        .map(|dir| dir.join("anvil"))
-        .collect();
+    let mut found: Vec<PathBuf> = env::split_paths(&path).map(|dir| dir.join("anvil")).collect();
     if let Some(home) = env::var_os("HOME") {
         found.push(PathBuf::from(home).join(".foundry/bin/anvil"));
     }
     if let Some(cache) = cache {
-        let package = format!(
-            "tools/node_modules/@foundry-rs/anvil-{}/bin/anvil",
-            platform()
-        );
+        let package = format!("tools/node_modules/@foundry-rs/anvil-{}/bin/anvil", platform());
         found.push(cache.join(package));
     }
     found
@@ -164,11 +159,7 @@ fn places(cache: Option<&Path>) -> Vec<PathBuf> {
 
 /// The platform as the npm packages spell it.
 fn platform() -> String {
-    let os = if env::consts::OS == "macos" {
-        "darwin"
-    } else {
-        env::consts::OS
-    };
+    let os = if env::consts::OS == "macos" { "darwin" } else { env::consts::OS };
     let arch = match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -184,11 +175,8 @@ fn is_native(program: &Path) -> bool {
 }
 
 fn is_new_enough(program: &Path) -> bool {
-    let asked = Spawn {
-        args: vec!["--version".into()],
-        stdout: Output::Piped,
-        ..Spawn::new(program)
-    };
+    let asked =
+        Spawn { args: vec!["--version".into()], stdout: Output::Piped, ..Spawn::new(program) };
     let Ok(child) = spawn(asked) else {
         return false;
     };
@@ -197,9 +185,7 @@ fn is_new_enough(program: &Path) -> bool {
         return false;
     }
     let mut said = String::new();
-    let read = child
-        .take_stdout()
-        .map(|mut stdout| stdout.read_to_string(&mut said));
+    let read = child.take_stdout().map(|mut stdout| stdout.read_to_string(&mut said));
     matches!(read, Some(Ok(_))) && version(&said).is_some_and(|found| found >= VERSION_MIN)
 }
 
@@ -220,14 +206,9 @@ fn arguments(plan: &AnvilPlan) -> Vec<OsString> {
         ("--accounts", ACCOUNTS.to_string()),
         ("--balance", ACCOUNT_ETHER.to_string()),
     ];
-    let mut arguments: Vec<OsString> = pairs
-        .into_iter()
-        .flat_map(|(name, value)| [name.into(), value.into()])
-        .collect();
-    arguments.extend([
-        "--cache-path".into(),
-        plan.cache_path.clone().into_os_string(),
-    ]);
+    let mut arguments: Vec<OsString> =
+        pairs.into_iter().flat_map(|(name, value)| [name.into(), value.into()]).collect();
+    arguments.extend(["--cache-path".into(), plan.cache_path.clone().into_os_string()]);
     arguments
 }
 
@@ -241,9 +222,7 @@ fn listening(child: &Child) -> Result<String, AnvilError> {
     match address.recv_timeout(START_LIMIT) {
         Ok(Ok(address)) => Ok(address),
         Ok(Err(said)) => Err(AnvilError::Ended { said }),
-        Err(RecvTimeoutError::Disconnected) => Err(AnvilError::Ended {
-            said: String::new(),
-        }),
+        Err(RecvTimeoutError::Disconnected) => Err(AnvilError::Ended { said: String::new() }),
         Err(RecvTimeoutError::Timeout) => Err(AnvilError::Late),
     }
 }
@@ -278,10 +257,7 @@ mod tests {
 
     #[test]
     fn version_is_read_from_what_anvil_says() {
-        assert_eq!(
-            version("anvil Version: 1.7.1\nCommit SHA: 4072e4"),
-            Some((1, 7))
-        );
+        assert_eq!(version("anvil Version: 1.7.1\nCommit SHA: 4072e4"), Some((1, 7)));
         assert_eq!(version("anvil Version: 1.10.0-stable"), Some((1, 10)));
         assert_eq!(version("node v20"), None);
     }

@@ -172,10 +172,7 @@ async fn watch_blocks(arbitrageur: &Arbitrageur) {
                 arbitrageur.at_block().await;
             }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn Error,
-                    "arbitrageur waits for the chain"
-                );
+                tracing::warn!(error = &error as &dyn Error, "arbitrageur waits for the chain");
                 sleep(RETRY_PAUSE).await;
             }
         }
@@ -216,15 +213,9 @@ impl Arbitrageur {
 
     /// The exchange's mid.
     async fn mid(&self) -> Result<Decimal, MidError> {
-        let request = self
-            .client
-            .get(&self.url)
-            .query(&[("symbol", &self.symbol)]);
+        let request = self.client.get(&self.url).query(&[("symbol", &self.symbol)]);
         let answer = request.send().await?.error_for_status()?;
-        let BookTicker {
-            bid_price: bid,
-            ask_price: ask,
-        } = answer.json().await?;
+        let BookTicker { bid_price: bid, ask_price: ask } = answer.json().await?;
         mid_of(bid, ask).ok_or(MidError::OneSided { bid, ask })
     }
 
@@ -264,11 +255,7 @@ impl Arbitrageur {
         if gap_bps.abs() <= fee_bps.saturating_add(self.margin_bps) {
             return Ok(None);
         }
-        let given = if gap_bps.is_sign_positive() {
-            Given::Base
-        } else {
-            Given::Quote
-        };
+        let given = if gap_bps.is_sign_positive() { Given::Base } else { Given::Quote };
         let (amount, sqrt_price_limit_x96) = match pool.dex {
             Dex::UniswapV2 => (v2_amount_to(mid, view.depth, given), U256::ZERO),
             Dex::UniswapV3 => {
@@ -277,13 +264,7 @@ impl Arbitrageur {
             }
         };
         let from = self.account;
-        Ok(amount.map(|amount| Trade {
-            pool: *pool,
-            from,
-            given,
-            amount,
-            sqrt_price_limit_x96,
-        }))
+        Ok(amount.map(|amount| Trade { pool: *pool, from, given, amount, sqrt_price_limit_x96 }))
     }
 }
 
@@ -300,30 +281,19 @@ fn count(counter: &AtomicU64) {
 
 fn mid_of(bid: Decimal, ask: Decimal) -> Option<Decimal> {
     let is_book = bid > Decimal::ZERO && bid <= ask;
-    if is_book {
-        bid.checked_add(ask)?.checked_div(Decimal::TWO)
-    } else {
-        None
-    }
+    if is_book { bid.checked_add(ask)?.checked_div(Decimal::TWO) } else { None }
 }
 
 /// How far the pool stands above the mid.
 fn gap_bps(price: Decimal, mid: Decimal) -> Option<Decimal> {
-    price
-        .checked_sub(mid)?
-        .checked_div(mid)?
-        .checked_mul(WHOLE_BPS.into())
+    price.checked_sub(mid)?.checked_div(mid)?.checked_mul(WHOLE_BPS.into())
 }
 
 /// More than enough to move a V3 price by a gap: in one range it takes about half of it times the
 /// depth. The price limit leaves the rest unspent.
 fn most_for(depth: U256, gap_bps: Decimal) -> U256 {
-    let gap = u64::try_from(gap_bps.abs().ceil())
-        .unwrap_or(GAP_BPS_MAX)
-        .min(GAP_BPS_MAX);
-    (depth / U256::from(WHOLE_BPS))
-        .saturating_mul(U256::from(gap))
-        .max(U256::ONE)
+    let gap = u64::try_from(gap_bps.abs().ceil()).unwrap_or(GAP_BPS_MAX).min(GAP_BPS_MAX);
+    (depth / U256::from(WHOLE_BPS)).saturating_mul(U256::from(gap)).max(U256::ONE)
 }
 
 #[cfg(test)]
@@ -333,10 +303,7 @@ mod tests {
     #[test]
     fn book_with_one_side_or_crossed_has_no_mid() {
         let at = |cents: i64| Decimal::new(cents, 2);
-        assert_eq!(
-            mid_of(at(268_301), at(268_302)),
-            Some(Decimal::new(2_683_015, 3))
-        );
+        assert_eq!(mid_of(at(268_301), at(268_302)), Some(Decimal::new(2_683_015, 3)));
         assert_eq!(mid_of(at(0), at(268_302)), None);
         assert_eq!(mid_of(at(268_303), at(268_302)), None);
         assert_eq!(mid_of(Decimal::MAX, Decimal::MAX), None);
@@ -363,9 +330,6 @@ mod tests {
         let text = r#"{"symbol":"ETHUSDT","bidPrice":"2683.10000000","bidQty":"1.0",
                       "askPrice":"2683.11000000","askQty":"2.0"}"#;
         let read: BookTicker = serde_json::from_str(text).unwrap();
-        assert_eq!(
-            mid_of(read.bid_price, read.ask_price),
-            Some(Decimal::new(2_683_105, 3))
-        );
+        assert_eq!(mid_of(read.bid_price, read.ask_price), Some(Decimal::new(2_683_105, 3)));
     }
 }

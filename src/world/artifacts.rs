@@ -25,17 +25,10 @@ pub enum ArtifactError {
     Read { path: PathBuf, source: io::Error },
     /// The fetched file is not what set-up writes.
     #[error("{} is malformed", .path.display())]
-    Malformed {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Malformed { path: PathBuf, source: serde_json::Error },
     /// The fetched code is not the locked one.
     #[error("code of {name} hashes to {found}, the lock says {locked}")]
-    Foreign {
-        name: String,
-        found: B256,
-        locked: B256,
-    },
+    Foreign { name: String, found: B256, locked: B256 },
     /// No contract of that name is locked.
     #[error("contract {name} is not in contracts.lock.json")]
     Unknown { name: String },
@@ -98,9 +91,7 @@ impl Artifacts {
         let artifact = self
             .by_name
             .get(name)
-            .ok_or_else(|| ArtifactError::Unknown {
-                name: name.to_owned(),
-            })?;
+            .ok_or_else(|| ArtifactError::Unknown { name: name.to_owned() })?;
         let mut code = artifact.bytecode.to_vec();
         for link in &artifact.links {
             fill(&mut code, link, libraries).ok_or_else(|| ArtifactError::Unlinked {
@@ -113,14 +104,10 @@ impl Artifacts {
 }
 
 fn read(path: &Path) -> Result<Artifact, ArtifactError> {
-    let text = fs::read_to_string(path).map_err(|source| ArtifactError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_str(&text).map_err(|source| ArtifactError::Malformed {
-        path: path.to_owned(),
-        source,
-    })
+    let text = fs::read_to_string(path)
+        .map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text)
+        .map_err(|source| ArtifactError::Malformed { path: path.to_owned(), source })
 }
 
 /// The lock's hash is of the code with zeros where libraries belong.
@@ -129,11 +116,7 @@ fn check(entry: &Locked, artifact: &Artifact) -> Result<(), ArtifactError> {
     if found == locked {
         return Ok(());
     }
-    Err(ArtifactError::Foreign {
-        name: entry.name.clone(),
-        found,
-        locked,
-    })
+    Err(ArtifactError::Foreign { name: entry.name.clone(), found, locked })
 }
 
 fn fill(code: &mut [u8], link: &Link, libraries: &[(&str, Address)]) -> Option<()> {
@@ -151,29 +134,18 @@ mod tests {
     use super::*;
 
     fn artifact(links: Vec<Link>) -> Artifacts {
-        let artifact = Artifact {
-            bytecode: Bytes::from(vec![0; 32]),
-            links,
-        };
-        Artifacts {
-            by_name: BTreeMap::from([("A".to_owned(), artifact)]),
-        }
+        let artifact = Artifact { bytecode: Bytes::from(vec![0; 32]), links };
+        Artifacts { by_name: BTreeMap::from([("A".to_owned(), artifact)]) }
     }
 
     fn link(start: usize, length: usize) -> Vec<Link> {
-        vec![Link {
-            library: "L".to_owned(),
-            start,
-            length,
-        }]
+        vec![Link { library: "L".to_owned(), start, length }]
     }
 
     #[test]
     fn library_lands_in_its_slot() {
         let address = Address::repeat_byte(7);
-        let code = artifact(link(4, 20))
-            .init_code("A", &[("L", address)])
-            .unwrap();
+        let code = artifact(link(4, 20)).init_code("A", &[("L", address)]).unwrap();
         assert_eq!(code[4..24], address.as_slice()[..]);
         assert_eq!(code[..4], [0; 4]);
     }
@@ -182,51 +154,25 @@ mod tests {
     fn missing_library_and_bad_slot_are_errors() {
         let address = Address::repeat_byte(7);
         assert!(artifact(link(4, 20)).init_code("A", &[]).is_err());
-        assert!(
-            artifact(link(20, 20))
-                .init_code("A", &[("L", address)])
-                .is_err()
-        );
-        assert!(
-            artifact(link(usize::MAX, 20))
-                .init_code("A", &[("L", address)])
-                .is_err()
-        );
-        assert!(
-            artifact(link(4, 19))
-                .init_code("A", &[("L", address)])
-                .is_err()
-        );
+        assert!(artifact(link(20, 20)).init_code("A", &[("L", address)]).is_err());
+        assert!(artifact(link(usize::MAX, 20)).init_code("A", &[("L", address)]).is_err());
+        assert!(artifact(link(4, 19)).init_code("A", &[("L", address)]).is_err());
         assert!(artifact(Vec::new()).init_code("B", &[]).is_err());
     }
 
     #[test]
     fn changed_code_is_foreign() {
-        let entry = Locked {
-            name: "A".to_owned(),
-            keccak256: keccak256([1]),
-        };
-        let artifact = |byte| Artifact {
-            bytecode: Bytes::from(vec![byte]),
-            links: Vec::new(),
-        };
+        let entry = Locked { name: "A".to_owned(), keccak256: keccak256([1]) };
+        let artifact = |byte| Artifact { bytecode: Bytes::from(vec![byte]), links: Vec::new() };
         assert!(check(&entry, &artifact(1)).is_ok());
-        assert!(matches!(
-            check(&entry, &artifact(2)),
-            Err(ArtifactError::Foreign { .. })
-        ));
+        assert!(matches!(check(&entry, &artifact(2)), Err(ArtifactError::Foreign { .. })));
     }
 
     #[test]
     fn lock_is_understood_and_names_every_contract_of_the_world() {
         let locked: Vec<Locked> = serde_json::from_str(LOCK).unwrap();
         let names: Vec<&str> = locked.iter().map(|entry| entry.name.as_str()).collect();
-        for name in [
-            "UniswapV2Router02",
-            "NFTDescriptor",
-            "SwapRouter",
-            "MockERC20",
-        ] {
+        for name in ["UniswapV2Router02", "NFTDescriptor", "SwapRouter", "MockERC20"] {
             assert!(names.contains(&name), "{name}");
         }
     }

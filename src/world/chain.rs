@@ -46,19 +46,13 @@ pub enum ChainError {
     Url { url: String },
     /// The node refused the request, or cannot be reached.
     #[error("{what} failed")]
-    Rpc {
-        what: &'static str,
-        source: TransportError,
-    },
+    Rpc { what: &'static str, source: TransportError },
     /// The node did not answer in time.
     #[error("{what} was not answered within {ANSWER_LIMIT:?}")]
     Silent { what: &'static str },
     /// The answer is not what the contract's ABI promises.
     #[error("unexpected answer to {what}")]
-    Answer {
-        what: &'static str,
-        source: alloy::sol_types::Error,
-    },
+    Answer { what: &'static str, source: alloy::sol_types::Error },
     /// The transaction would fail, so it was not sent.
     #[error("transaction would revert: {reason}")]
     Refused { reason: String },
@@ -104,23 +98,13 @@ pub struct Deed {
 impl Deed {
     /// A call without value.
     pub fn call(from: Address, to: Address, call: &impl SolCall) -> Self {
-        Self {
-            from,
-            to: Some(to),
-            input: call.abi_encode().into(),
-            value: U256::ZERO,
-        }
+        Self { from, to: Some(to), input: call.abi_encode().into(), value: U256::ZERO }
     }
 
     /// A call with ready-made calldata, without value.
     #[must_use]
     pub fn with_input(from: Address, to: Address, input: Bytes) -> Self {
-        Self {
-            from,
-            to: Some(to),
-            input,
-            value: U256::ZERO,
-        }
+        Self { from, to: Some(to), input, value: U256::ZERO }
     }
 
     fn request(&self) -> TransactionRequest {
@@ -140,13 +124,8 @@ impl Deed {
 /// # Errors
 /// When the address is not a URL; whether somebody listens there shows at the first call.
 pub fn connect(http_url: &str) -> Result<DynProvider, ChainError> {
-    let url = http_url.parse().map_err(|_| ChainError::Url {
-        url: http_url.to_owned(),
-    })?;
-    Ok(ProviderBuilder::new()
-        .disable_recommended_fillers()
-        .connect_http(url)
-        .erased())
+    let url = http_url.parse().map_err(|_| ChainError::Url { url: http_url.to_owned() })?;
+    Ok(ProviderBuilder::new().disable_recommended_fillers().connect_http(url).erased())
 }
 
 /// Reads a contract at the latest block.
@@ -159,9 +138,8 @@ pub async fn call<C: SolCall>(
     call: &C,
 ) -> Result<C::Return, ChainError> {
     let what = C::SIGNATURE;
-    let request = TransactionRequest::default()
-        .with_to(to)
-        .with_input(Bytes::from(call.abi_encode()));
+    let request =
+        TransactionRequest::default().with_to(to).with_input(Bytes::from(call.abi_encode()));
     let answer = bounded(what, provider.call(request).latest()).await?;
     C::abi_decode_returns_validate(&answer).map_err(|source| ChainError::Answer { what, source })
 }
@@ -187,16 +165,10 @@ where
 /// # Errors
 /// When the node is silent, or has no block at all.
 pub async fn head(provider: &DynProvider) -> Result<Head, ChainError> {
-    let block = bounded(
-        "eth_getBlockByNumber",
-        provider.get_block(BlockId::latest()).hashes(),
-    )
-    .await?;
+    let block =
+        bounded("eth_getBlockByNumber", provider.get_block(BlockId::latest()).hashes()).await?;
     let header = block.ok_or(ChainError::NoBlock)?.header;
-    Ok(Head {
-        number: header.number,
-        time_s: header.timestamp,
-    })
+    Ok(Head { number: header.number, time_s: header.timestamp })
 }
 
 /// Waits for another latest block than number `seen`. A head that went backwards counts as well, so
@@ -205,14 +177,8 @@ pub async fn head(provider: &DynProvider) -> Result<Head, ChainError> {
 /// # Errors
 /// When the node is silent or mines nothing.
 pub async fn next_head(provider: &DynProvider, seen: u64) -> Result<Head, ChainError> {
-    let look = async || {
-        head(provider)
-            .await
-            .map(|head| (head.number != seen).then_some(head))
-    };
-    poll(HEAD_LIMIT, look)
-        .await?
-        .ok_or(ChainError::Halted { head: seen })
+    let look = async || head(provider).await.map(|head| (head.number != seen).then_some(head));
+    poll(HEAD_LIMIT, look).await?.ok_or(ChainError::Halted { head: seen })
 }
 
 /// Sends a transaction and returns its hash without waiting for its block.
@@ -238,23 +204,13 @@ pub async fn receipt(
     deed: &Deed,
     hash: B256,
 ) -> Result<TransactionReceipt, ChainError> {
-    let look = async || {
-        bounded(
-            "eth_getTransactionReceipt",
-            provider.get_transaction_receipt(hash),
-        )
-        .await
-    };
-    let receipt = poll(RECEIPT_LIMIT, look)
-        .await?
-        .ok_or(ChainError::Unmined { hash })?;
+    let look =
+        async || bounded("eth_getTransactionReceipt", provider.get_transaction_receipt(hash)).await;
+    let receipt = poll(RECEIPT_LIMIT, look).await?.ok_or(ChainError::Unmined { hash })?;
     if receipt.status() {
         return Ok(receipt);
     }
-    Err(ChainError::Reverted {
-        hash,
-        reason: reason(provider, deed, &receipt).await,
-    })
+    Err(ChainError::Reverted { hash, reason: reason(provider, deed, &receipt).await })
 }
 
 /// Sends a transaction and waits until it has succeeded.
@@ -275,16 +231,9 @@ pub async fn create(
     from: Address,
     init_code: Bytes,
 ) -> Result<Address, ChainError> {
-    let deed = Deed {
-        from,
-        to: None,
-        input: init_code,
-        value: U256::ZERO,
-    };
+    let deed = Deed { from, to: None, input: init_code, value: U256::ZERO };
     let receipt = send(provider, &deed).await?;
-    receipt.contract_address.ok_or(ChainError::NoContract {
-        hash: receipt.transaction_hash,
-    })
+    receipt.contract_address.ok_or(ChainError::NoContract { hash: receipt.transaction_hash })
 }
 
 /// Why a mined transaction failed: the same call again, on the state before its block. Transactions
@@ -301,12 +250,9 @@ async fn reason(provider: &DynProvider, deed: &Deed, receipt: &TransactionReceip
 /// A node answers a reverting estimate with an error response, anything else is its own trouble.
 fn refused(error: ChainError) -> ChainError {
     match error {
-        ChainError::Rpc {
-            source: source @ RpcError::ErrorResp(_),
-            ..
-        } => ChainError::Refused {
-            reason: said(&source),
-        },
+        ChainError::Rpc { source: source @ RpcError::ErrorResp(_), .. } => {
+            ChainError::Refused { reason: said(&source) }
+        }
         other => other,
     }
 }

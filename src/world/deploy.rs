@@ -49,12 +49,7 @@ pub async fn deploy(
     let accounts = accounts(provider).await?;
     // Each step needs the one before: a block per transaction, at once.
     set_mining(provider, Mining::AtOnce).await?;
-    let mut site = Site {
-        provider,
-        artifacts,
-        plan,
-        from: accounts.deployer,
-    };
+    let mut site = Site { provider, artifacts, plan, from: accounts.deployer };
     let contracts = site.contracts().await?;
     site.stock(&contracts, &accounts).await?;
     let mut pools = Vec::new();
@@ -64,22 +59,13 @@ pub async fn deploy(
     pools.push(site.v2_pair(&contracts).await?);
     for actor in accounts.traders.iter().chain([&accounts.arbitrageur]) {
         site.from = *actor;
-        site.allow(&contracts, &[contracts.swap_router, contracts.v2_router])
-            .await?;
+        site.allow(&contracts, &[contracts.swap_router, contracts.v2_router]).await?;
     }
     set_mining(provider, Mining::EverySeconds(plan.block_time_s)).await?;
-    let chain_id = at(
-        "reading the chain id",
-        chain::raw::<_, U256>(provider, "eth_chainId", ()).await,
-    )?;
+    let chain_id =
+        at("reading the chain id", chain::raw::<_, U256>(provider, "eth_chainId", ()).await)?;
     let block = at("reading the head", chain::head(provider).await)?.number;
-    Ok(Deployment {
-        chain_id: chain_id.saturating_to(),
-        contracts,
-        pools,
-        accounts,
-        block,
-    })
+    Ok(Deployment { chain_id: chain_id.saturating_to(), contracts, pools, accounts, block })
 }
 
 /// When the node mines.
@@ -99,10 +85,8 @@ async fn set_mining(provider: &DynProvider, mining: Mining) -> Result<(), Deploy
 }
 
 async fn accounts(provider: &DynProvider) -> Result<Accounts, DeployError> {
-    let all: Vec<Address> = at(
-        "listing the accounts",
-        chain::raw(provider, "eth_accounts", ()).await,
-    )?;
+    let all: Vec<Address> =
+        at("listing the accounts", chain::raw(provider, "eth_accounts", ()).await)?;
     let too_few = || DeployError::Accounts(all.len());
     let one = |index: usize| all.get(index).copied().ok_or_else(too_few);
     Ok(Accounts {

@@ -168,9 +168,7 @@ async fn replay(flow: &mut Flow) {
         match chain::next_head(&flow.provider, seen).await {
             Ok(head) => {
                 seen = head.number;
-                let due = flow
-                    .tape
-                    .due(head.time_s, BATCH_MAX.min(flow.traders.len()));
+                let due = flow.tape.due(head.time_s, BATCH_MAX.min(flow.traders.len()));
                 flow.counters.laps.store(flow.tape.laps, Ordering::Relaxed);
                 let swaps = due.iter().zip(&flow.traders);
                 join_all(swaps.map(|(swap, trader)| flow.make(*swap, *trader))).await;
@@ -286,31 +284,19 @@ struct Tape {
 
 impl Tape {
     fn new(swaps: Vec<RecordedSwap>, compression: u64) -> Self {
-        Self {
-            swaps,
-            compression,
-            start_s: None,
-            next: 0,
-            laps: 0,
-            sequence: 0,
-        }
+        Self { swaps, compression, start_s: None, next: 0, laps: 0, sequence: 0 }
     }
 
     /// The swaps due at a chain time, at most `max`; the rest stay due.
     fn due(&mut self, now_s: u64, max: usize) -> Vec<Due> {
         let start_s = *self.start_s.get_or_insert(now_s);
-        let played_s = now_s
-            .saturating_sub(start_s)
-            .saturating_mul(self.compression);
+        let played_s = now_s.saturating_sub(start_s).saturating_mul(self.compression);
         let mut due = Vec::new();
         while due.len() < max
             && let Some(swap) = self.swaps.get(self.next).copied()
             && self.laps.saturating_mul(DAY_S).saturating_add(swap.at_s) <= played_s
         {
-            due.push(Due {
-                sequence: self.sequence,
-                swap,
-            });
+            due.push(Due { sequence: self.sequence, swap });
             self.advance();
         }
         self.wait(start_s, played_s);
@@ -341,13 +327,9 @@ impl Tape {
 
 fn recording() -> Result<Vec<RecordedSwap>, TapeError> {
     let mut text = String::new();
-    GzDecoder::new(RECORDING)
-        .take(RECORDING_BYTES_MAX)
-        .read_to_string(&mut text)?;
+    GzDecoder::new(RECORDING).take(RECORDING_BYTES_MAX).read_to_string(&mut text)?;
     let lines = text.lines().enumerate().skip(1);
-    lines
-        .map(|(at, line)| parse(line).ok_or(TapeError::Line(at + 1)))
-        .collect()
+    lines.map(|(at, line)| parse(line).ok_or(TapeError::Line(at + 1))).collect()
 }
 
 /// `at_s,token_in,amount_in`; the recorded dollar is USDC and plays the test dollar here.
@@ -360,11 +342,7 @@ fn parse(line: &str) -> Option<RecordedSwap> {
         _ => return None,
     };
     let amount = U256::from_str_radix(fields.next()?, 10).ok()?;
-    fields.next().is_none().then_some(RecordedSwap {
-        at_s,
-        given,
-        amount,
-    })
+    fields.next().is_none().then_some(RecordedSwap { at_s, given, amount })
 }
 
 #[cfg(test)]
@@ -372,11 +350,7 @@ mod tests {
     use super::*;
 
     fn swap(at_s: u64) -> RecordedSwap {
-        RecordedSwap {
-            at_s,
-            given: Given::Base,
-            amount: U256::from(at_s),
-        }
+        RecordedSwap { at_s, given: Given::Base, amount: U256::from(at_s) }
     }
 
     fn times(due: &[Due]) -> Vec<u64> {
@@ -385,13 +359,7 @@ mod tests {
 
     fn pool(dex: Dex, fee_pips: u32) -> PoolSite {
         let [token0, token1] = [1, 2].map(Address::with_last_byte);
-        PoolSite {
-            address: Address::with_last_byte(9),
-            dex,
-            fee_pips,
-            token0,
-            token1,
-        }
+        PoolSite { address: Address::with_last_byte(9), dex, fee_pips, token0, token1 }
     }
 
     #[test]
@@ -405,15 +373,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_swaps_are_refused() {
-        for line in [
-            "",
-            "1,weth",
-            "1,dai,5",
-            "x,weth,5",
-            "1,weth,-5",
-            "1,weth,5,6",
-            "86400,weth,5",
-        ] {
+        for line in ["", "1,weth", "1,dai,5", "x,weth,5", "1,weth,-5", "1,weth,5,6", "86400,weth,5"]
+        {
             assert_eq!(parse(line), None, "{line}");
         }
     }
@@ -463,11 +424,8 @@ mod tests {
 
     #[test]
     fn pools_are_chosen_by_weight_and_repeatably() {
-        let pools = [
-            pool(Dex::UniswapV3, 500),
-            pool(Dex::UniswapV3, 3_000),
-            pool(Dex::UniswapV2, 3_000),
-        ];
+        let pools =
+            [pool(Dex::UniswapV3, 500), pool(Dex::UniswapV3, 3_000), pool(Dex::UniswapV2, 3_000)];
         let mut hits = [0; 3];
         for sequence in 0..2_000 {
             let chosen = choose(&pools, 7, sequence);

@@ -16,10 +16,7 @@ pub enum ManifestError {
     File { path: PathBuf, source: io::Error },
     /// The file is not a manifest.
     #[error("{} is not a world manifest", .path.display())]
-    Malformed {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Malformed { path: PathBuf, source: serde_json::Error },
 }
 
 /// The whole local world. Holds no secret that guards anything: keys and accounts are published
@@ -134,10 +131,7 @@ impl Manifest {
     /// # Errors
     /// When the directory cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), ManifestError> {
-        let failed = |source| ManifestError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| ManifestError::File { path: path.to_owned(), source };
         let text = serde_json::to_string_pretty(self).map_err(|source| failed(source.into()))?;
         let draft = path.with_extension("json.part");
         fs::write(&draft, text + "\n").map_err(failed)?;
@@ -149,14 +143,10 @@ impl Manifest {
     /// # Errors
     /// When there is no such file or it is not a manifest.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let text = fs::read_to_string(path).map_err(|source| ManifestError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        serde_json::from_str(&text).map_err(|source| ManifestError::Malformed {
-            path: path.to_owned(),
-            source,
-        })
+        let text = fs::read_to_string(path)
+            .map_err(|source| ManifestError::File { path: path.to_owned(), source })?;
+        serde_json::from_str(&text)
+            .map_err(|source| ManifestError::Malformed { path: path.to_owned(), source })
     }
 }
 
@@ -210,20 +200,14 @@ mod tests {
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!(read, manifest());
         assert!(matches!(bad, Err(ManifestError::Malformed { .. })));
-        assert!(matches!(
-            Manifest::read(&path),
-            Err(ManifestError::File { .. })
-        ));
+        assert!(matches!(Manifest::read(&path), Err(ManifestError::File { .. })));
     }
 
     #[test]
     fn names_are_the_agreed_ones() {
         let json = serde_json::to_value(manifest()).unwrap();
         assert_eq!(json["pools"][0]["dex"], "uniswap_v3");
-        assert_eq!(
-            json["contracts"]["usdt"],
-            "0x0000000000000000000000000000000000000003"
-        );
+        assert_eq!(json["contracts"]["usdt"], "0x0000000000000000000000000000000000000003");
         assert!(json["database"].is_null());
     }
 }

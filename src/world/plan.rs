@@ -64,31 +64,16 @@ impl WorldPlan {
     /// the recorded day, a 0.3 % pool and a V2 pair beside it.
     #[must_use]
     pub fn demo(price: Decimal) -> Self {
-        let purse = |base: i64, quote: i64| Purse {
-            base: base.into(),
-            quote: quote.into(),
-        };
+        let purse = |base: i64, quote: i64| Purse { base: base.into(), quote: quote.into() };
         // 1,000 ticks are about 10 %.
-        let near = |base: i64| Band {
-            reach: Reach::Ticks(1_000),
-            base: base.into(),
-        };
-        let full = |base: i64| Band {
-            reach: Reach::Full,
-            base: base.into(),
-        };
+        let near = |base: i64| Band { reach: Reach::Ticks(1_000), base: base.into() };
+        let full = |base: i64| Band { reach: Reach::Full, base: base.into() };
         Self {
             price,
             block_time_s: 1,
             v3_pools: vec![
-                V3Plan {
-                    fee_pips: 500,
-                    bands: vec![near(3_000), full(1_000)],
-                },
-                V3Plan {
-                    fee_pips: 3_000,
-                    bands: vec![near(600), full(400)],
-                },
+                V3Plan { fee_pips: 500, bands: vec![near(3_000), full(1_000)] },
+                V3Plan { fee_pips: 3_000, bands: vec![near(600), full(400)] },
             ],
             v2_base: 1_000.into(),
             agent: purse(60, 150_000),
@@ -109,9 +94,7 @@ mod tests {
         let tiers: Vec<u32> = plan.v3_pools.iter().map(|pool| pool.fee_pips).collect();
         assert_eq!(tiers, [500, 3_000]);
         assert!(
-            plan.v3_pools
-                .iter()
-                .all(|pool| pool.bands.iter().all(|band| !band.base.is_zero()))
+            plan.v3_pools.iter().all(|pool| pool.bands.iter().all(|band| !band.base.is_zero()))
         );
     }
 }

@@ -61,9 +61,7 @@ pub fn v2_price(reserves: Reserves) -> Option<Decimal> {
 /// from that side, is not positive, or a product does not fit.
 #[must_use]
 pub fn v2_amount_to(price: Decimal, reserves: Reserves, given: Given) -> Option<U256> {
-    let units = u128::try_from(price.mantissa())
-        .ok()
-        .filter(|units| *units > 0)?;
+    let units = u128::try_from(price.mantissa()).ok().filter(|units| *units > 0)?;
     let places = price.scale() + u32::from(BASE_DECIMALS - QUOTE_DECIMALS);
     let (units, step) = (U512::from(units), U512::from(10).pow(U512::from(places)));
     let k = U512::from(reserves.base).checked_mul(U512::from(reserves.quote))?;
@@ -128,34 +126,16 @@ mod tests {
 
     #[test]
     fn price_on_the_other_side_needs_nothing() {
-        assert_eq!(
-            v2_amount_to(Decimal::from(2600), reserves(), Given::Quote),
-            None
-        );
-        assert_eq!(
-            v2_amount_to(Decimal::from(2800), reserves(), Given::Base),
-            None
-        );
-        assert_eq!(
-            v2_amount_to(Decimal::from(0), reserves(), Given::Base),
-            None
-        );
-        assert_eq!(
-            v2_amount_to(Decimal::from(-1), reserves(), Given::Base),
-            None
-        );
+        assert_eq!(v2_amount_to(Decimal::from(2600), reserves(), Given::Quote), None);
+        assert_eq!(v2_amount_to(Decimal::from(2800), reserves(), Given::Base), None);
+        assert_eq!(v2_amount_to(Decimal::from(0), reserves(), Given::Base), None);
+        assert_eq!(v2_amount_to(Decimal::from(-1), reserves(), Given::Base), None);
     }
 
     #[test]
     fn absurd_reserves_are_none() {
-        let empty = Reserves {
-            base: U256::ZERO,
-            quote: U256::ZERO,
-        };
-        let vast = Reserves {
-            base: U256::MAX,
-            quote: U256::MAX,
-        };
+        let empty = Reserves { base: U256::ZERO, quote: U256::ZERO };
+        let vast = Reserves { base: U256::MAX, quote: U256::MAX };
         assert_eq!(v2_price(empty), None);
         assert_eq!(v2_amount_to(Decimal::from(1), empty, Given::Base), None);
         assert_eq!(v2_amount_to(Decimal::MAX, vast, Given::Quote), None);

@@ -36,10 +36,7 @@ const V2_FEE_PIPS: u32 = 3_000;
 pub enum DeployError {
     /// A transaction or call failed.
     #[error("{doing}")]
-    Chain {
-        doing: &'static str,
-        source: ChainError,
-    },
+    Chain { doing: &'static str, source: ChainError },
     /// A contract's code is missing or wrong.
     #[error("contract code")]
     Artifact(#[from] ArtifactError),
@@ -94,33 +91,16 @@ impl Site<'_> {
             _decimals: QUOTE_DECIMALS,
         };
         let usdt = self.create("MockERC20", &[], &usdt.abi_encode()).await?;
-        let v2_factory = UniswapV2Factory::constructorCall {
-            _feeToSetter: owner,
-        };
-        let v2_factory = self
-            .create("UniswapV2Factory", &[], &v2_factory.abi_encode())
-            .await?;
-        let v2_router = UniswapV2Router02::constructorCall {
-            _factory: v2_factory,
-            _WETH: weth,
-        };
-        let v2_router = self
-            .create("UniswapV2Router02", &[], &v2_router.abi_encode())
-            .await?;
+        let v2_factory = UniswapV2Factory::constructorCall { _feeToSetter: owner };
+        let v2_factory = self.create("UniswapV2Factory", &[], &v2_factory.abi_encode()).await?;
+        let v2_router = UniswapV2Router02::constructorCall { _factory: v2_factory, _WETH: weth };
+        let v2_router = self.create("UniswapV2Router02", &[], &v2_router.abi_encode()).await?;
         let v3_factory = self.create("UniswapV3Factory", &[], &[]).await?;
         self.enable_lowest_tier(v3_factory).await?;
         let position_manager = self.position_manager(v3_factory, weth).await?;
-        let swap_router = SwapRouter::constructorCall {
-            _factory: v3_factory,
-            _WETH9: weth,
-        };
-        let swap_router = self
-            .create("SwapRouter", &[], &swap_router.abi_encode())
-            .await?;
-        let quoter = QuoterV2::constructorCall {
-            _factory: v3_factory,
-            _WETH9: weth,
-        };
+        let swap_router = SwapRouter::constructorCall { _factory: v3_factory, _WETH9: weth };
+        let swap_router = self.create("SwapRouter", &[], &swap_router.abi_encode()).await?;
+        let quoter = QuoterV2::constructorCall { _factory: v3_factory, _WETH9: weth };
         let quoter = self.create("QuoterV2", &[], &quoter.abi_encode()).await?;
         self.create("TickLens", &[], &[]).await?;
         Ok(Contracts {
@@ -154,21 +134,13 @@ impl Site<'_> {
             _WETH9: weth,
             _tokenDescriptor_: descriptor,
         };
-        self.create("NonfungiblePositionManager", &[], &positions.abi_encode())
-            .await
+        self.create("NonfungiblePositionManager", &[], &positions.abi_encode()).await
     }
 
     async fn enable_lowest_tier(&self, factory: Address) -> Result<(), DeployError> {
         let (fee_pips, spacing) = LOWEST_TIER;
-        let call = UniswapV3Factory::enableFeeAmountCall {
-            fee: fee_pips,
-            tickSpacing: spacing,
-        };
-        self.send(
-            "enabling the lowest fee tier",
-            Deed::call(self.from, factory, &call),
-        )
-        .await
+        let call = UniswapV3Factory::enableFeeAmountCall { fee: fee_pips, tickSpacing: spacing };
+        self.send("enabling the lowest fee tier", Deed::call(self.from, factory, &call)).await
     }
 
     /// Gives everybody what the plan says, and the deployer what the pools need.
@@ -181,14 +153,9 @@ impl Site<'_> {
         let bands = plan.v3_pools.iter().flat_map(|pool| &pool.bands);
         let mut pooled = plan.v2_base;
         for band in bands {
-            pooled = pooled
-                .checked_add(band.base)
-                .ok_or(DeployError::Amount(band.base))?;
+            pooled = pooled.checked_add(band.base).ok_or(DeployError::Amount(band.base))?;
         }
-        let own = Purse {
-            base: pooled,
-            quote: self.value(pooled)?,
-        };
+        let own = Purse { base: pooled, quote: self.value(pooled)? };
         let traders = accounts.traders.iter().map(|trader| (*trader, plan.trader));
         let others = [
             (self.from, own),
@@ -202,11 +169,7 @@ impl Site<'_> {
         let set: Result<(), ChainError> =
             chain::raw(self.provider, "anvil_setBalance", (accounts.signer, ether)).await;
         at("setting the agent's ether", set)?;
-        self.allow(
-            contracts,
-            &[contracts.position_manager, contracts.v2_router],
-        )
-        .await
+        self.allow(contracts, &[contracts.position_manager, contracts.v2_router]).await
     }
 
     /// Wraps the owner's own ether and mints it test dollars.
@@ -221,15 +184,8 @@ impl Site<'_> {
             ..Deed::call(owner, contracts.weth, &Weth9::depositCall {})
         };
         self.send("wrapping ether", wrap).await?;
-        let mint = Erc20::mintCall {
-            to: owner,
-            value: quote_raw(purse.quote)?,
-        };
-        self.send(
-            "minting test dollars",
-            Deed::call(self.from, contracts.usdt, &mint),
-        )
-        .await
+        let mint = Erc20::mintCall { to: owner, value: quote_raw(purse.quote)? };
+        self.send("minting test dollars", Deed::call(self.from, contracts.usdt, &mint)).await
     }
 
     pub(crate) async fn allow(
@@ -240,11 +196,7 @@ impl Site<'_> {
         for token in [contracts.weth, contracts.usdt] {
             for spender in spenders {
                 let input = erc20::approve(*spender, U256::MAX);
-                self.send(
-                    "approving a router",
-                    Deed::with_input(self.from, token, input),
-                )
-                .await?;
+                self.send("approving a router", Deed::with_input(self.from, token, input)).await?;
             }
         }
         Ok(())
@@ -266,21 +218,13 @@ impl Site<'_> {
         };
         let open = Deed::call(self.from, contracts.position_manager, &open);
         self.send("creating a V3 pool", open).await?;
-        let get = UniswapV3Factory::getPoolCall {
-            _0: token0,
-            _1: token1,
-            _2: tier(plan.fee_pips)?,
-        };
-        let found = self
-            .read("finding a V3 pool", contracts.v3_factory, &get)
-            .await?;
+        let get =
+            UniswapV3Factory::getPoolCall { _0: token0, _1: token1, _2: tier(plan.fee_pips)? };
+        let found = self.read("finding a V3 pool", contracts.v3_factory, &get).await?;
         let expected = uniswap_v3::pool_address(contracts.v3_factory, weth, usdt, plan.fee_pips);
         let address = placed(expected, found)?;
         let spacing = UniswapV3Factory::feeAmountTickSpacingCall(tier(plan.fee_pips)?);
-        let spacing = self
-            .read("reading the grid", contracts.v3_factory, &spacing)
-            .await?
-            .as_i32();
+        let spacing = self.read("reading the grid", contracts.v3_factory, &spacing).await?.as_i32();
         let tick = tick_at(sqrt_price)?;
         for band in &plan.bands {
             let (lower, upper) = reach(band.reach, tick, spacing)?;
@@ -302,22 +246,14 @@ impl Site<'_> {
             let mint = Deed::with_input(self.from, contracts.position_manager, mint);
             self.send("adding V3 liquidity", mint).await?;
         }
-        Ok(PoolSite {
-            address,
-            dex: Dex::UniswapV3,
-            fee_pips: plan.fee_pips,
-            token0,
-            token1,
-        })
+        Ok(PoolSite { address, dex: Dex::UniswapV3, fee_pips: plan.fee_pips, token0, token1 })
     }
 
     pub(crate) async fn v2_pair(&self, contracts: &Contracts) -> Result<PoolSite, DeployError> {
         let Contracts { weth, usdt, .. } = *contracts;
         let (token0, token1) = sorted(weth, usdt);
-        let (base, quote) = (
-            base_raw(self.plan.v2_base)?,
-            quote_raw(self.value(self.plan.v2_base)?)?,
-        );
+        let (base, quote) =
+            (base_raw(self.plan.v2_base)?, quote_raw(self.value(self.plan.v2_base)?)?);
         let add = UniswapV2Router02::addLiquidityCall {
             tokenA: weth,
             tokenB: usdt,
@@ -328,30 +264,17 @@ impl Site<'_> {
             to: self.from,
             deadline: NO_DEADLINE,
         };
-        self.send(
-            "adding V2 liquidity",
-            Deed::call(self.from, contracts.v2_router, &add),
-        )
-        .await?;
+        self.send("adding V2 liquidity", Deed::call(self.from, contracts.v2_router, &add)).await?;
         let get = UniswapV2Factory::getPairCall { _0: weth, _1: usdt };
-        let found = self
-            .read("finding the V2 pair", contracts.v2_factory, &get)
-            .await?;
+        let found = self.read("finding the V2 pair", contracts.v2_factory, &get).await?;
         let expected = uniswap_v2::pair_address(contracts.v2_factory, weth, usdt);
         let address = placed(expected, found)?;
-        Ok(PoolSite {
-            address,
-            dex: Dex::UniswapV2,
-            fee_pips: V2_FEE_PIPS,
-            token0,
-            token1,
-        })
+        Ok(PoolSite { address, dex: Dex::UniswapV2, fee_pips: V2_FEE_PIPS, token0, token1 })
     }
 
     /// Value of ether in test dollars at the start price.
     fn value(&self, base: Decimal) -> Result<Decimal, DeployError> {
-        base.checked_mul(self.plan.price)
-            .ok_or(DeployError::Amount(base))
+        base.checked_mul(self.plan.price).ok_or(DeployError::Amount(base))
     }
 
     async fn create(
@@ -362,10 +285,7 @@ impl Site<'_> {
     ) -> Result<Address, DeployError> {
         let mut code = self.artifacts.init_code(name, libraries)?;
         code.extend_from_slice(arguments);
-        at(
-            name,
-            chain::create(self.provider, self.from, Bytes::from(code)).await,
-        )
+        at(name, chain::create(self.provider, self.from, Bytes::from(code)).await)
     }
 
     async fn send(&self, doing: &'static str, deed: Deed) -> Result<(), DeployError> {
@@ -387,11 +307,7 @@ fn sorted(a: Address, b: Address) -> (Address, Address) {
 }
 
 fn placed(expected: Address, found: Address) -> Result<Address, DeployError> {
-    if found == expected {
-        Ok(found)
-    } else {
-        Err(DeployError::Misplaced { expected, found })
-    }
+    if found == expected { Ok(found) } else { Err(DeployError::Misplaced { expected, found }) }
 }
 
 fn tier(fee_pips: u32) -> Result<U24, DeployError> {
@@ -416,33 +332,21 @@ mod tests {
 
     #[test]
     fn reach_is_on_the_grid_and_inside_the_ends() {
-        assert_eq!(
-            reach(Reach::Ticks(1_000), -197_003, 10),
-            Ok((-198_010, -196_000))
-        );
+        assert_eq!(reach(Reach::Ticks(1_000), -197_003, 10), Ok((-198_010, -196_000)));
         assert_eq!(reach(Reach::Full, 0, 60), Ok((-887_220, 887_220)));
-        assert_eq!(
-            reach(Reach::Ticks(i32::MAX), 5, 60),
-            Ok((-887_220, 887_220))
-        );
+        assert_eq!(reach(Reach::Ticks(i32::MAX), 5, 60), Ok((-887_220, 887_220)));
     }
 
     #[test]
     fn pool_elsewhere_is_refused() {
         let [here, there] = [1, 2].map(Address::with_last_byte);
         assert!(placed(here, here).is_ok());
-        assert!(matches!(
-            placed(here, there),
-            Err(DeployError::Misplaced { .. })
-        ));
+        assert!(matches!(placed(here, there), Err(DeployError::Misplaced { .. })));
     }
 
     #[test]
     fn impossible_numbers_are_errors() {
         assert!(matches!(tier(1 << 24), Err(DeployError::Tier(_))));
-        assert!(matches!(
-            base_raw(Decimal::from(-1)),
-            Err(DeployError::Amount(_))
-        ));
+        assert!(matches!(base_raw(Decimal::from(-1)), Err(DeployError::Amount(_))));
     }
 }

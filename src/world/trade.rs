@@ -111,27 +111,16 @@ async fn look_v3(
     let price = frame(contracts.weth, contracts.usdt)?.price(sqrt, Rounding::Down)?;
     // Virtual reserves: L / sqrt(P) of token0 and L sqrt(P) of token1 (V3 whitepaper, 6.2). 128 and
     // 160 bits multiply without overflow only when shifted first; the depth needs no last digit.
-    let first = (liquidity << Q96_BITS)
-        .checked_div(sqrt)
-        .ok_or(TradeError::Empty(pool.address))?;
+    let first = (liquidity << Q96_BITS).checked_div(sqrt).ok_or(TradeError::Empty(pool.address))?;
     let second = liquidity * (sqrt >> (Q96_BITS / 2)) >> (Q96_BITS / 2);
-    Ok(PoolView {
-        price,
-        depth: by_role(contracts, pool, first, second),
-    })
+    Ok(PoolView { price, depth: by_role(contracts, pool, first, second) })
 }
 
 fn by_role(contracts: &Contracts, pool: &PoolSite, first: U256, second: U256) -> Reserves {
     if pool.token0 == contracts.weth {
-        Reserves {
-            base: first,
-            quote: second,
-        }
+        Reserves { base: first, quote: second }
     } else {
-        Reserves {
-            base: second,
-            quote: first,
-        }
+        Reserves { base: second, quote: first }
     }
 }
 
@@ -210,19 +199,10 @@ pub async fn provide(
     let (token, deed) = match trade.given {
         Given::Base => {
             let wrap = Deed::call(owner, contracts.weth, &Weth9::depositCall {});
-            (
-                contracts.weth,
-                Deed {
-                    value: refill,
-                    ..wrap
-                },
-            )
+            (contracts.weth, Deed { value: refill, ..wrap })
         }
         Given::Quote => {
-            let mint = Erc20::mintCall {
-                to: owner,
-                value: refill,
-            };
+            let mint = Erc20::mintCall { to: owner, value: refill };
             (contracts.usdt, Deed::call(owner, contracts.usdt, &mint))
         }
     };

@@ -178,8 +178,7 @@ impl ChainClient {
         to: Address,
         input: Bytes,
     ) -> Result<u64, ChainError> {
-        let request =
-            TransactionRequest::default().with_from(from).with_to(to).with_input(input);
+        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(input);
         ask("eth_estimateGas", async { self.provider.estimate_gas(request).await }).await
     }
 

@@ -14,7 +14,9 @@ use crate::math::amm::v2::KeptPart;
 use crate::model::chain::BlockRef;
 use crate::venues::erc20::Erc20;
 use crate::venues::uniswap_v2::abi::UniswapV2Pair as Pair;
-use crate::venues::uniswap_v3::abi::{NonfungiblePositionManager as Positions, UniswapV3Pool as V3};
+use crate::venues::uniswap_v3::abi::{
+    NonfungiblePositionManager as Positions, UniswapV3Pool as V3,
+};
 
 /// NFTs of one signer that are read; more are an error, so that none is overlooked.
 const POSITIONS_MAX: u64 = 200;
@@ -112,9 +114,7 @@ impl ChainClient {
             }));
         }
         let call = |tick: &i32| -> Result<V3::ticksCall, ChainError> {
-            I24::try_from(*tick)
-                .map(V3::ticksCall)
-                .map_err(|e| nonsense("ticks", e))
+            I24::try_from(*tick).map(V3::ticksCall).map_err(|e| nonsense("ticks", e))
         };
         let calls = indices.iter().map(call).collect::<Result<Vec<_>, _>>()?;
         let states = self.views(address, &calls, at).await?;
@@ -162,7 +162,10 @@ impl ChainClient {
         let count = self.view(contract, &Positions::balanceOfCall { owner }, at).await?;
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         if count > POSITIONS_MAX {
-            return Err(nonsense("balanceOf", format!("{count} positions, at most {POSITIONS_MAX}")));
+            return Err(nonsense(
+                "balanceOf",
+                format!("{count} positions, at most {POSITIONS_MAX}"),
+            ));
         }
         let mut owned = Vec::new();
         for index in 0..count {

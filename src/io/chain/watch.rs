@@ -17,8 +17,8 @@ use crate::io::websocket;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt, TokenTransfer};
 use crate::model::time::Timestamp;
 use crate::venues::erc20::{self, Erc20};
-use crate::venues::uniswap_v3::{self, PositionEvent};
 use crate::venues::uniswap_v2;
+use crate::venues::uniswap_v3::{self, PositionEvent};
 
 /// Looks at the head at least so often, hint or not.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -184,8 +184,7 @@ impl Watcher {
     async fn facts_of(&self, block: &RpcBlock, header: Header) -> Result<Block, ChainError> {
         let at = header.block.hash;
         let pools: Vec<Address> = self.setup.pools.iter().map(|pool| pool.address).collect();
-        let mut logs =
-            self.client.logs(&Filter::new().at_block_hash(at).address(pools)).await?;
+        let mut logs = self.client.logs(&Filter::new().at_block_hash(at).address(pools)).await?;
         logs.sort_by_key(|log| log.log_index);
         let pool_logs = logs.iter().filter_map(|log| self.pool_log(log)).collect();
         let awaited: Vec<(B256, u64)> = {
@@ -238,9 +237,8 @@ impl Watcher {
         let tokens: Vec<Address> = self.setup.tokens.iter().map(|token| token.address).collect();
         let us = self.setup.signer.into_word();
         let topic = Erc20::Transfer::SIGNATURE_HASH;
-        let base = || {
-            Filter::new().at_block_hash(at).address(tokens.clone()).event_signature(topic)
-        };
+        let base =
+            || Filter::new().at_block_hash(at).address(tokens.clone()).event_signature(topic);
         let mut found: BTreeMap<u64, TokenTransfer> = BTreeMap::new();
         for filter in [base().topic1(us), base().topic2(us)] {
             for log in self.client.logs(&filter).await? {

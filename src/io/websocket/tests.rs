@@ -11,12 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn options() -> Options {
     let first = Duration::from_millis(5);
-    Options {
-        frames_max: 8,
-        backoff_first: first,
-        backoff_max: first * 4,
-        ..Options::default()
-    }
+    Options { frames_max: 8, backoff_first: first, backoff_max: first * 4, ..Options::default() }
 }
 
 async fn listen() -> (TcpListener, String) {
@@ -31,10 +26,7 @@ async fn accept(listener: &TcpListener) -> Peer {
 }
 
 async fn event(socket: &mut Socket) -> SocketEvent {
-    timeout(PATIENCE, socket.frames.recv())
-        .await
-        .unwrap()
-        .unwrap()
+    timeout(PATIENCE, socket.frames.recv()).await.unwrap().unwrap()
 }
 
 async fn start(options: Options) -> (TcpListener, Socket, Peer) {
@@ -68,15 +60,7 @@ async fn a_closed_connection_is_told_and_opened_again() {
     let (listener, mut socket, mut peer) = start(options()).await;
     peer.close(None).await.unwrap();
     let closed = event(&mut socket).await;
-    assert!(
-        matches!(
-            closed,
-            SocketEvent::Closed {
-                why: CloseWhy::Remote(_)
-            }
-        ),
-        "{closed:?}"
-    );
+    assert!(matches!(closed, SocketEvent::Closed { why: CloseWhy::Remote(_) }), "{closed:?}");
     // Meant for the connection that is gone.
     socket.outgoing.send("old".to_owned()).await.unwrap();
     let mut peer = accept(&listener).await;
@@ -101,56 +85,31 @@ async fn a_slow_reader_gets_its_frames_and_then_the_end() {
     for n in 0..options().frames_max {
         assert_eq!(event(&mut socket).await, frame(&n.to_string()));
     }
-    let closed = SocketEvent::Closed {
-        why: CloseWhy::SlowReader,
-    };
+    let closed = SocketEvent::Closed { why: CloseWhy::SlowReader };
     assert_eq!(event(&mut socket).await, closed);
 }
 
 #[tokio::test]
 async fn a_message_over_the_bound_closes_the_connection() {
-    let (_listener, mut socket, mut peer) = start(Options {
-        max_message_bytes: 10,
-        ..options()
-    })
-    .await;
+    let (_listener, mut socket, mut peer) =
+        start(Options { max_message_bytes: 10, ..options() }).await;
     peer.send(Message::text("0123456789")).await.unwrap();
     assert_eq!(event(&mut socket).await, frame("0123456789"));
     peer.send(Message::text("0123456789a")).await.unwrap();
     let closed = event(&mut socket).await;
-    assert!(
-        matches!(
-            closed,
-            SocketEvent::Closed {
-                why: CloseWhy::Broken(_)
-            }
-        ),
-        "{closed:?}"
-    );
+    assert!(matches!(closed, SocketEvent::Closed { why: CloseWhy::Broken(_) }), "{closed:?}");
 }
 
 #[tokio::test]
 async fn a_dead_peer_is_noticed_and_a_quiet_one_is_not() {
-    let idle = Options {
-        idle_timeout: Duration::from_millis(200),
-        ..options()
-    };
+    let idle = Options { idle_timeout: Duration::from_millis(200), ..options() };
     // Never polled again: no pong will come.
     let (_listener, mut socket, _peer) = start(idle).await;
-    assert_eq!(
-        event(&mut socket).await,
-        SocketEvent::Closed {
-            why: CloseWhy::Idle
-        }
-    );
+    assert_eq!(event(&mut socket).await, SocketEvent::Closed { why: CloseWhy::Idle });
     let (_listener, mut socket, mut peer) = start(idle).await;
     let mut pings = 0;
     while pings < 3 {
-        let message = timeout(PATIENCE, peer.next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        let message = timeout(PATIENCE, peer.next()).await.unwrap().unwrap().unwrap();
         pings += u32::from(message.is_ping());
     }
     assert!(socket.frames.try_recv().is_err(), "still open");
@@ -163,12 +122,7 @@ async fn a_refused_connection_is_told_and_tried_again() {
     let mut socket = connect(url, options());
     for _ in 0..2 {
         let closed = event(&mut socket).await;
-        assert!(matches!(
-            closed,
-            SocketEvent::Closed {
-                why: CloseWhy::Refused(_)
-            }
-        ));
+        assert!(matches!(closed, SocketEvent::Closed { why: CloseWhy::Refused(_) }));
     }
 }
 
@@ -176,12 +130,7 @@ async fn a_refused_connection_is_told_and_tried_again() {
 async fn the_owner_can_ask_for_another_connection_and_for_the_end() {
     let (listener, mut socket, _peer) = start(options()).await;
     socket.reconnect.notify_one();
-    assert_eq!(
-        event(&mut socket).await,
-        SocketEvent::Closed {
-            why: CloseWhy::Asked
-        }
-    );
+    assert_eq!(event(&mut socket).await, SocketEvent::Closed { why: CloseWhy::Asked });
     let _peer = accept(&listener).await;
     assert_eq!(event(&mut socket).await, SocketEvent::Opened);
     let Socket { frames, task, .. } = socket;
@@ -192,9 +141,7 @@ async fn the_owner_can_ask_for_another_connection_and_for_the_end() {
 #[test]
 fn backoff_doubles_to_its_cap() {
     let options = Options::default();
-    let steps: Vec<u128> = [0, 1, 2, 4, 5, 6, 40]
-        .iter()
-        .map(|n| backoff(&options, *n).as_millis())
-        .collect();
+    let steps: Vec<u128> =
+        [0, 1, 2, 4, 5, 6, 40].iter().map(|n| backoff(&options, *n).as_millis()).collect();
     assert_eq!(steps, [250, 500, 1_000, 4_000, 8_000, 8_000, 8_000]);
 }

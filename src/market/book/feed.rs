@@ -92,26 +92,10 @@ mod tests {
         let down = |since| Feed::Down { since };
         let events = [Opened, Snapshot, Diff, Broken, Overdue, Closed];
         let table = [
-            (
-                Syncing,
-                [Syncing, Live, Syncing, Syncing, Syncing, down(now)],
-            ),
+            (Syncing, [Syncing, Live, Syncing, Syncing, Syncing, down(now)]),
             (Live, [Syncing, Live, Live, Syncing, stale(now), down(now)]),
-            (
-                stale(old),
-                [Syncing, Live, Live, Syncing, stale(old), down(now)],
-            ),
-            (
-                down(old),
-                [
-                    Syncing,
-                    down(old),
-                    down(old),
-                    down(old),
-                    down(old),
-                    down(old),
-                ],
-            ),
+            (stale(old), [Syncing, Live, Live, Syncing, stale(old), down(now)]),
+            (down(old), [Syncing, down(old), down(old), down(old), down(old), down(old)]),
         ];
         for (state, successors) in table {
             for (event, successor) in events.into_iter().zip(successors) {

@@ -55,15 +55,10 @@ impl Book {
             left -= taken;
             if left.is_zero() {
                 let price = average_against_us(side, cost, quantity).ok_or(SweepError::Overflow)?;
-                return Ok(Sweep {
-                    price,
-                    worst: level.price,
-                });
+                return Ok(Sweep { price, worst: level.price });
             }
         }
-        Err(SweepError::TooThin {
-            available: quantity - left,
-        })
+        Err(SweepError::TooThin { available: quantity - left })
     }
 
     /// Base that can be taken at `limit` or better; `None` if the sum leaves a Decimal.
@@ -113,12 +108,7 @@ mod tests {
 
     fn book(bids: &[(&str, &str)], asks: &[(&str, &str)]) -> Book {
         let levels = |rows: &[(&str, &str)]| {
-            rows.iter()
-                .map(|(p, q)| Level {
-                    price: d(p),
-                    quantity: d(q),
-                })
-                .collect()
+            rows.iter().map(|(p, q)| Level { price: d(p), quantity: d(q) }).collect()
         };
         let at = Timestamp::from_ms(0);
         let mut book = Book::new(1_000, at);
@@ -137,15 +127,8 @@ mod tests {
     fn sweep_walks_levels_and_rounds_against_us() {
         let book = book(&[("9", "1"), ("8", "2")], &[("11", "1"), ("12", "2")]);
         let check = |side, quantity, price, worst| {
-            let expected = Sweep {
-                price: d(price),
-                worst: d(worst),
-            };
-            assert_eq!(
-                book.sweep(side, d(quantity)),
-                Ok(expected),
-                "{side} {quantity}"
-            );
+            let expected = Sweep { price: d(price), worst: d(worst) };
+            assert_eq!(book.sweep(side, d(quantity)), Ok(expected), "{side} {quantity}");
         };
         check(Side::Buy, "1", "11", "11");
         check(Side::Buy, "2", "11.5", "12");
@@ -157,10 +140,7 @@ mod tests {
     #[test]
     fn a_hair_beyond_the_grid_is_still_rounded_against_us() {
         let tiny = "0.0000000000000000000001";
-        let book = book(
-            &[("3", tiny), ("2.9", "1000000")],
-            &[("3", "1000000"), ("4", tiny)],
-        );
+        let book = book(&[("3", tiny), ("2.9", "1000000")], &[("3", "1000000"), ("4", tiny)]);
         let all = d("1000000") + d(tiny);
         assert!(book.sweep(Side::Buy, all).unwrap().price > d("3"));
         let sold = book.sweep(Side::Sell, all).unwrap().price;
@@ -170,22 +150,10 @@ mod tests {
     #[test]
     fn what_cannot_be_priced_is_refused() {
         let book = book(&[("9", "1")], &[("11", "1"), ("12", "2")]);
-        assert_eq!(
-            book.sweep(Side::Buy, d("3.1")),
-            Err(SweepError::TooThin { available: d("3") })
-        );
-        assert_eq!(
-            book.sweep(Side::Sell, d("0")),
-            Err(SweepError::NotPositive(d("0")))
-        );
-        let huge = self::book(
-            &[("9", "1")],
-            &[("70000000000000000000", "70000000000000000000")],
-        );
-        assert_eq!(
-            huge.sweep(Side::Buy, d("60000000000000000000")),
-            Err(SweepError::Overflow)
-        );
+        assert_eq!(book.sweep(Side::Buy, d("3.1")), Err(SweepError::TooThin { available: d("3") }));
+        assert_eq!(book.sweep(Side::Sell, d("0")), Err(SweepError::NotPositive(d("0"))));
+        let huge = self::book(&[("9", "1")], &[("70000000000000000000", "70000000000000000000")]);
+        assert_eq!(huge.sweep(Side::Buy, d("60000000000000000000")), Err(SweepError::Overflow));
     }
 
     #[test]

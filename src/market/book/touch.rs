@@ -71,20 +71,14 @@ impl Book {
         // The limit holds even when nobody called `age` in time.
         let age_ms = self.age_ms(now).ok_or(Unusable::Empty)?;
         if age_ms > self.age_max_ms {
-            return Err(Unusable::Overdue {
-                age_ms,
-                limit_ms: self.age_max_ms,
-            });
+            return Err(Unusable::Overdue { age_ms, limit_ms: self.age_max_ms });
         }
         let bid = self.best_bid().ok_or(Unusable::Empty)?;
         let ask = self.best_ask().ok_or(Unusable::Empty)?;
         match bid.price.cmp(&ask.price) {
             Ordering::Less => Ok(Touch { bid, ask }),
             Ordering::Equal => Err(Unusable::Locked { price: bid.price }),
-            Ordering::Greater => Err(Unusable::Crossed {
-                bid: bid.price,
-                ask: ask.price,
-            }),
+            Ordering::Greater => Err(Unusable::Crossed { bid: bid.price, ask: ask.price }),
         }
     }
 
@@ -100,10 +94,7 @@ mod tests {
     use crate::market::book::BookUpdate;
 
     fn level(price: i64) -> Level {
-        Level {
-            price: Decimal::from(price),
-            quantity: Decimal::ONE,
-        }
+        Level { price: Decimal::from(price), quantity: Decimal::ONE }
     }
 
     fn check(bids: &[i64], asks: &[i64], expected: Result<Decimal, Unusable>) {
@@ -125,14 +116,7 @@ mod tests {
     fn crossed_locked_and_empty_books_are_not_tradable() {
         let (two, three) = (Decimal::TWO, Decimal::from(3));
         check(&[2], &[3], Ok(Decimal::new(25, 1)));
-        check(
-            &[3],
-            &[2],
-            Err(Unusable::Crossed {
-                bid: three,
-                ask: two,
-            }),
-        );
+        check(&[3], &[2], Err(Unusable::Crossed { bid: three, ask: two }));
         check(&[2], &[2], Err(Unusable::Locked { price: two }));
         check(&[], &[2], Err(Unusable::Empty));
         check(&[2], &[], Err(Unusable::Empty));

@@ -58,13 +58,7 @@ impl Model {
             bitmap: HashMap::new(),
             positions: BTreeMap::new(),
         };
-        (
-            model,
-            V3Event::Initialize {
-                sqrt_price_x96: price,
-                tick,
-            },
-        )
+        (model, V3Event::Initialize { sqrt_price_x96: price, tick })
     }
 
     fn flip(&mut self, tick: i32) {
@@ -79,12 +73,8 @@ impl Model {
         if tick < 0 && tick % SPACING != 0 {
             compressed -= 1;
         }
-        let word_at = |compressed: i32| {
-            self.bitmap
-                .get(&(compressed >> 8))
-                .copied()
-                .unwrap_or_default()
-        };
+        let word_at =
+            |compressed: i32| self.bitmap.get(&(compressed >> 8)).copied().unwrap_or_default();
         if lte {
             let bit = (compressed & 0xff) as usize;
             let mask = (U256::ONE << bit) - U256::ONE + (U256::ONE << bit);
@@ -103,10 +93,7 @@ impl Model {
             if masked.is_zero() {
                 ((compressed + (255 - bit) as i32) * SPACING, false)
             } else {
-                (
-                    (compressed + (masked.trailing_zeros() - bit) as i32) * SPACING,
-                    true,
-                )
+                ((compressed + (masked.trailing_zeros() - bit) as i32) * SPACING, true)
             }
         }
     }
@@ -131,16 +118,10 @@ impl Model {
         let (low, high) = (outside(lower), outside(upper));
         [0, 1].map(|token| {
             let global = self.growth[token];
-            let below = if self.tick >= lower {
-                low[token]
-            } else {
-                global.wrapping_sub(low[token])
-            };
-            let above = if self.tick < upper {
-                high[token]
-            } else {
-                global.wrapping_sub(high[token])
-            };
+            let below =
+                if self.tick >= lower { low[token] } else { global.wrapping_sub(low[token]) };
+            let above =
+                if self.tick < upper { high[token] } else { global.wrapping_sub(high[token]) };
             global.wrapping_sub(below).wrapping_sub(above)
         })
     }
@@ -148,10 +129,7 @@ impl Model {
     pub(super) fn modify(&mut self, lower: i32, upper: i32, delta: i128) {
         let mut flipped = [false; 2];
         if delta != 0 {
-            flipped = [
-                self.update_tick(lower, delta, false),
-                self.update_tick(upper, delta, true),
-            ];
+            flipped = [self.update_tick(lower, delta, false), self.update_tick(upper, delta, true)];
         }
         for (tick, flipped) in [lower, upper].into_iter().zip(flipped) {
             if flipped {
@@ -182,32 +160,16 @@ impl Model {
 
     pub(super) fn mint(&mut self, lower: i32, upper: i32, amount: u128) -> V3Event {
         self.modify(lower, upper, amount as i128);
-        V3Event::Mint {
-            lower,
-            upper,
-            amount,
-        }
+        V3Event::Mint { lower, upper, amount }
     }
 
     fn burn(&mut self, index: usize, share: u8) -> Option<V3Event> {
-        let held: Vec<_> = self
-            .positions
-            .iter()
-            .filter(|(_, held)| held.liquidity > 0)
-            .collect();
+        let held: Vec<_> = self.positions.iter().filter(|(_, held)| held.liquidity > 0).collect();
         let (&(lower, upper), held) = *held.get(index % held.len().max(1))?;
         let amount = held.liquidity / 4 * u128::from(share % 5);
-        let amount = if share % 5 == 4 {
-            held.liquidity
-        } else {
-            amount
-        };
+        let amount = if share % 5 == 4 { held.liquidity } else { amount };
         self.modify(lower, upper, -(amount as i128));
-        Some(V3Event::Burn {
-            lower,
-            upper,
-            amount,
-        })
+        Some(V3Event::Burn { lower, upper, amount })
     }
 
     /// `None` where the contract would revert; nothing is written then.
@@ -221,11 +183,7 @@ impl Model {
             return None;
         }
         let token = usize::from(!zero_for_one);
-        let part = if zero_for_one {
-            self.fee_protocol % 16
-        } else {
-            self.fee_protocol >> 4
-        };
+        let part = if zero_for_one { self.fee_protocol % 16 } else { self.fee_protocol >> 4 };
         let exact_input = specified > I256::ZERO;
         let (mut remaining, mut calculated) = (specified, I256::ZERO);
         let (mut price, mut tick, mut liquidity) = (self.price, self.tick, self.liquidity);
@@ -236,11 +194,7 @@ impl Model {
             let (next, initialized) = self.next_tick(tick, zero_for_one);
             let next = next.clamp(MIN_TICK, MAX_TICK);
             let next_price = sqrt_price_at(next).unwrap();
-            let past = if zero_for_one {
-                next_price < limit
-            } else {
-                next_price > limit
-            };
+            let past = if zero_for_one { next_price < limit } else { next_price > limit };
             let raw = remaining.unsigned_abs();
             let step = compute_swap_step(&StepInput {
                 sqrt_price_x96: price,
@@ -296,13 +250,7 @@ impl Model {
         } else {
             (calculated, specified - remaining)
         };
-        Some(V3Event::Swap {
-            amount0,
-            amount1,
-            sqrt_price_x96: price,
-            liquidity,
-            tick,
-        })
+        Some(V3Event::Swap { amount0, amount1, sqrt_price_x96: price, liquidity, tick })
     }
 
     fn flash(&mut self, paid: [u64; 2]) -> Option<V3Event> {
@@ -310,31 +258,19 @@ impl Model {
             return None;
         }
         for (token, paid) in paid.into_iter().enumerate() {
-            let part = if token == 0 {
-                self.fee_protocol % 16
-            } else {
-                self.fee_protocol >> 4
-            };
+            let part = if token == 0 { self.fee_protocol % 16 } else { self.fee_protocol >> 4 };
             let protocol = paid.checked_div(u64::from(part)).unwrap_or(0);
             self.protocol_fees[token] += u128::from(protocol);
             let grown = growth_of(U256::from(paid - protocol), self.liquidity)?;
             self.growth[token] = self.growth[token].wrapping_add(grown);
         }
-        Some(V3Event::Flash {
-            paid0: U256::from(paid[0]),
-            paid1: U256::from(paid[1]),
-        })
+        Some(V3Event::Flash { paid0: U256::from(paid[0]), paid1: U256::from(paid[1]) })
     }
 
     fn set_fee_protocol(&mut self, new0: u8, new1: u8) -> V3Event {
         let (old0, old1) = (self.fee_protocol % 16, self.fee_protocol >> 4);
         self.fee_protocol = new0 + (new1 << 4);
-        V3Event::SetFeeProtocol {
-            old0,
-            old1,
-            new0,
-            new1,
-        }
+        V3Event::SetFeeProtocol { old0, old1, new0, new1 }
     }
 
     /// The contract leaves one unit in the slot.
@@ -343,10 +279,7 @@ impl Model {
         for (fees, amount) in self.protocol_fees.iter_mut().zip(amounts) {
             *fees -= amount;
         }
-        V3Event::CollectProtocol {
-            amount0: amounts[0],
-            amount1: amounts[1],
-        }
+        V3Event::CollectProtocol { amount0: amounts[0], amount1: amounts[1] }
     }
 
     pub(super) fn snapshot(&self) -> V3Snapshot {
@@ -361,11 +294,7 @@ impl Model {
             fee_protocol: self.fee_protocol,
             protocol_fees0: self.protocol_fees[0],
             protocol_fees1: self.protocol_fees[1],
-            ticks: self
-                .ticks
-                .iter()
-                .map(|(&tick, &state)| (tick, state))
-                .collect(),
+            ticks: self.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
             block: 0,
         }
     }
@@ -374,30 +303,11 @@ impl Model {
 /// What somebody does to the pool.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    Mint {
-        at: i16,
-        width: u16,
-        amount: u64,
-        shift: u8,
-    },
-    Burn {
-        index: usize,
-        share: u8,
-    },
-    Swap {
-        zero_for_one: bool,
-        exact_in: bool,
-        amount: u64,
-        shift: u8,
-        limit: Limit,
-    },
-    Flash {
-        paid: [u64; 2],
-    },
-    SetFeeProtocol {
-        new0: u8,
-        new1: u8,
-    },
+    Mint { at: i16, width: u16, amount: u64, shift: u8 },
+    Burn { index: usize, share: u8 },
+    Swap { zero_for_one: bool, exact_in: bool, amount: u64, shift: u8, limit: Limit },
+    Flash { paid: [u64; 2] },
+    SetFeeProtocol { new0: u8, new1: u8 },
     CollectProtocol,
 }
 
@@ -432,12 +342,7 @@ pub(super) fn acts() -> impl Strategy<Value = Act> {
 
 pub(super) fn act(model: &mut Model, act: &Act) -> Option<V3Event> {
     match *act {
-        Act::Mint {
-            at,
-            width,
-            amount,
-            shift,
-        } => {
+        Act::Mint { at, width, amount, shift } => {
             // A third of the ranges begin or end where the price stands, perhaps exactly.
             let here = model.tick.div_euclid(SPACING) * SPACING;
             let width = (1 + i32::from(width / 16)) * SPACING;
@@ -451,13 +356,7 @@ pub(super) fn act(model: &mut Model, act: &Act) -> Option<V3Event> {
             Some(model.mint(lower, upper, u128::from(amount >> shift) + 1))
         }
         Act::Burn { index, share } => model.burn(index, share),
-        Act::Swap {
-            zero_for_one,
-            exact_in,
-            amount,
-            shift,
-            ref limit,
-        } => {
+        Act::Swap { zero_for_one, exact_in, amount, shift, ref limit } => {
             let end = if zero_for_one {
                 MIN_SQRT_PRICE_X96 + U256::ONE
             } else {
@@ -472,11 +371,7 @@ pub(super) fn act(model: &mut Model, act: &Act) -> Option<V3Event> {
                 }
                 Limit::OnTick(nth) => {
                     let nth = usize::from(nth) % model.ticks.len().max(1);
-                    model
-                        .ticks
-                        .keys()
-                        .nth(nth)
-                        .map_or(end, |&tick| sqrt_price_at(tick).unwrap())
+                    model.ticks.keys().nth(nth).map_or(end, |&tick| sqrt_price_at(tick).unwrap())
                 }
             };
             let amount = I256::from_raw(U256::from(amount >> shift));

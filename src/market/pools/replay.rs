@@ -135,10 +135,8 @@ proptest! {
 /// one range over everything stands for the ticks.
 #[test]
 fn recorded_swap_logs_are_reproduced_to_the_unit() {
-    let gz = include_bytes!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/data/amm/v3_swap_logs.csv.gz"
-    ));
+    let gz =
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/amm/v3_swap_logs.csv.gz"));
     let mut text = String::new();
     GzDecoder::new(&gz[..]).read_to_string(&mut text).unwrap();
     let mut refused = Vec::new();
@@ -148,11 +146,7 @@ fn recorded_swap_logs_are_reproduced_to_the_unit() {
         let liquidity: u128 = cell[4].parse().unwrap();
         let end = MAX_TICK / tick_spacing * tick_spacing;
         let net = i128::try_from(liquidity).unwrap();
-        let state = |net| TickState {
-            gross: liquidity,
-            net,
-            ..TickState::default()
-        };
+        let state = |net| TickState { gross: liquidity, net, ..TickState::default() };
         let mut pool = PoolV3::from_snapshot(V3Snapshot {
             fee_pips: cell[0].parse().unwrap(),
             tick_spacing,
@@ -174,12 +168,7 @@ fn recorded_swap_logs_are_reproduced_to_the_unit() {
             refused.push(format!("{row}: {desync:?}"));
         }
     }
-    assert!(
-        refused.is_empty(),
-        "{} {:#?}",
-        refused.len(),
-        refused.first()
-    );
+    assert!(refused.is_empty(), "{} {:#?}", refused.len(), refused.first());
 }
 
 /// One unit more, or a tick next door, and the log is refused for good.
@@ -199,34 +188,15 @@ fn a_swap_log_that_is_off_stops_the_pool() {
             limit: Limit::End,
         },
     );
-    let Some(V3Event::Swap {
-        amount0,
-        amount1,
-        sqrt_price_x96,
-        liquidity,
-        tick,
-    }) = event
-    else {
+    let Some(V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick }) = event else {
         panic!("the model swaps");
     };
     // Within one unit of amount several prices and inputs are some swap's honest log; not beyond.
     let (one, many) = (I256::ONE, I256::from_raw(U256::from(1_000_000)));
     let price_step = U256::ONE << 40;
     for wrong in [
-        V3Event::Swap {
-            amount0: amount0 + many,
-            amount1,
-            sqrt_price_x96,
-            liquidity,
-            tick,
-        },
-        V3Event::Swap {
-            amount0,
-            amount1: amount1 - one,
-            sqrt_price_x96,
-            liquidity,
-            tick,
-        },
+        V3Event::Swap { amount0: amount0 + many, amount1, sqrt_price_x96, liquidity, tick },
+        V3Event::Swap { amount0, amount1: amount1 - one, sqrt_price_x96, liquidity, tick },
         V3Event::Swap {
             amount0,
             amount1,
@@ -234,20 +204,8 @@ fn a_swap_log_that_is_off_stops_the_pool() {
             liquidity,
             tick,
         },
-        V3Event::Swap {
-            amount0,
-            amount1,
-            sqrt_price_x96,
-            liquidity: liquidity + 1,
-            tick,
-        },
-        V3Event::Swap {
-            amount0,
-            amount1,
-            sqrt_price_x96,
-            liquidity,
-            tick: tick + 1,
-        },
+        V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity: liquidity + 1, tick },
+        V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick: tick + 1 },
     ] {
         let mut pool = before.clone();
         assert!(pool.apply(&wrong).is_err(), "{wrong:?} {event:?}");
@@ -276,15 +234,7 @@ fn a_comparison_names_what_differs() {
         protocol_fees: (0, 0),
     };
     assert!(pool.compare(&same).is_empty());
-    let other = V3Observed {
-        tick: 6,
-        fee_growth_global1: U256::ONE,
-        ..same
-    };
-    let fields: Vec<_> = pool
-        .compare(&other)
-        .into_iter()
-        .map(|found| found.field)
-        .collect();
+    let other = V3Observed { tick: 6, fee_growth_global1: U256::ONE, ..same };
+    let fields: Vec<_> = pool.compare(&other).into_iter().map(|found| found.field).collect();
     assert_eq!(fields, ["tick", "feeGrowthGlobal1X128"]);
 }

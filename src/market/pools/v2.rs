@@ -97,12 +97,7 @@ impl PoolV2 {
     /// A pair with these reserves, read between two of its transactions.
     pub fn from_snapshot(reserves: V2Observed, kept: KeptPart) -> Self {
         let reserves = (reserves.reserve0, reserves.reserve1);
-        Self {
-            kept,
-            reserves,
-            before_sync: None,
-            desync: None,
-        }
+        Self { kept, reserves, before_sync: None, desync: None }
     }
 
     /// Follows one log, in the chain's order.
@@ -159,14 +154,8 @@ impl PoolV2 {
         }
         let (reserve0, reserve1) = (U256::from(self.reserves.0), U256::from(self.reserves.1));
         Ok(match way {
-            Direction::ZeroForOne => Reserves {
-                reserve_in: reserve0,
-                reserve_out: reserve1,
-            },
-            Direction::OneForZero => Reserves {
-                reserve_in: reserve1,
-                reserve_out: reserve0,
-            },
+            Direction::ZeroForOne => Reserves { reserve_in: reserve0, reserve_out: reserve1 },
+            Direction::OneForZero => Reserves { reserve_in: reserve1, reserve_out: reserve0 },
         })
     }
 
@@ -178,20 +167,9 @@ impl PoolV2 {
                 self.reserves = (reserve0, reserve1);
                 Ok(())
             }
-            V2Event::Swap {
-                amount0_in,
-                amount1_in,
-                amount0_out,
-                amount1_out,
-            } => {
-                let paid = Amounts {
-                    amount0: amount0_in,
-                    amount1: amount1_in,
-                };
-                let sent = Amounts {
-                    amount0: amount0_out,
-                    amount1: amount1_out,
-                };
+            V2Event::Swap { amount0_in, amount1_in, amount0_out, amount1_out } => {
+                let paid = Amounts { amount0: amount0_in, amount1: amount1_in };
+                let sent = Amounts { amount0: amount0_out, amount1: amount1_out };
                 self.explain(paid, sent, |expected, after| expected == after)
             }
             V2Event::Mint { amount0, amount1 } => {
@@ -221,11 +199,7 @@ impl PoolV2 {
         };
         let explains0 = is_explained(before.0, after.0, paid.amount0, sent.amount0);
         let explains1 = is_explained(before.1, after.1, paid.amount1, sent.amount1);
-        if explains0 && explains1 {
-            Ok(())
-        } else {
-            Err(Desync::Reserves { before, after })
-        }
+        if explains0 && explains1 { Ok(()) } else { Err(Desync::Reserves { before, after }) }
     }
 }
 
@@ -234,10 +208,7 @@ mod tests {
     use super::*;
 
     fn pool() -> PoolV2 {
-        let reserves = V2Observed {
-            reserve0: 1_000_000,
-            reserve1: 2_000_000,
-        };
+        let reserves = V2Observed { reserve0: 1_000_000, reserve1: 2_000_000 };
         PoolV2::from_snapshot(reserves, KeptPart::UNISWAP)
     }
 
@@ -257,12 +228,9 @@ mod tests {
     #[test]
     fn a_sync_with_its_cause_is_followed() {
         let mut pool = pool();
-        let bought = pool
-            .quote_exact_in(Direction::ZeroForOne, U256::from(1_000))
-            .unwrap();
+        let bought = pool.quote_exact_in(Direction::ZeroForOne, U256::from(1_000)).unwrap();
         let bought: u64 = bought.try_into().unwrap();
-        pool.apply(&sync(1_001_000, 2_000_000 - u128::from(bought)))
-            .unwrap();
+        pool.apply(&sync(1_001_000, 2_000_000 - u128::from(bought))).unwrap();
         pool.apply(&trade(1_000, bought)).unwrap();
         let (amount0, amount1) = (U256::from(10), U256::from(20));
         let (reserve0, reserve1) = pool.reserves();
@@ -278,10 +246,7 @@ mod tests {
     fn a_cause_that_does_not_explain_the_reserves_stops_the_pool() {
         let mut pool = pool();
         pool.apply(&sync(1_001_000, 1_998_000)).unwrap();
-        assert!(matches!(
-            pool.apply(&trade(1_001, 2_000)),
-            Err(Desync::Reserves { .. })
-        ));
+        assert!(matches!(pool.apply(&trade(1_001, 2_000)), Err(Desync::Reserves { .. })));
         assert!(pool.apply(&sync(1, 1)).is_err());
         let quote = pool.quote_exact_in(Direction::ZeroForOne, U256::ONE);
         assert_eq!(quote, Err(ViewError::Desynced));
@@ -311,19 +276,11 @@ mod tests {
 
     #[test]
     fn differences_name_the_reserve() {
-        let found = pool().compare(&V2Observed {
-            reserve0: 1_000_000,
-            reserve1: 1_999_999,
-        });
+        let found = pool().compare(&V2Observed { reserve0: 1_000_000, reserve1: 1_999_999 });
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].field, &*found[0].kept), ("reserve1", "2000000"));
         assert!(
-            pool()
-                .compare(&V2Observed {
-                    reserve0: 1_000_000,
-                    reserve1: 2_000_000
-                })
-                .is_empty()
+            pool().compare(&V2Observed { reserve0: 1_000_000, reserve1: 2_000_000 }).is_empty()
         );
     }
 }

@@ -280,9 +280,7 @@ impl PoolV3 {
     pub fn from_snapshot(snapshot: V3Snapshot) -> Result<Self, SnapshotError> {
         check_spacing(snapshot.tick_spacing)?;
         if snapshot.fee_pips >= PIPS {
-            return Err(SnapshotError::Fee {
-                fee_pips: snapshot.fee_pips,
-            });
+            return Err(SnapshotError::Fee { fee_pips: snapshot.fee_pips });
         }
         let mut ticks = Ticks::new();
         for &(tick, state) in &snapshot.ticks {
@@ -335,11 +333,7 @@ impl PoolV3 {
             fee_protocol: self.fee_protocol,
             protocol_fees0: self.protocol_fees[0],
             protocol_fees1: self.protocol_fees[1],
-            ticks: self
-                .ticks
-                .iter()
-                .map(|(&tick, &state)| (tick, state))
-                .collect(),
+            ticks: self.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
             block: self.block,
         })
     }
@@ -407,20 +401,12 @@ impl PoolV3 {
     }
 
     fn believed(&self) -> Result<(), ViewError> {
-        if self.desync.is_some() {
-            Err(ViewError::Desynced)
-        } else {
-            Ok(())
-        }
+        if self.desync.is_some() { Err(ViewError::Desynced) } else { Ok(()) }
     }
 
     fn ready(&self) -> Result<(), ViewError> {
         self.believed()?;
-        if self.is_initialized() {
-            Ok(())
-        } else {
-            Err(ViewError::NotInitialized)
-        }
+        if self.is_initialized() { Ok(()) } else { Err(ViewError::NotInitialized) }
     }
 
     fn is_initialized(&self) -> bool {
@@ -437,11 +423,7 @@ fn check_slot0(snapshot: &V3Snapshot) -> Result<(), SnapshotError> {
         let of_price = tick_at(price)?;
         tick == of_price || (of_price - 1 == tick && sqrt_price_at(of_price)? == price)
     };
-    if is_consistent {
-        Ok(())
-    } else {
-        Err(SnapshotError::Tick { tick })
-    }
+    if is_consistent { Ok(()) } else { Err(SnapshotError::Tick { tick }) }
 }
 
 fn sum_of_nets<'a>(mut ticks: impl Iterator<Item = (&'a i32, &'a TickState)>) -> Option<i128> {

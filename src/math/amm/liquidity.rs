@@ -132,10 +132,7 @@ mod tests {
 
     #[test]
     fn liquidity_for_amounts_never_costs_more_than_the_amounts() {
-        let most = Amounts {
-            amount0: U256::from(1_000_003),
-            amount1: U256::from(999_983),
-        };
+        let most = Amounts { amount0: U256::from(1_000_003), amount1: U256::from(999_983) };
         for tick in [-700, -600, -599, -3, 0, 5, 599, 600, 700] {
             let price = sqrt_price_at(tick).unwrap();
             let liquidity = liquidity_for_amounts(price, range(), most).unwrap();
@@ -147,14 +144,8 @@ mod tests {
 
     #[test]
     fn too_much_liquidity_is_refused() {
-        let most = Amounts {
-            amount0: U256::MAX,
-            amount1: U256::MAX,
-        };
-        assert_eq!(
-            liquidity_for_amounts(Q96, range(), most),
-            Err(AmmError::Overflow)
-        );
+        let most = Amounts { amount0: U256::MAX, amount1: U256::MAX };
+        assert_eq!(liquidity_for_amounts(Q96, range(), most), Err(AmmError::Overflow));
         assert!(liquidity_for_amounts(U256::MAX, range(), most).is_err());
         let whole = TickRange::new(MIN_TICK, MAX_TICK, 1).unwrap();
         assert!(amounts_for_liquidity(U256::MAX, whole, u128::MAX, Rounding::Up).is_ok());

@@ -200,18 +200,9 @@ mod tests {
     fn mul_div_rounds_as_asked_and_refuses_what_does_not_fit() {
         let seven = U256::from(7);
         let two = U256::from(2);
-        assert_eq!(
-            mul_div(seven, U256::ONE, two, Rounding::Down),
-            Ok(U256::from(3))
-        );
-        assert_eq!(
-            mul_div(seven, U256::ONE, two, Rounding::Up),
-            Ok(U256::from(4))
-        );
-        assert_eq!(
-            mul_div(U256::MAX, U256::MAX, U256::MAX, Rounding::Up),
-            Ok(U256::MAX)
-        );
+        assert_eq!(mul_div(seven, U256::ONE, two, Rounding::Down), Ok(U256::from(3)));
+        assert_eq!(mul_div(seven, U256::ONE, two, Rounding::Up), Ok(U256::from(4)));
+        assert_eq!(mul_div(U256::MAX, U256::MAX, U256::MAX, Rounding::Up), Ok(U256::MAX));
         for denominator in [U256::ZERO, U256::ONE, U256::MAX - U256::ONE] {
             for rounding in [Rounding::Down, Rounding::Up] {
                 let refused = mul_div(U256::MAX, U256::MAX, denominator, rounding);

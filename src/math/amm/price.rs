@@ -55,11 +55,7 @@ impl PriceFrame {
                 return Err(AmmError::Decimals { decimals });
             }
         }
-        Ok(Self {
-            decimals0,
-            decimals1,
-            base,
-        })
+        Ok(Self { decimals0, decimals1, base })
     }
 
     /// Which token is the base.
@@ -149,15 +145,9 @@ impl PriceFrame {
             return Err(AmmError::HalfWidth { half_width_bps });
         }
         let part = |bps: u32| {
-            price
-                .checked_mul(Decimal::new(bps.into(), 4))
-                .ok_or(AmmError::PriceUnrepresentable)
+            price.checked_mul(Decimal::new(bps.into(), 4)).ok_or(AmmError::PriceUnrepresentable)
         };
-        self.tick_range(
-            part(BPS - half_width_bps)?,
-            part(BPS + half_width_bps)?,
-            tick_spacing,
-        )
+        self.tick_range(part(BPS - half_width_bps)?, part(BPS + half_width_bps)?, tick_spacing)
     }
 }
 
@@ -220,10 +210,7 @@ mod tests {
         for base in [Base::Token0, Base::Token1] {
             for rounding in [Rounding::Down, Rounding::Up] {
                 assert_eq!(frame(18, 18, base).price(Q96, rounding), Ok(dec("1")));
-                assert_eq!(
-                    frame(18, 18, base).sqrt_price_x96(dec("1"), rounding),
-                    Ok(Q96)
-                );
+                assert_eq!(frame(18, 18, base).sqrt_price_x96(dec("1"), rounding), Ok(Q96));
             }
         }
     }
@@ -232,18 +219,11 @@ mod tests {
     fn orientation_and_decimals_meet_a_recorded_pool() {
         // USDC (6) / WETH (18) at a recorded swap of 2024-01-05.
         let sqrt: U256 = "1684700000000000000000000000000000".parse().unwrap();
-        let eth = frame(6, 18, Base::Token1)
-            .price(sqrt, Rounding::Down)
-            .unwrap();
+        let eth = frame(6, 18, Base::Token1).price(sqrt, Rounding::Down).unwrap();
         assert!(eth > dec("2211") && eth < dec("2212"), "{eth}");
-        let usd = frame(6, 18, Base::Token0)
-            .price(sqrt, Rounding::Down)
-            .unwrap();
+        let usd = frame(6, 18, Base::Token0).price(sqrt, Rounding::Down).unwrap();
         let product = eth * usd;
-        assert!(
-            product < dec("1") && product > dec("0.99999999999"),
-            "{product}"
-        );
+        assert!(product < dec("1") && product > dec("0.99999999999"), "{product}");
     }
 
     #[test]
@@ -271,10 +251,7 @@ mod tests {
         let flat = frame(0, 36, Base::Token0);
         let low = flat.price(MIN_SQRT_PRICE_X96, Rounding::Down);
         assert_eq!(low, Err(AmmError::PriceUnrepresentable));
-        assert_eq!(
-            flat.price(MIN_SQRT_PRICE_X96, Rounding::Up),
-            Ok(Decimal::new(1, 28))
-        );
+        assert_eq!(flat.price(MIN_SQRT_PRICE_X96, Rounding::Up), Ok(Decimal::new(1, 28)));
         for price in [Decimal::ZERO, dec("-1")] {
             assert!(flat.sqrt_price_x96(price, Rounding::Down).is_err());
         }
@@ -291,21 +268,11 @@ mod tests {
                 Base::Token1 => dec("0.00044"),
             };
             let range = frame.tick_range_around(price, 500, 60).unwrap();
-            let first = frame
-                .price(sqrt_price_at(range.lower()).unwrap(), Rounding::Down)
-                .unwrap();
-            let last = frame
-                .price(sqrt_price_at(range.upper()).unwrap(), Rounding::Down)
-                .unwrap();
+            let first = frame.price(sqrt_price_at(range.lower()).unwrap(), Rounding::Down).unwrap();
+            let last = frame.price(sqrt_price_at(range.upper()).unwrap(), Rounding::Down).unwrap();
             let (low, high) = (first.min(last), first.max(last));
-            assert!(
-                low <= price * dec("0.95") && low > price * dec("0.944"),
-                "{low} {price}"
-            );
-            assert!(
-                high >= price * dec("1.05") && high < price * dec("1.057"),
-                "{high} {price}"
-            );
+            assert!(low <= price * dec("0.95") && low > price * dec("0.944"), "{low} {price}");
+            assert!(high >= price * dec("1.05") && high < price * dec("1.057"), "{high} {price}");
         }
         let frame = frame(18, 6, Base::Token0);
         assert!(frame.tick_range_around(dec("2000"), 0, 60).is_err());

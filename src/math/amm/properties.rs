@@ -17,11 +17,8 @@ fn sdk_swap(
     curve: &Curve<'_>,
     order: &SwapOrder,
 ) -> Result<swap_math::SwapState, uniswap_v3_sdk::error::Error> {
-    let list: Vec<_> = curve
-        .ticks
-        .iter()
-        .map(|(&tick, state)| Tick::new(tick, state.gross, state.net))
-        .collect();
+    let list: Vec<_> =
+        curve.ticks.iter().map(|(&tick, state)| Tick::new(tick, state.gross, state.net)).collect();
     let provider = TickListDataProvider::new(list, curve.tick_spacing);
     let amount = match order.amount {
         SwapAmount::ExactIn(amount) => I256::from_raw(amount),
@@ -41,13 +38,7 @@ fn sdk_swap(
 }
 
 fn any_direction() -> impl Strategy<Value = Direction> {
-    any::<bool>().prop_map(|flag| {
-        if flag {
-            Direction::ZeroForOne
-        } else {
-            Direction::OneForZero
-        }
-    })
+    any::<bool>().prop_map(|flag| if flag { Direction::ZeroForOne } else { Direction::OneForZero })
 }
 
 fn any_u256() -> impl Strategy<Value = U256> {
@@ -56,11 +47,7 @@ fn any_u256() -> impl Strategy<Value = U256> {
 
 fn any_amount() -> impl Strategy<Value = SwapAmount> {
     (any::<bool>(), any_u256()).prop_map(|(is_in, amount)| {
-        if is_in {
-            SwapAmount::ExactIn(amount)
-        } else {
-            SwapAmount::ExactOut(amount)
-        }
+        if is_in { SwapAmount::ExactIn(amount) } else { SwapAmount::ExactOut(amount) }
     })
 }
 

@@ -25,9 +25,7 @@ pub fn amount0_delta(
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
     let round_up = rounding == Rounding::Up;
-    Ok(sqrt_price_math::get_amount_0_delta(
-        sqrt_a_x96, sqrt_b_x96, liquidity, round_up,
-    )?)
+    Ok(sqrt_price_math::get_amount_0_delta(sqrt_a_x96, sqrt_b_x96, liquidity, round_up)?)
 }
 
 /// Token1 between two prices, in raw units.
@@ -43,9 +41,7 @@ pub fn amount1_delta(
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
     let round_up = rounding == Rounding::Up;
-    Ok(sqrt_price_math::get_amount_1_delta(
-        sqrt_a_x96, sqrt_b_x96, liquidity, round_up,
-    )?)
+    Ok(sqrt_price_math::get_amount_1_delta(sqrt_a_x96, sqrt_b_x96, liquidity, round_up)?)
 }
 
 /// Price after giving `amount_in` (fee already taken off).

@@ -185,10 +185,7 @@ pub(crate) fn next_within_word(
     let (edge, found) = match direction {
         Direction::ZeroForOne => {
             let edge = (compressed & !WORD_MASK) * tick_spacing;
-            (
-                edge,
-                ticks.range(edge..=compressed * tick_spacing).next_back(),
-            )
+            (edge, ticks.range(edge..=compressed * tick_spacing).next_back())
         }
         Direction::OneForZero => {
             let first = compressed + 1;
@@ -197,10 +194,7 @@ pub(crate) fn next_within_word(
         }
     };
     let next = found.map_or(edge, |(&initialized, _)| initialized);
-    NextTick {
-        tick: next.clamp(MIN_TICK, MAX_TICK),
-        is_initialized: found.is_some(),
-    }
+    NextTick { tick: next.clamp(MIN_TICK, MAX_TICK), is_initialized: found.is_some() }
 }
 
 #[cfg(test)]
@@ -208,9 +202,7 @@ mod tests {
     use super::*;
 
     fn ticks(at: &[i32]) -> Ticks {
-        at.iter()
-            .map(|&tick| (tick, TickState::default()))
-            .collect()
+        at.iter().map(|&tick| (tick, TickState::default())).collect()
     }
 
     #[test]
@@ -244,94 +236,30 @@ mod tests {
     fn search_down_stops_at_the_word() {
         let map = ticks(&[-600, 120]);
         let next = |tick| next_within_word(&map, tick, 60, Direction::ZeroForOne);
-        assert_eq!(
-            next(125),
-            NextTick {
-                tick: 120,
-                is_initialized: true
-            }
-        );
-        assert_eq!(
-            next(120),
-            NextTick {
-                tick: 120,
-                is_initialized: true
-            }
-        );
-        assert_eq!(
-            next(119),
-            NextTick {
-                tick: 0,
-                is_initialized: false
-            }
-        );
-        assert_eq!(
-            next(-1),
-            NextTick {
-                tick: -600,
-                is_initialized: true
-            }
-        );
-        assert_eq!(
-            next(-601),
-            NextTick {
-                tick: -256 * 60,
-                is_initialized: false
-            }
-        );
+        assert_eq!(next(125), NextTick { tick: 120, is_initialized: true });
+        assert_eq!(next(120), NextTick { tick: 120, is_initialized: true });
+        assert_eq!(next(119), NextTick { tick: 0, is_initialized: false });
+        assert_eq!(next(-1), NextTick { tick: -600, is_initialized: true });
+        assert_eq!(next(-601), NextTick { tick: -256 * 60, is_initialized: false });
     }
 
     #[test]
     fn search_up_stops_at_the_word() {
         let map = ticks(&[-600, 120]);
         let next = |tick| next_within_word(&map, tick, 60, Direction::OneForZero);
-        assert_eq!(
-            next(119),
-            NextTick {
-                tick: 120,
-                is_initialized: true
-            }
-        );
-        assert_eq!(
-            next(120),
-            NextTick {
-                tick: 255 * 60,
-                is_initialized: false
-            }
-        );
-        assert_eq!(
-            next(-601),
-            NextTick {
-                tick: -600,
-                is_initialized: true
-            }
-        );
-        assert_eq!(
-            next(-600),
-            NextTick {
-                tick: -60,
-                is_initialized: false
-            }
-        );
-        assert_eq!(
-            next(MAX_TICK),
-            NextTick {
-                tick: MAX_TICK,
-                is_initialized: false
-            }
-        );
+        assert_eq!(next(119), NextTick { tick: 120, is_initialized: true });
+        assert_eq!(next(120), NextTick { tick: 255 * 60, is_initialized: false });
+        assert_eq!(next(-601), NextTick { tick: -600, is_initialized: true });
+        assert_eq!(next(-600), NextTick { tick: -60, is_initialized: false });
+        assert_eq!(next(MAX_TICK), NextTick { tick: MAX_TICK, is_initialized: false });
     }
 
     #[test]
     fn a_range_lies_on_the_grid() {
         assert!(TickRange::new(-60, 60, 60).is_ok());
-        for (lower, upper, spacing) in [
-            (60, 60, 60),
-            (60, -60, 60),
-            (-61, 60, 60),
-            (0, 1, 0),
-            (-900_000, 0, 60),
-        ] {
+        for (lower, upper, spacing) in
+            [(60, 60, 60), (60, -60, 60), (-61, 60, 60), (0, 1, 0), (-900_000, 0, 60)]
+        {
             assert!(TickRange::new(lower, upper, spacing).is_err());
         }
         let range = TickRange::new(-60, 60, 60).unwrap();

@@ -19,10 +19,7 @@ pub struct KeptPart {
 
 impl KeptPart {
     /// Uniswap's and SushiSwap's 0.3 % fee.
-    pub const UNISWAP: Self = Self {
-        num: 997,
-        den: 1_000,
-    };
+    pub const UNISWAP: Self = Self { num: 997, den: 1_000 };
 
     /// Checks `0 < num <= den`.
     ///
@@ -30,9 +27,7 @@ impl KeptPart {
     /// [`AmmError::Fee`].
     pub fn new(num: u32, den: u32) -> Result<Self, AmmError> {
         if num == 0 || num > den {
-            return Err(AmmError::Fee {
-                fee: den.saturating_sub(num),
-            });
+            return Err(AmmError::Fee { fee: den.saturating_sub(num) });
         }
         Ok(Self { num, den })
     }
@@ -73,9 +68,7 @@ pub fn amount_in(amount_out: U256, reserves: Reserves, kept: KeptPart) -> Result
     let product = mul(reserves.reserve_in, amount_out)?;
     let numerator = mul(product, U256::from(kept.den))?;
     let denominator = mul(reserves.reserve_out - amount_out, U256::from(kept.num))?;
-    (numerator / denominator)
-        .checked_add(U256::ONE)
-        .ok_or(AmmError::Overflow)
+    (numerator / denominator).checked_add(U256::ONE).ok_or(AmmError::Overflow)
 }
 
 /// Shares minted for a deposit into a pool of these reserves and this supply of shares.
@@ -96,11 +89,7 @@ pub fn mint_shares(deposit: Amounts, held: Amounts, supply: U256) -> Result<U256
         let by1 = mul(deposit.amount1, supply)? / held.amount1;
         by0.min(by1)
     };
-    if shares.is_zero() {
-        Err(AmmError::InsufficientLiquidity)
-    } else {
-        Ok(shares)
-    }
+    if shares.is_zero() { Err(AmmError::InsufficientLiquidity) } else { Ok(shares) }
 }
 
 /// What burning shares pays out of the pool's token balances.
@@ -143,83 +132,44 @@ mod tests {
     }
 
     fn reserves(reserve_in: u64, reserve_out: u64) -> Reserves {
-        Reserves {
-            reserve_in: n(reserve_in),
-            reserve_out: n(reserve_out),
-        }
+        Reserves { reserve_in: n(reserve_in), reserve_out: n(reserve_out) }
     }
 
     #[test]
     fn the_library_s_own_examples_hold() {
-        assert_eq!(
-            amount_out(n(2), reserves(100, 100), KeptPart::UNISWAP),
-            Ok(n(1))
-        );
-        assert_eq!(
-            amount_in(n(1), reserves(100, 100), KeptPart::UNISWAP),
-            Ok(n(2))
-        );
+        assert_eq!(amount_out(n(2), reserves(100, 100), KeptPart::UNISWAP), Ok(n(1)));
+        assert_eq!(amount_in(n(1), reserves(100, 100), KeptPart::UNISWAP), Ok(n(2)));
     }
 
     #[test]
     fn what_the_library_reverts_on_is_refused() {
         let kept = KeptPart::UNISWAP;
-        assert_eq!(
-            amount_out(n(0), reserves(1, 1), kept),
-            Err(AmmError::ZeroAmount)
-        );
-        assert_eq!(
-            amount_out(n(1), reserves(0, 1), kept),
-            Err(AmmError::NoLiquidity)
-        );
-        assert_eq!(
-            amount_in(n(1), reserves(1, 1), kept),
-            Err(AmmError::InsufficientLiquidity)
-        );
-        assert_eq!(
-            amount_out(U256::MAX, reserves(1, 1), kept),
-            Err(AmmError::Overflow)
-        );
+        assert_eq!(amount_out(n(0), reserves(1, 1), kept), Err(AmmError::ZeroAmount));
+        assert_eq!(amount_out(n(1), reserves(0, 1), kept), Err(AmmError::NoLiquidity));
+        assert_eq!(amount_in(n(1), reserves(1, 1), kept), Err(AmmError::InsufficientLiquidity));
+        assert_eq!(amount_out(U256::MAX, reserves(1, 1), kept), Err(AmmError::Overflow));
         assert!(KeptPart::new(0, 1).is_err());
         assert!(KeptPart::new(1_001, 1_000).is_err());
     }
 
     #[test]
     fn shares_are_the_root_first_and_the_smaller_side_later() {
-        let deposit = Amounts {
-            amount0: n(1_000_000),
-            amount1: n(4_000_000),
-        };
+        let deposit = Amounts { amount0: n(1_000_000), amount1: n(4_000_000) };
         let first = mint_shares(deposit, Amounts::default(), U256::ZERO).unwrap();
         assert_eq!(first, n(2_000_000 - 1_000));
-        let lean = Amounts {
-            amount0: n(500_000),
-            amount1: n(4_000_000),
-        };
+        let lean = Amounts { amount0: n(500_000), amount1: n(4_000_000) };
         assert_eq!(mint_shares(lean, deposit, n(2_000_000)), Ok(n(1_000_000)));
         assert!(mint_shares(Amounts::default(), deposit, n(2_000_000)).is_err());
         assert!(mint_shares(lean, Amounts::default(), n(1)).is_err());
-        let small = Amounts {
-            amount0: n(1_000),
-            amount1: n(1_000),
-        };
+        let small = Amounts { amount0: n(1_000), amount1: n(1_000) };
         assert!(mint_shares(small, Amounts::default(), U256::ZERO).is_err());
     }
 
     #[test]
     fn burning_pays_the_share_rounded_down() {
-        let balances = Amounts {
-            amount0: n(1_001),
-            amount1: n(4_003),
-        };
+        let balances = Amounts { amount0: n(1_001), amount1: n(4_003) };
         let paid = burn_amounts(n(50), balances, n(100)).unwrap();
-        assert_eq!(
-            paid,
-            Amounts {
-                amount0: n(500),
-                amount1: n(2_001)
-            }
-        );
+        assert_eq!(paid, Amounts { amount0: n(500), amount1: n(2_001) });
         assert!(burn_amounts(n(0), balances, n(100)).is_err());
         assert!(burn_amounts(n(101), balances, n(100)).is_err());
         assert!(burn_amounts(n(1), balances, n(0)).is_err());

@@ -129,13 +129,7 @@ pub fn swap(curve: &Curve<'_>, order: &SwapOrder) -> Result<SwapOutcome, AmmErro
         }
         run.step(curve)?;
     }
-    if run.is_done() {
-        run.finish()
-    } else {
-        Err(AmmError::TooManySteps {
-            limit: MAX_SWAP_STEPS,
-        })
-    }
+    if run.is_done() { run.finish() } else { Err(AmmError::TooManySteps { limit: MAX_SWAP_STEPS }) }
 }
 
 /// A swap under way.
@@ -183,12 +177,7 @@ impl Run {
             fee_growth_x128: U256::ZERO,
             crossed: Vec::new(),
         };
-        Ok(Self {
-            outcome,
-            amount: order.amount,
-            sqrt_limit_x96: limit,
-            protocol_part,
-        })
+        Ok(Self { outcome, amount: order.amount, sqrt_limit_x96: limit, protocol_part })
     }
 
     fn is_done(&self) -> bool {
@@ -252,10 +241,7 @@ impl Run {
             let protocol = step_fee / U256::from(self.protocol_part);
             to_liquidity -= protocol;
             let protocol = u128::try_from(protocol).map_err(|_| AmmError::Overflow)?;
-            now.protocol_fee = now
-                .protocol_fee
-                .checked_add(protocol)
-                .ok_or(AmmError::Overflow)?;
+            now.protocol_fee = now.protocol_fee.checked_add(protocol).ok_or(AmmError::Overflow)?;
         }
         if now.liquidity > 0 {
             let liquidity = U256::from(now.liquidity);
@@ -276,10 +262,7 @@ impl Run {
                 Direction::OneForZero => net,
             };
             now.liquidity = now.liquidity.checked_add_signed(net).ok_or(misfit)?;
-            now.crossed.push(Crossing {
-                tick: next.tick,
-                fee_growth_x128: now.fee_growth_x128,
-            });
+            now.crossed.push(Crossing { tick: next.tick, fee_growth_x128: now.fee_growth_x128 });
         }
         now.tick = match now.direction {
             Direction::ZeroForOne => next.tick - 1,
@@ -302,14 +285,7 @@ mod tests {
     fn ticks(at: &[(i32, i128)]) -> Ticks {
         at.iter()
             .map(|&(tick, net)| {
-                (
-                    tick,
-                    TickState {
-                        gross: net.unsigned_abs(),
-                        net,
-                        ..TickState::default()
-                    },
-                )
+                (tick, TickState { gross: net.unsigned_abs(), net, ..TickState::default() })
             })
             .collect()
     }
@@ -327,46 +303,26 @@ mod tests {
     }
 
     fn order(direction: Direction, amount: SwapAmount) -> SwapOrder {
-        SwapOrder {
-            direction,
-            amount,
-            sqrt_limit_x96: None,
-        }
+        SwapOrder { direction, amount, sqrt_limit_x96: None }
     }
 
     #[test]
     fn the_protocol_takes_its_part_before_the_liquidity() {
         let ticks = ticks(&[(-6_000, 1_000_000_000_000), (6_000, -1_000_000_000_000)]);
-        let order = order(
-            Direction::ZeroForOne,
-            SwapAmount::ExactIn(U256::from(1_000_000)),
-        );
+        let order = order(Direction::ZeroForOne, SwapAmount::ExactIn(U256::from(1_000_000)));
         let plain = swap(&curve(&ticks), &order).unwrap();
-        let split = swap(
-            &Curve {
-                fee_protocol: 0x54,
-                ..curve(&ticks)
-            },
-            &order,
-        )
-        .unwrap();
+        let split = swap(&Curve { fee_protocol: 0x54, ..curve(&ticks) }, &order).unwrap();
         assert_eq!(plain.protocol_fee, 0);
         assert_eq!(U256::from(split.protocol_fee), plain.fee / U256::from(4));
         assert_eq!(split.amount_out, plain.amount_out);
         let rest = plain.fee - U256::from(split.protocol_fee);
-        assert_eq!(
-            split.fee_growth_x128,
-            rest * Q128 / U256::from(1_000_000_000_000u64)
-        );
+        assert_eq!(split.fee_growth_x128, rest * Q128 / U256::from(1_000_000_000_000u64));
     }
 
     #[test]
     fn without_liquidity_the_price_runs_to_the_limit_for_nothing() {
         let ticks = Ticks::new();
-        let empty = Curve {
-            liquidity: 0,
-            ..curve(&ticks)
-        };
+        let empty = Curve { liquidity: 0, ..curve(&ticks) };
         for (direction, limit) in [
             (Direction::ZeroForOne, MIN_SQRT_PRICE_X96 + U256::ONE),
             (Direction::OneForZero, MAX_SQRT_PRICE_X96 - U256::ONE),
@@ -374,10 +330,7 @@ mod tests {
             let amount = SwapAmount::ExactIn(MAX_SWAP_AMOUNT);
             let outcome = swap(&empty, &order(direction, amount)).unwrap();
             assert_eq!(outcome.sqrt_price_x96, limit);
-            assert_eq!(
-                (outcome.amount_in, outcome.amount_out),
-                (U256::ZERO, U256::ZERO)
-            );
+            assert_eq!((outcome.amount_in, outcome.amount_out), (U256::ZERO, U256::ZERO));
             assert_eq!(outcome.unfilled, MAX_SWAP_AMOUNT);
         }
     }
@@ -387,23 +340,13 @@ mod tests {
         let ticks = Ticks::new();
         let one = SwapAmount::ExactIn(U256::ONE);
         let swap_to = |direction, limit| {
-            let order = SwapOrder {
-                direction,
-                amount: one,
-                sqrt_limit_x96: Some(limit),
-            };
+            let order = SwapOrder { direction, amount: one, sqrt_limit_x96: Some(limit) };
             swap(&curve(&ticks), &order).unwrap_err()
         };
         assert_eq!(swap_to(Direction::ZeroForOne, Q96), AmmError::PriceLimit);
         assert_eq!(swap_to(Direction::OneForZero, Q96), AmmError::PriceLimit);
-        assert_eq!(
-            swap_to(Direction::ZeroForOne, MIN_SQRT_PRICE_X96),
-            AmmError::PriceLimit
-        );
-        assert_eq!(
-            swap_to(Direction::OneForZero, MAX_SQRT_PRICE_X96),
-            AmmError::PriceLimit
-        );
+        assert_eq!(swap_to(Direction::ZeroForOne, MIN_SQRT_PRICE_X96), AmmError::PriceLimit);
+        assert_eq!(swap_to(Direction::OneForZero, MAX_SQRT_PRICE_X96), AmmError::PriceLimit);
         let zero = order(Direction::ZeroForOne, SwapAmount::ExactIn(U256::ZERO));
         assert_eq!(swap(&curve(&ticks), &zero), Err(AmmError::ZeroAmount));
         let large = order(Direction::ZeroForOne, SwapAmount::ExactOut(U256::MAX));

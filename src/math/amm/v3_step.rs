@@ -46,16 +46,10 @@ pub struct StepInput {
 /// [`crate::math::amm::sqrt_price`].
 pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
     if input.fee_pips >= PIPS {
-        return Err(AmmError::Fee {
-            fee: input.fee_pips,
-        });
+        return Err(AmmError::Fee { fee: input.fee_pips });
     }
     let (price, target, liquidity) = (input.sqrt_price_x96, input.sqrt_target_x96, input.liquidity);
-    let direction = if price >= target {
-        Direction::ZeroForOne
-    } else {
-        Direction::OneForZero
-    };
+    let direction = if price >= target { Direction::ZeroForOne } else { Direction::OneForZero };
     let input_between = |sqrt_x96| match direction {
         Direction::ZeroForOne => amount0_delta(sqrt_x96, price, liquidity, Rounding::Up),
         Direction::OneForZero => amount1_delta(price, sqrt_x96, liquidity, Rounding::Up),
@@ -80,21 +74,11 @@ pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
             let amount_out = output_between(next)?;
             if next == target {
                 let fee = fee_on(full_in)?;
-                return Ok(SwapStep {
-                    sqrt_next_x96: next,
-                    amount_in: full_in,
-                    amount_out,
-                    fee,
-                });
+                return Ok(SwapStep { sqrt_next_x96: next, amount_in: full_in, amount_out, fee });
             }
             let amount_in = input_between(next)?;
             let fee = remaining.checked_sub(amount_in).ok_or(AmmError::Overflow)?;
-            Ok(SwapStep {
-                sqrt_next_x96: next,
-                amount_in,
-                amount_out,
-                fee,
-            })
+            Ok(SwapStep { sqrt_next_x96: next, amount_in, amount_out, fee })
         }
         SwapAmount::ExactOut(remaining) => {
             let full_out = output_between(target)?;
@@ -104,19 +88,10 @@ pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
                 next_from_output(price, liquidity, remaining, direction)?
             };
             let amount_in = input_between(next)?;
-            let amount_out = if next == target {
-                full_out
-            } else {
-                output_between(next)?
-            };
+            let amount_out = if next == target { full_out } else { output_between(next)? };
             let fee = fee_on(amount_in)?;
             let amount_out = amount_out.min(remaining);
-            Ok(SwapStep {
-                sqrt_next_x96: next,
-                amount_in,
-                amount_out,
-                fee,
-            })
+            Ok(SwapStep { sqrt_next_x96: next, amount_in, amount_out, fee })
         }
     }
 }

@@ -23,11 +23,7 @@ fn load(gz: &[u8]) -> Value {
 
 macro_rules! vectors {
     ($name:literal) => {
-        load(include_bytes!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/data/amm/",
-            $name
-        )))
+        load(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/amm/", $name)))
     };
 }
 
@@ -57,19 +53,11 @@ fn swap_amount(value: &Value) -> SwapAmount {
 }
 
 fn direction(zero_for_one: &Value) -> Direction {
-    if zero_for_one.as_bool().unwrap() {
-        Direction::ZeroForOne
-    } else {
-        Direction::OneForZero
-    }
+    if zero_for_one.as_bool().unwrap() { Direction::ZeroForOne } else { Direction::OneForZero }
 }
 
 fn rounding(round_up: &Value) -> Rounding {
-    if round_up.as_bool().unwrap() {
-        Rounding::Up
-    } else {
-        Rounding::Down
-    }
+    if round_up.as_bool().unwrap() { Rounding::Up } else { Rounding::Down }
 }
 
 fn expect_or_revert(actual: Result<U256, AmmError>, expected: &Value, case: &Value) {
@@ -81,12 +69,8 @@ fn expect_or_revert(actual: Result<U256, AmmError>, expected: &Value, case: &Val
 }
 
 fn cases<'a>(file: &'a Value, kind: &str) -> Vec<&'a Value> {
-    let found: Vec<_> = file["cases"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|case| case["kind"] == kind)
-        .collect();
+    let found: Vec<_> =
+        file["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == kind).collect();
     assert!(!found.is_empty(), "{kind}");
     found
 }
@@ -104,21 +88,13 @@ pub(super) fn add_position(ticks: &mut Ticks, range: (i32, i32), liquidity: u128
 fn v3_core_price_arithmetic_agrees() {
     let math = &vectors!("v3_core_vectors.json.gz")["math"];
     for case in math["tickToSqrt"].as_array().unwrap() {
-        assert_eq!(
-            sqrt_price_at(i(&case["tick"])),
-            Ok(u(&case["sqrtPriceX96"])),
-            "{case}"
-        );
+        assert_eq!(sqrt_price_at(i(&case["tick"])), Ok(u(&case["sqrtPriceX96"])), "{case}");
     }
     for tick in math["tickToSqrtReverts"].as_array().unwrap() {
         assert!(sqrt_price_at(i(tick)).is_err());
     }
     for case in math["sqrtToTick"].as_array().unwrap() {
-        assert_eq!(
-            tick_at(u(&case["sqrtPriceX96"])),
-            Ok(i(&case["tick"])),
-            "{case}"
-        );
+        assert_eq!(tick_at(u(&case["sqrtPriceX96"])), Ok(i(&case["tick"])), "{case}");
     }
     for price in math["sqrtToTickReverts"].as_array().unwrap() {
         assert!(tick_at(u(price)).is_err());
@@ -142,10 +118,7 @@ fn v3_core_price_arithmetic_agrees() {
         expect_or_revert(next, &case["expected"], case);
     }
     for (name, delta) in [
-        (
-            "amount0Delta",
-            amount0_delta as fn(U256, U256, u128, Rounding) -> _,
-        ),
+        ("amount0Delta", amount0_delta as fn(U256, U256, u128, Rounding) -> _),
         ("amount1Delta", amount1_delta),
     ] {
         for case in math[name].as_array().unwrap() {
@@ -226,11 +199,7 @@ fn v3_core_swaps_agree() {
 fn check_core_swap(outcome: &SwapOutcome, case: &Value) {
     let expected = &case["expected"];
     let delta = |name: &str| expected[name].as_str().unwrap().parse::<I256>().unwrap();
-    assert_eq!(
-        outcome.deltas(),
-        (delta("amount0Delta"), delta("amount1Delta")),
-        "{case}"
-    );
+    assert_eq!(outcome.deltas(), (delta("amount0Delta"), delta("amount1Delta")), "{case}");
     assert_eq!(outcome.tick, i(&expected["tickAfter"]), "{case}");
     let sqrt_after = u(&case["measured"]["sqrtPriceX96After"]);
     assert_eq!(outcome.sqrt_price_x96, sqrt_after, "{case}");
@@ -250,10 +219,7 @@ fn integer_oracle_agrees() {
         assert_eq!(sqrt, Ok(u(&case["out"]["sqrt_price_x96"])), "{case}");
     }
     for case in cases(&file, "tick_at_sqrt_ratio") {
-        assert_eq!(
-            tick_at(u(&case["in"]["sqrt_price_x96"])),
-            Ok(i(&case["out"]["tick"]))
-        );
+        assert_eq!(tick_at(u(&case["in"]["sqrt_price_x96"])), Ok(i(&case["out"]["tick"])));
     }
     for case in cases(&file, "compute_swap_step") {
         let (given, expected) = (&case["in"], &case["out"]);
@@ -286,11 +252,7 @@ fn integer_oracle_swaps_agree_up_to_the_word_edges() {
             .iter()
             .map(|(tick, net)| {
                 let net: i128 = net.as_str().unwrap().parse().unwrap();
-                let state = TickState {
-                    gross: net.unsigned_abs(),
-                    net,
-                    ..TickState::default()
-                };
+                let state = TickState { gross: net.unsigned_abs(), net, ..TickState::default() };
                 (tick.parse().unwrap(), state)
             })
             .collect();
@@ -313,31 +275,13 @@ fn integer_oracle_swaps_agree_up_to_the_word_edges() {
             / (256 * curve.tick_spacing.unsigned_abs())
             + 2;
         let slack = U256::from(UNITS_PER_STEP * u64::from(words));
-        assert!(
-            outcome.amount_in.abs_diff(u(&expected["amount_in"])) <= slack,
-            "{case}"
-        );
-        assert!(
-            outcome.amount_out.abs_diff(u(&expected["amount_out"])) <= slack,
-            "{case}"
-        );
-        assert_eq!(
-            outcome.liquidity,
-            u128_of(&expected["liquidity_after"]),
-            "{case}"
-        );
+        assert!(outcome.amount_in.abs_diff(u(&expected["amount_in"])) <= slack, "{case}");
+        assert!(outcome.amount_out.abs_diff(u(&expected["amount_out"])) <= slack, "{case}");
+        assert_eq!(outcome.liquidity, u128_of(&expected["liquidity_after"]), "{case}");
         assert_eq!(outcome.tick, i(&expected["tick_after"]), "{case}");
-        let crossed: Vec<_> = outcome
-            .crossed
-            .iter()
-            .map(|crossing| crossing.tick)
-            .collect();
-        let expected: Vec<_> = expected["ticks_crossed"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(i)
-            .collect();
+        let crossed: Vec<_> = outcome.crossed.iter().map(|crossing| crossing.tick).collect();
+        let expected: Vec<_> =
+            expected["ticks_crossed"].as_array().unwrap().iter().map(i).collect();
         assert_eq!(crossed, expected, "{case}");
     }
 }
@@ -357,11 +301,7 @@ fn fee_growth_oracle_agrees() {
         assert_eq!(inside, u(&expected["fee_growth_inside_x128"]), "{case}");
         let last = u(&given["fee_growth_inside_last_x128"]);
         let liquidity = u128_of(&given["liquidity"]);
-        assert_eq!(
-            fees_owed(liquidity, inside, last),
-            u(&expected["tokens_owed"]),
-            "{case}"
-        );
+        assert_eq!(fees_owed(liquidity, inside, last), u(&expected["tokens_owed"]), "{case}");
         let wrapped = u128_of(&expected["tokens_owed_u128_wrapped"]);
         assert_eq!(tokens_owed(liquidity, inside, last), wrapped, "{case}");
     }
@@ -411,11 +351,7 @@ fn recorded_quoter_answers_agree_to_the_wei() {
             .iter()
             .map(|tick| {
                 let net = tick[1].as_str().unwrap().parse().unwrap();
-                let state = TickState {
-                    gross: u128_of(&tick[2]),
-                    net,
-                    ..TickState::default()
-                };
+                let state = TickState { gross: u128_of(&tick[2]), net, ..TickState::default() };
                 (i(&tick[0]), state)
             })
             .collect();
@@ -439,37 +375,20 @@ fn recorded_quoter_answers_agree_to_the_wei() {
 fn check_quote(curve: &Curve<'_>, is_v4: bool, quote: &Value) {
     let is_exact_in = quote[0] == "quoteExactInputSingle";
     let amount = u(&quote[2]);
-    let amount = if is_exact_in {
-        SwapAmount::ExactIn(amount)
-    } else {
-        SwapAmount::ExactOut(amount)
-    };
+    let amount =
+        if is_exact_in { SwapAmount::ExactIn(amount) } else { SwapAmount::ExactOut(amount) };
     let way = quote[1].as_str().unwrap();
     let direction = match way.split_once("->").unwrap().0 {
         "WBTC" | "ETH" => Direction::ZeroForOne,
         _ => Direction::OneForZero,
     };
-    let outcome = swap(
-        curve,
-        &SwapOrder {
-            direction,
-            amount,
-            sqrt_limit_x96: None,
-        },
-    );
+    let outcome = swap(curve, &SwapOrder { direction, amount, sqrt_limit_x96: None });
     if quote[3].is_null() {
         // V4's quoter refuses what the liquidity cannot fill; V3's answers with what it can.
-        assert!(
-            is_v4 && outcome.map_or(true, |outcome| !outcome.unfilled.is_zero()),
-            "{quote}"
-        );
+        assert!(is_v4 && outcome.map_or(true, |outcome| !outcome.unfilled.is_zero()), "{quote}");
         return;
     }
     let outcome = outcome.unwrap();
-    let answer = if is_exact_in {
-        outcome.amount_out
-    } else {
-        outcome.amount_in
-    };
+    let answer = if is_exact_in { outcome.amount_out } else { outcome.amount_in };
     assert_eq!(answer, u(&quote[3]), "{quote}");
 }

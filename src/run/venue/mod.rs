@@ -57,8 +57,7 @@ pub(super) struct Parts {
 impl VenueClient {
     pub(super) fn new(parts: Parts) -> Result<Arc<Self>, RestError> {
         let rest = RestClient::new(&parts.rest_url, Options::default())?;
-        let resyncs =
-            parts.symbols.iter().map(|symbol| (symbol.clone(), Arc::default())).collect();
+        let resyncs = parts.symbols.iter().map(|symbol| (symbol.clone(), Arc::default())).collect();
         Ok(Arc::new(Self {
             name: parts.name,
             dialect: parts.dialect,
@@ -105,7 +104,8 @@ impl VenueClient {
             Auth::Public => sign::unsigned(request),
             Auth::Key | Auth::Signed => None,
         };
-        let signed = signed.unwrap_or_else(|| sign::sign(request, &self.credentials, &self.stamp()));
+        let signed =
+            signed.unwrap_or_else(|| sign::sign(request, &self.credentials, &self.stamp()));
         self.rest.send(&signed).await
     }
 

@@ -50,7 +50,9 @@ fn placed(id: &str, answer: Result<RestReply, RestError>) -> OrderReply {
         Err(RestError::Unknown { why }) => OrderReply::Unknown { why },
         Ok(reply) => match replies::order_reply(reply.status, &reply.body) {
             Decoded::Accepted(view) => known(id, view.state, view.filled),
-            Decoded::Rejected { code, text, definitive: true } => OrderReply::Refused { code, text },
+            Decoded::Rejected { code, text, definitive: true } => {
+                OrderReply::Refused { code, text }
+            }
             Decoded::Rejected { code, text, definitive: false } => {
                 OrderReply::Unknown { why: format!("{code} {text}") }
             }

@@ -106,8 +106,7 @@ impl VenueClient {
         match self.dialect {
             Dialect::Spot => Ok(format!("{}{SPOT_WS_API_PATH}", self.ws_url)),
             Dialect::UsdM => {
-                let request =
-                    self.dialect.listen_key(Method::Post).map_err(|e| e.to_string())?;
+                let request = self.dialect.listen_key(Method::Post).map_err(|e| e.to_string())?;
                 let reply = self.send(&request).await.map_err(|e| e.to_string())?;
                 let key = account::listen_key(&reply.body).map_err(|e| e.to_string())?;
                 Ok(format!("{}{}", self.ws_url, usdm_user_stream_path(&key)))

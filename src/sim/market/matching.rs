@@ -50,8 +50,7 @@ impl Market {
             && matches!(order.lifetime, Lifetime::Gtc | Lifetime::Gtx)
             && clearing.fillable(order) >= order.remaining();
         if may_rest {
-            self.book
-                .rest(order.side, order.price, id, order.remaining());
+            self.book.rest(order.side, order.price, id, order.remaining());
         } else {
             self.end(id, Status::Expired, now_ms, clearing);
         }
@@ -65,11 +64,7 @@ impl Market {
         now_ms: i64,
         clearing: &mut impl Clearing,
     ) {
-        let GhostLevel {
-            side,
-            price,
-            quantity,
-        } = recorded;
+        let GhostLevel { side, price, quantity } = recorded;
         let mut left = quantity;
         while left > 0 {
             let Some(front) = self.book.best_order(side) else {
@@ -124,11 +119,7 @@ impl Market {
                     break;
                 }
                 let taken = self.fill_resting(side, own, ghost, now_ms, clearing);
-                let front = Front {
-                    maker: Maker::Ghost,
-                    price,
-                    quantity: ghost,
-                };
+                let front = Front { maker: Maker::Ghost, price, quantity: ghost };
                 self.book.take(opposite, front, taken);
             }
         }
@@ -172,13 +163,7 @@ impl Market {
 
     fn print(&mut self, resting: Side, price: i64, quantity: i64, at_ms: i64) -> PublicTrade {
         let buyer_is_maker = resting == Side::Buy;
-        let trade = PublicTrade {
-            id: self.next_trade,
-            price,
-            quantity,
-            at_ms,
-            buyer_is_maker,
-        };
+        let trade = PublicTrade { id: self.next_trade, price, quantity, at_ms, buyer_is_maker };
         self.next_trade += 1;
         self.tally.count(&trade);
         if self.trades.len() == TRADES_KEPT {
@@ -205,11 +190,7 @@ impl Market {
         order.executed_quote += fill.quote;
         order.updated_ms = fill.at_ms;
         let is_done = order.remaining() == 0;
-        order.status = if is_done {
-            Status::Filled
-        } else {
-            Status::PartiallyFilled
-        };
+        order.status = if is_done { Status::Filled } else { Status::PartiallyFilled };
         if is_done {
             self.open.remove(&id);
         }

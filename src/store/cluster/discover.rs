@@ -93,10 +93,7 @@ fn pick(
     for place in places {
         match look(place) {
             Ok(found) if found.version.major < MAJOR_MIN => {
-                tried.push(format!(
-                    "{place}: {} is older than {MAJOR_MIN}",
-                    found.version.text
-                ));
+                tried.push(format!("{place}: {} is older than {MAJOR_MIN}", found.version.text));
             }
             Ok(found) if data.is_some_and(|(_, major)| major != found.version.major) => {
                 others.push(format!("{} in {}", found.version.text, found.dir.display()));
@@ -106,14 +103,10 @@ fn pick(
         }
     }
     match data {
-        Some((dir, major)) if !others.is_empty() => Err(ClusterError::Major {
-            data_dir: dir.into(),
-            major,
-            found: others.join(", "),
-        }),
-        _ => Err(ClusterError::NoBinaries {
-            tried: tried.join("; "),
-        }),
+        Some((dir, major)) if !others.is_empty() => {
+            Err(ClusterError::Major { data_dir: dir.into(), major, found: others.join(", ") })
+        }
+        _ => Err(ClusterError::NoBinaries { tried: tried.join("; ") }),
     }
 }
 
@@ -161,26 +154,17 @@ fn versions_in(parent: &str, prefix: &str) -> Vec<PathBuf> {
 /// run it.
 fn look_at(dir: &Path, account: &Account) -> Result<Binaries, String> {
     let program = dir.join("postgres");
-    let program = program
-        .canonicalize()
-        .map_err(|error| format!("postgres: {error}"))?;
+    let program = program.canonicalize().map_err(|error| format!("postgres: {error}"))?;
     let real = program.parent().ok_or("postgres has no directory")?;
     if let Some(closed) = closed_ancestor(real, account).map_err(|error| error.to_string())? {
-        return Err(format!(
-            "user {} may not pass {}",
-            account.name,
-            closed.display()
-        ));
+        return Err(format!("user {} may not pass {}", account.name, closed.display()));
     }
     if !real.join("initdb").is_file() {
         return Err(format!("no initdb in {}", real.display()));
     }
     let told = ask_version(&program, account)?;
     let version = Version::parse(&told).ok_or_else(|| format!("unknown version {told:?}"))?;
-    Ok(Binaries {
-        dir: real.into(),
-        version,
-    })
+    Ok(Binaries { dir: real.into(), version })
 }
 
 fn ask_version(program: &Path, account: &Account) -> Result<String, String> {
@@ -193,47 +177,29 @@ fn ask_version(program: &Path, account: &Account) -> Result<String, String> {
         ..Spawn::new(program)
     };
     let child = spawn(request).map_err(|error| with_source(&error))?;
-    let status = child
-        .wait(VERSION_LIMIT)
-        .ok_or("--version does not answer")?;
+    let status = child.wait(VERSION_LIMIT).ok_or("--version does not answer")?;
     let mut told = String::new();
     if let Some(mut stdout) = child.take_stdout() {
-        stdout
-            .read_to_string(&mut told)
-            .map_err(|error| error.to_string())?;
+        stdout.read_to_string(&mut told).map_err(|error| error.to_string())?;
     }
-    if status.success() {
-        Ok(told.trim().into())
-    } else {
-        Err(format!("--version: {status}"))
-    }
+    if status.success() { Ok(told.trim().into()) } else { Err(format!("--version: {status}")) }
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 impl Version {
     /// Reads `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
     fn parse(told: &str) -> Option<Self> {
-        let text = told
-            .strip_prefix("postgres (PostgreSQL) ")?
-            .split_whitespace()
-            .next()?;
-        Some(Self {
-            major: leading_number(text)?,
-            text: text.into(),
-        })
+        let text = told.strip_prefix("postgres (PostgreSQL) ")?.split_whitespace().next()?;
+        Some(Self { major: leading_number(text)?, text: text.into() })
     }
 }
 
 /// The number a text begins with.
 pub(super) fn leading_number(text: &str) -> Option<u32> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
@@ -252,42 +218,27 @@ mod tests {
     use super::*;
 
     fn version(text: &str) -> Version {
-        Version {
-            major: leading_number(text).unwrap(),
-            text: text.into(),
-        }
+        Version { major: leading_number(text).unwrap(), text: text.into() }
     }
 
     /// Looks through places whose directory name is the version they would tell.
     fn pick_among(names: &[&str], data: Option<u32>) -> Result<String, ClusterError> {
-        let places: Vec<Place> = names
-            .iter()
-            .map(|name| Place::System(PathBuf::from("/pg").join(name)))
-            .collect();
+        let places: Vec<Place> =
+            names.iter().map(|name| Place::System(PathBuf::from("/pg").join(name))).collect();
         let look = |place: &Place| match place {
             Place::System(dir) => match dir.file_name().and_then(OsStr::to_str) {
                 Some("none") | None => Err("postgres: no such file".to_string()),
-                Some(name) => Ok(Binaries {
-                    dir: dir.clone(),
-                    version: version(name),
-                }),
+                Some(name) => Ok(Binaries { dir: dir.clone(), version: version(name) }),
             },
             _ => Err("other place".into()),
         };
-        pick(
-            &places,
-            data.map(|major| (Path::new("/state/data"), major)),
-            look,
-        )
-        .map(|found| found.version.text)
+        pick(&places, data.map(|major| (Path::new("/state/data"), major)), look)
+            .map(|found| found.version.text)
     }
 
     #[test]
     fn first_fitting_place_wins() {
-        assert_eq!(
-            pick_among(&["none", "14.9", "15.2", "18.4"], None).unwrap(),
-            "15.2"
-        );
+        assert_eq!(pick_among(&["none", "14.9", "15.2", "18.4"], None).unwrap(), "15.2");
     }
 
     #[test]
@@ -297,9 +248,7 @@ mod tests {
 
     #[test]
     fn other_major_version_than_the_data_is_refused_with_the_choices() {
-        let error = pick_among(&["18.4", "none"], Some(15))
-            .unwrap_err()
-            .to_string();
+        let error = pick_among(&["18.4", "none"], Some(15)).unwrap_err().to_string();
         for part in ["/state/data", "15", "18.4 in /pg/18.4", CHOICE_VARIABLE] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -308,11 +257,7 @@ mod tests {
     #[test]
     fn failure_lists_every_place_tried_and_the_fix() {
         let error = pick_among(&["none", "14.9"], None).unwrap_err().to_string();
-        let parts = [
-            "/pg/none: postgres: no such file",
-            "/pg/14.9: 14.9 is older",
-            "apt-get",
-        ];
+        let parts = ["/pg/none: postgres: no such file", "/pg/14.9: 14.9 is older", "apt-get"];
         for part in parts {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -320,12 +265,7 @@ mod tests {
 
     #[test]
     fn places_without_anything_are_named_too() {
-        let account = Account {
-            name: "a".into(),
-            uid: 1,
-            gid: 1,
-            is_other: false,
-        };
+        let account = Account { name: "a".into(), uid: 1, gid: 1, is_other: false };
         let search = Search {
             choice: None,
             path: Some(OsStr::new("/none/bin:relative")),
@@ -341,12 +281,7 @@ mod tests {
 
     #[test]
     fn choice_of_the_operator_is_the_only_place() {
-        let account = Account {
-            name: "a".into(),
-            uid: 1,
-            gid: 1,
-            is_other: false,
-        };
+        let account = Account { name: "a".into(), uid: 1, gid: 1, is_other: false };
         let search = Search {
             choice: Some(Path::new("/opt/pg/bin")),
             path: Some(OsStr::new("/usr/bin")),
@@ -357,20 +292,14 @@ mod tests {
         };
         assert_eq!(places(&search), [Place::Choice("/opt/pg/bin".into())]);
         let error = discover(&search).unwrap_err().to_string();
-        assert!(
-            error.contains("TIDEKEEPER_PG_BIN=/opt/pg/bin: postgres: No such file"),
-            "{error}"
-        );
+        assert!(error.contains("TIDEKEEPER_PG_BIN=/opt/pg/bin: postgres: No such file"), "{error}");
     }
 
     #[test]
     fn versions_are_read_as_programs_tell_them() {
         let told = "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)";
         assert_eq!(Version::parse(told), Some(version("15.18")));
-        assert_eq!(
-            Version::parse("postgres (PostgreSQL) 19devel"),
-            Some(version("19devel"))
-        );
+        assert_eq!(Version::parse("postgres (PostgreSQL) 19devel"), Some(version("19devel")));
         assert_eq!(Version::parse("psql (PostgreSQL) 15.18"), None);
         assert_eq!(Version::parse(""), None);
     }

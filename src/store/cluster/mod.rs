@@ -120,11 +120,7 @@ pub enum ClusterError {
          to the programs of version {major}, or move the directory away to begin with nothing",
         .data_dir.display()
     )]
-    Major {
-        data_dir: PathBuf,
-        major: u32,
-        found: String,
-    },
+    Major { data_dir: PathBuf, major: u32, found: String },
     /// Postgres needs a user with a name.
     #[error(
         "user id {uid} has no entry in the user database, as Postgres needs; give a database url"
@@ -203,18 +199,10 @@ impl Cluster {
             orphan_grace: machine.orphan_grace,
             home,
         };
-        make_cluster(
-            &launch,
-            &hex::encode(rand::random::<[u8; PASSWORD_BYTES]>()),
-        )?;
+        make_cluster(&launch, &hex::encode(rand::random::<[u8; PASSWORD_BYTES]>()))?;
         let password = SecretString::from(read_text(&launch.home.password_file())?);
         let server = launch_server(&launch, &password)?;
-        Ok(Self {
-            launch,
-            password,
-            server,
-            _lock: lock,
-        })
+        Ok(Self { launch, password, server, _lock: lock })
     }
 
     /// How to connect: our user in our database, by the socket.
@@ -302,9 +290,7 @@ fn launch_server(launch: &Launch, password: &SecretString) -> Result<Child, Clus
             Readiness::Ended => std::thread::sleep(START_PAUSE),
         }
     }
-    Err(ClusterError::Start {
-        log: tail(&launch.home.log()),
-    })
+    Err(ClusterError::Start { log: tail(&launch.home.log()) })
 }
 
 fn connect_options(launch: &Launch, password: &SecretString) -> PgConnectOptions {

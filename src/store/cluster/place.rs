@@ -55,10 +55,7 @@ impl Home {
         if let Some(dir) = elsewhere(&near)? {
             return Self::at(dir, base);
         }
-        let home = Self {
-            account: Account::choose(None)?,
-            dir: near,
-        };
+        let home = Self { account: Account::choose(None)?, dir: near };
         if home.closed()?.is_none() {
             return Ok(home);
         }
@@ -68,10 +65,7 @@ impl Home {
     /// A new home below `base`, named in the old one before it exists, so that no sweep takes it.
     fn moved(self, base: &Path, durability: Durability) -> Result<Self, ClusterError> {
         let dir = base.join(hex::encode(rand::random::<[u8; 8]>()));
-        write_secret(
-            &self.dir.join(ELSEWHERE_FILE),
-            dir.as_os_str().as_encoded_bytes(),
-        )?;
+        write_secret(&self.dir.join(ELSEWHERE_FILE), dir.as_os_str().as_encoded_bytes())?;
         let home = Self::at(dir, base)?;
         if durability == Durability::Throwaway {
             let near = self.dir.as_os_str().as_encoded_bytes();
@@ -91,10 +85,7 @@ impl Home {
 
     fn reachable(self) -> Result<Self, ClusterError> {
         match self.closed()? {
-            Some(dir) => Err(ClusterError::Closed {
-                dir,
-                user: self.account.name,
-            }),
+            Some(dir) => Err(ClusterError::Closed { dir, user: self.account.name }),
             None => Ok(self),
         }
     }
@@ -147,11 +138,7 @@ impl Home {
         runtime: Option<&Path>,
     ) -> Result<PathBuf, ClusterError> {
         let inside = self.dir.join("run");
-        let dir = if fits_socket(&inside) {
-            inside
-        } else {
-            self.short_dir(base, runtime)
-        };
+        let dir = if fits_socket(&inside) { inside } else { self.short_dir(base, runtime) };
         if !fits_socket(&dir) {
             let why = format!("is too long for a socket, which has {SOCKET_PATH_MAX} bytes");
             return Err(ClusterError::Damaged { path: dir, why });
@@ -185,14 +172,8 @@ impl Home {
         if is_private && meta.uid() == geteuid().as_raw() {
             return self.account.own(dir);
         }
-        let why = format!(
-            "must be a directory of user {} with mode 0700",
-            self.account.name
-        );
-        Err(ClusterError::Damaged {
-            path: dir.into(),
-            why,
-        })
+        let why = format!("must be a directory of user {} with mode 0700", self.account.name);
+        Err(ClusterError::Damaged { path: dir.into(), why })
     }
 }
 
@@ -221,16 +202,12 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), ClusterError
             _ => {}
         }
         let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(SECRET_FILE_MODE)
-            .open(&partial)?;
+        let mut file =
+            options.write(true).create_new(true).mode(SECRET_FILE_MODE).open(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;
-        path.parent()
-            .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
     write().map_err(|source| io_at(path, source))
 }
@@ -251,10 +228,9 @@ fn elsewhere(near: &Path) -> Result<Option<PathBuf>, ClusterError> {
     let file = near.join(ELSEWHERE_FILE);
     match read_path(&file) {
         Ok(dir) if dir.is_absolute() => Ok(Some(dir)),
-        Ok(_) => Err(ClusterError::Damaged {
-            path: file,
-            why: "must name an absolute path".into(),
-        }),
+        Ok(_) => {
+            Err(ClusterError::Damaged { path: file, why: "must name an absolute path".into() })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(io_at(&file, source)),
     }
@@ -280,10 +256,7 @@ fn fits_socket(dir: &Path) -> bool {
 }
 
 pub(super) fn io_at(path: &Path, source: io::Error) -> ClusterError {
-    ClusterError::Io {
-        path: path.into(),
-        source,
-    }
+    ClusterError::Io { path: path.into(), source }
 }
 
 #[cfg(test)]
@@ -316,10 +289,7 @@ pub(super) mod tests {
     }
 
     fn home(dir: impl Into<PathBuf>, account: Account) -> Home {
-        Home {
-            dir: dir.into(),
-            account,
-        }
+        Home { dir: dir.into(), account }
     }
 
     #[test]
@@ -351,10 +321,7 @@ pub(super) mod tests {
         let again = Home::find(near_dir(&state).unwrap(), &base, Durability::Durable);
         if geteuid().is_root() {
             let error = again.unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("chmod o+x {}", state.display())),
-                "{error}"
-            );
+            assert!(error.contains(&format!("chmod o+x {}", state.display())), "{error}");
         } else {
             assert_eq!(again.unwrap(), first);
         }
@@ -363,35 +330,20 @@ pub(super) mod tests {
     #[test]
     fn long_path_puts_the_socket_where_it_fits() {
         let temp = TempDir::new("long");
-        let account = Account {
-            is_other: false,
-            uid: geteuid().as_raw(),
-            ..other_account()
-        };
+        let account = Account { is_other: false, uid: geteuid().as_raw(), ..other_account() };
         let long = home(temp.0.join("x".repeat(100)), account.clone());
         let dir = long.socket_dir(Path::new("/none"), Some(&temp.0)).unwrap();
         assert!(dir.starts_with(&temp.0) && fits_socket(&dir));
         let short = home(temp.0.clone(), account);
-        assert_eq!(
-            short.socket_dir(Path::new("/none"), None).unwrap(),
-            temp.0.join("run")
-        );
+        assert_eq!(short.socket_dir(Path::new("/none"), None).unwrap(), temp.0.join("run"));
     }
 
     #[test]
     fn socket_directory_that_others_may_enter_is_refused() {
         let temp = TempDir::new("open");
         make_dir(&temp.0.join("run"), BASE_MODE).unwrap();
-        let account = Account {
-            is_other: false,
-            uid: geteuid().as_raw(),
-            ..other_account()
-        };
-        assert!(
-            home(temp.0.clone(), account)
-                .socket_dir(Path::new("/none"), None)
-                .is_err()
-        );
+        let account = Account { is_other: false, uid: geteuid().as_raw(), ..other_account() };
+        assert!(home(temp.0.clone(), account).socket_dir(Path::new("/none"), None).is_err());
     }
 
     #[test]
@@ -402,9 +354,6 @@ pub(super) mod tests {
             write_secret(&path, text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
-        assert_eq!(
-            fs::metadata(&path).unwrap().mode() & 0o777,
-            SECRET_FILE_MODE
-        );
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, SECRET_FILE_MODE);
     }
 }

@@ -44,13 +44,9 @@ pub(super) fn await_ready(
             let waiting = look_until_ready(options, is_running);
             runtime
                 .block_on(async { tokio::time::timeout(READY_LIMIT, waiting).await })
-                .unwrap_or(Err(ClusterError::Unready {
-                    limit_s: READY_LIMIT.as_secs(),
-                }))
+                .unwrap_or(Err(ClusterError::Unready { limit_s: READY_LIMIT.as_secs() }))
         });
-        waiting
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -98,9 +94,7 @@ async fn make_database(options: &PgConnectOptions) -> Result<(), ClusterError> {
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
-    connecting
-        .await
-        .unwrap_or(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+    connecting.await.unwrap_or(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
 /// The SQL state when the server spoke at all.

@@ -40,17 +40,11 @@ const SETTINGS: [(&str, &str); 8] = [
     ("logging_collector", "off"),
 ];
 /// What money needs; the defaults, said aloud so that no edited file changes them.
-const DURABLE: [(&str, &str); 3] = [
-    ("fsync", "on"),
-    ("synchronous_commit", "on"),
-    ("full_page_writes", "on"),
-];
+const DURABLE: [(&str, &str); 3] =
+    [("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")];
 /// What a test may lose with the machine, though not with the process.
-const THROWAWAY: [(&str, &str); 3] = [
-    ("fsync", "off"),
-    ("synchronous_commit", "off"),
-    ("full_page_writes", "off"),
-];
+const THROWAWAY: [(&str, &str); 3] =
+    [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
 
 /// All it takes to start the server, as often as it must be.
 #[derive(Debug)]
@@ -90,14 +84,7 @@ fn run_initdb(launch: &Launch, data: &Path, lent: &Path) -> Result<(), ClusterEr
     let log = launch.home.dir.join("initdb.log");
     let mut args: Vec<OsString> = vec!["-D".into(), data.into()];
     args.push(joined("--pwfile=", lent));
-    let words = [
-        "-U",
-        USER,
-        "-A",
-        "scram-sha-256",
-        "--locale=C",
-        "--encoding=UTF8",
-    ];
+    let words = ["-U", USER, "-A", "scram-sha-256", "--locale=C", "--encoding=UTF8"];
     args.extend(words.map(OsString::from));
     args.push("--no-instructions".into());
     if launch.durability == Durability::Throwaway {
@@ -106,16 +93,10 @@ fn run_initdb(launch: &Launch, data: &Path, lent: &Path) -> Result<(), ClusterEr
     let child = start(launch, "initdb", args, &log)?;
     match child.wait(INITDB_LIMIT) {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(ClusterError::Initdb {
-            status: status.to_string(),
-            log: tail(&log),
-        }),
+        Some(status) => Err(ClusterError::Initdb { status: status.to_string(), log: tail(&log) }),
         None => {
             let status = format!("still running after {} s", INITDB_LIMIT.as_secs());
-            Err(ClusterError::Initdb {
-                status,
-                log: tail(&log),
-            })
+            Err(ClusterError::Initdb { status, log: tail(&log) })
         }
     }
 }
@@ -135,29 +116,21 @@ pub(super) fn start_server(launch: &Launch) -> Result<Child, ClusterError> {
         args.extend(["-c".into(), format!("{name}={value}").into()]);
     }
     args.extend(["-c".into(), format!("port={PORT}").into(), "-c".into()]);
-    args.push(joined(
-        "unix_socket_directories=",
-        &listed(&launch.socket_dir),
-    ));
+    args.push(joined("unix_socket_directories=", &listed(&launch.socket_dir)));
     start(launch, "postgres", args, &log)
 }
 
 /// Ends the server: fast, or at once when that takes too long. Nothing committed is lost either
 /// way.
 pub(super) fn stop_server(launch: &Launch, child: &Child) -> Result<(), ClusterError> {
-    for (signal, limit) in [
-        (Signal::SIGINT, FAST_LIMIT),
-        (Signal::SIGQUIT, IMMEDIATE_LIMIT),
-    ] {
+    for (signal, limit) in [(Signal::SIGINT, FAST_LIMIT), (Signal::SIGQUIT, IMMEDIATE_LIMIT)] {
         child.signal(signal)?;
         thaw(&launch.home.data());
         if child.wait(limit).is_some() {
             return Ok(());
         }
     }
-    Err(ClusterError::Stuck {
-        pids: child.pid().to_string(),
-    })
+    Err(ClusterError::Stuck { pids: child.pid().to_string() })
 }
 
 /// Makes sure that no server of an agent which is gone still has the data, then removes what it
@@ -183,10 +156,7 @@ fn end_servers(data: &Path, grace: Duration) -> Result<(), ClusterError> {
         return Ok(());
     }
     let postmaster = told_pid(&data.join("postmaster.pid"));
-    for (signal, limit) in [
-        (Signal::SIGINT, FAST_LIMIT),
-        (Signal::SIGQUIT, IMMEDIATE_LIMIT),
-    ] {
+    for (signal, limit) in [(Signal::SIGINT, FAST_LIMIT), (Signal::SIGQUIT, IMMEDIATE_LIMIT)] {
         let running = servers(data);
         // A postmaster ends its children; children without one each take the signal for a cancelled
         // query, and end at SIGQUIT.
@@ -201,9 +171,7 @@ fn end_servers(data: &Path, grace: Duration) -> Result<(), ClusterError> {
         }
     }
     let pids: Vec<String> = servers(data).iter().map(ToString::to_string).collect();
-    Err(ClusterError::Stuck {
-        pids: pids.join(" "),
-    })
+    Err(ClusterError::Stuck { pids: pids.join(" ") })
 }
 
 /// Lets stopped processes of the server go on, which could not end otherwise.
@@ -246,9 +214,7 @@ fn servers(data: &Path) -> Vec<i32> {
 /// An upgraded package leaves running programs with `postgres (deleted)`.
 #[cfg(target_os = "linux")]
 fn is_postgres(exe: &Path) -> bool {
-    exe.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with("postgres"))
+    exe.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("postgres"))
 }
 
 /// The server which the data directory names, when its command line still says so.

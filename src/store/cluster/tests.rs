@@ -14,20 +14,11 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn machine(temp: &TempDir) -> Machine {
     let (base, runtime) = (temp.0.join("base"), None);
-    Machine {
-        base,
-        runtime,
-        orphan_grace: Duration::from_millis(50),
-        ..Machine::this()
-    }
+    Machine { base, runtime, orphan_grace: Duration::from_millis(50), ..Machine::this() }
 }
 
 fn options(temp: &TempDir, durability: Durability) -> ClusterOptions {
-    ClusterOptions {
-        state_dir: temp.0.join("state"),
-        durability,
-        cache_dir: Some(cache_dir()),
-    }
+    ClusterOptions { state_dir: temp.0.join("state"), durability, cache_dir: Some(cache_dir()) }
 }
 
 /// What set-up fills, for machines without a Postgres of their own.
@@ -41,10 +32,7 @@ fn open(temp: &TempDir, durability: Durability) -> Cluster {
 }
 
 fn query<T>(options: &PgConnectOptions, work: impl AsyncFnOnce(&mut PgConnection) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut connection = options.connect().await.unwrap();
         let done = work(&mut connection).await;
@@ -57,20 +45,13 @@ fn write_row(cluster: &Cluster) {
     query(&cluster.connect_options(), async |connection| {
         let table = "create table if not exists tides (height bigint not null)";
         sqlx::query(table).execute(&mut *connection).await.unwrap();
-        sqlx::query("insert into tides values (7)")
-            .execute(connection)
-            .await
-            .unwrap();
+        sqlx::query("insert into tides values (7)").execute(connection).await.unwrap();
     });
 }
 
 fn count_rows(cluster: &Cluster) -> i64 {
     query(&cluster.connect_options(), async |connection| {
-        sqlx::query("select count(*) from tides")
-            .fetch_one(connection)
-            .await
-            .unwrap()
-            .get(0)
+        sqlx::query("select count(*) from tides").fetch_one(connection).await.unwrap().get(0)
     })
 }
 
@@ -89,10 +70,7 @@ fn rows_survive_reopening_and_sigkill_of_the_server() {
     assert_eq!(count_rows(&cluster), 1);
     write_row(&cluster);
     kill(pid(&cluster), Signal::SIGKILL).unwrap();
-    poll(SOON, Duration::from_millis(5), || {
-        (!cluster.is_running()).then_some(())
-    })
-    .unwrap();
+    poll(SOON, Duration::from_millis(5), || (!cluster.is_running()).then_some(())).unwrap();
     cluster.revive().unwrap();
     assert_eq!(count_rows(&cluster), 2);
     write_row(&cluster);
@@ -118,17 +96,10 @@ fn second_open_is_refused_with_the_pid_and_first_is_private() {
     let password = fs::read_to_string(&manifest.password_file).unwrap();
     assert_eq!(password.len(), 2 * PASSWORD_BYTES);
     let wrong = cluster.connect_options().password("wrong");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(wrong.connect()).is_err());
     let addresses: String = query(&cluster.connect_options(), async |connection| {
-        sqlx::query("show listen_addresses")
-            .fetch_one(connection)
-            .await
-            .unwrap()
-            .get(0)
+        sqlx::query("show listen_addresses").fetch_one(connection).await.unwrap().get(0)
     });
     assert_eq!(addresses, "");
     assert!(cluster.version().starts_with(|c: char| c.is_ascii_digit()));
@@ -160,11 +131,7 @@ fn frozen_server_is_ended_in_order() {
     kill(pid(&cluster), Signal::SIGSTOP).unwrap();
     let log = cluster.launch.home.log();
     cluster.stop().unwrap();
-    assert!(
-        fs::read_to_string(log)
-            .unwrap()
-            .contains("database system is shut down")
-    );
+    assert!(fs::read_to_string(log).unwrap().contains("database system is shut down"));
 }
 
 #[test]
@@ -179,12 +146,7 @@ fn cluster_killed_while_being_made_is_made_again() {
     let binaries = find_binaries(&home);
     let scrap = home.make_scrap().unwrap();
     let child = spawn(Spawn {
-        args: vec![
-            "-D".into(),
-            scrap.clone().into(),
-            "-A".into(),
-            "trust".into(),
-        ],
+        args: vec!["-D".into(), scrap.clone().into(), "-A".into(), "trust".into()],
         env: Some(home.account.environment()),
         current_dir: Some("/".into()),
         user: home.account.switch(),
@@ -193,10 +155,8 @@ fn cluster_killed_while_being_made_is_made_again() {
         program: binaries.join("initdb"),
     })
     .unwrap();
-    poll(SOON, Duration::from_millis(1), || {
-        scrap.join("PG_VERSION").exists().then_some(())
-    })
-    .unwrap();
+    poll(SOON, Duration::from_millis(1), || scrap.join("PG_VERSION").exists().then_some(()))
+        .unwrap();
     child.signal(Signal::SIGKILL).unwrap();
     let cluster = open(&temp, Durability::Throwaway);
     write_row(&cluster);
@@ -208,10 +168,7 @@ fn server_left_by_a_killed_agent_is_ended_and_its_rows_are_kept() {
     let temp = TempDir::new("orphan");
     let cluster = open(&temp, Durability::Durable);
     write_row(&cluster);
-    let (home, bin) = (
-        cluster.launch.home.clone(),
-        cluster.launch.binaries.dir.clone(),
-    );
+    let (home, bin) = (cluster.launch.home.clone(), cluster.launch.binaries.dir.clone());
     cluster.stop().unwrap();
 
     // Not by our own spawning, whose children die with us.
@@ -226,10 +183,7 @@ fn server_left_by_a_killed_agent_is_ended_and_its_rows_are_kept() {
         use std::os::unix::process::CommandExt;
         orphan.uid(uid).gid(gid);
     }
-    orphan
-        .env_clear()
-        .current_dir("/")
-        .stderr(std::process::Stdio::null());
+    orphan.env_clear().current_dir("/").stderr(std::process::Stdio::null());
     let mut orphan = orphan.spawn().unwrap();
     // The server removes its pid file when it has closed the data in order.
     let pid_file = home.data().join("postmaster.pid");
@@ -250,17 +204,10 @@ fn pid_file_that_names_another_living_program_stops_nobody() {
     let data = cluster.launch.home.data();
     cluster.stop().unwrap();
     // A process of the server's own user, so that Postgres could not tell by itself.
-    let home = Home::find(
-        near_dir(&temp.0.join("state")).unwrap(),
-        Path::new(""),
-        Durability::Throwaway,
-    );
+    let home =
+        Home::find(near_dir(&temp.0.join("state")).unwrap(), Path::new(""), Durability::Throwaway);
     let account = home.unwrap().account;
-    let other = Spawn {
-        args: vec!["60".into()],
-        user: account.switch(),
-        ..Spawn::new("sleep")
-    };
+    let other = Spawn { args: vec!["60".into()], user: account.switch(), ..Spawn::new("sleep") };
     let other = spawn(other).unwrap();
     let text = format!("{}\n{}\n1\n5432\n\n\n\n", other.pid(), data.display());
     fs::write(data.join("postmaster.pid"), text).unwrap();
@@ -278,10 +225,7 @@ fn data_of_another_major_version_is_refused_untouched() {
         std::os::unix::fs::chown(&data, Some(65_534), Some(65_534)).unwrap();
     }
     let opened = Cluster::open_on(&machine(&temp), &options(&temp, Durability::Throwaway));
-    assert!(
-        matches!(opened, Err(ClusterError::Major { major: 9, .. })),
-        "{opened:?}"
-    );
+    assert!(matches!(opened, Err(ClusterError::Major { major: 9, .. })), "{opened:?}");
     assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
 }
 

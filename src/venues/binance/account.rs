@@ -82,19 +82,10 @@ pub fn account(dialect: Dialect, body: &[u8]) -> Result<Account, DecodeError> {
         Dialect::Spot => {
             let balances = fields.rows("balances", BALANCE, |row| {
                 let (free, locked) = (row.decimal("free")?, row.decimal("locked")?);
-                let total = free
-                    .checked_add(locked)
-                    .ok_or_else(|| row.invalid("locked"))?;
-                Ok(Balance {
-                    asset: row.owned("asset")?,
-                    total,
-                    free,
-                })
+                let total = free.checked_add(locked).ok_or_else(|| row.invalid("locked"))?;
+                Ok(Balance { asset: row.owned("asset")?, total, free })
             })?;
-            Ok(Account {
-                balances,
-                positions: Vec::new(),
-            })
+            Ok(Account { balances, positions: Vec::new() })
         }
         Dialect::UsdM => {
             let balances = fields.rows("assets", BALANCE, |row| {
@@ -112,10 +103,7 @@ pub fn account(dialect: Dialect, body: &[u8]) -> Result<Account, DecodeError> {
             };
             let positions =
                 fields.rows("positions", "position", |row| Position::read(row, &names))?;
-            Ok(Account {
-                balances,
-                positions,
-            })
+            Ok(Account { balances, positions })
         }
     }
 }
@@ -128,18 +116,12 @@ pub fn trades(dialect: Dialect, body: &[u8]) -> Result<Vec<TradeRow>, DecodeErro
     list("trade", body, |row| {
         let (side, maker, realized_pnl) = match dialect {
             Dialect::Spot => {
-                let side = if row.truth("isBuyer")? {
-                    Side::Buy
-                } else {
-                    Side::Sell
-                };
+                let side = if row.truth("isBuyer")? { Side::Buy } else { Side::Sell };
                 (side, row.truth("isMaker")?, None)
             }
-            Dialect::UsdM => (
-                row.side("side")?,
-                row.truth("maker")?,
-                Some(row.decimal("realizedPnl")?),
-            ),
+            Dialect::UsdM => {
+                (row.side("side")?, row.truth("maker")?, Some(row.decimal("realizedPnl")?))
+            }
         };
         Ok(TradeRow {
             symbol: row.owned("symbol")?,
@@ -226,11 +208,7 @@ mod tests {
     fn spot_total_is_free_plus_locked() {
         let account = account(Dialect::Spot, &sample(SPOT, "account")).unwrap();
         let total = d("10.00000001");
-        let eth = Balance {
-            asset: "ETH".to_owned(),
-            total,
-            free: d("7.50000000"),
-        };
+        let eth = Balance { asset: "ETH".to_owned(), total, free: d("7.50000000") };
         assert_eq!((&account.balances[0], account.positions.len()), (&eth, 0));
         assert_eq!(account.balances[0].total.to_string(), "10.00000001");
     }
@@ -239,34 +217,21 @@ mod tests {
     fn usdm_account_has_balances_and_signed_positions() {
         let account = account(Dialect::UsdM, &sample(USDM, "account")).unwrap();
         let (total, free) = (d("122624.12345678"), d("122000.00000001"));
-        let usdt = Balance {
-            asset: "USDT".to_owned(),
-            total,
-            free,
-        };
+        let usdt = Balance { asset: "USDT".to_owned(), total, free };
         assert_eq!(account.balances, [usdt]);
         let short = &account.positions[0];
-        assert_eq!(
-            (short.side, short.quantity),
-            (PositionSide::Both, d("-12.345"))
-        );
+        assert_eq!((short.side, short.quantity), (PositionSide::Both, d("-12.345")));
         assert_eq!(short.entry_price, None);
     }
 
     #[test]
     fn trades_of_both_dialects_are_told_alike() {
         let spot = &trades(Dialect::Spot, &sample(SPOT, "trades")).unwrap()[0];
-        assert_eq!(
-            (spot.side, spot.venue_order_id, spot.fill.trade_id),
-            (Side::Buy, 29, 58)
-        );
+        assert_eq!((spot.side, spot.venue_order_id, spot.fill.trade_id), (Side::Buy, 29, 58));
         assert_eq!((spot.fill.maker, spot.fill.fee), (Some(true), d("0.00075")));
         assert_eq!(spot.fill.realized_pnl, None);
         let usdm = &trades(Dialect::UsdM, &sample(USDM, "trades")).unwrap()[0];
-        assert_eq!(
-            (usdm.side, usdm.at),
-            (Side::Sell, Timestamp::from_ms(1_780_000_000_200))
-        );
+        assert_eq!((usdm.side, usdm.at), (Side::Sell, Timestamp::from_ms(1_780_000_000_200)));
         assert_eq!(usdm.fill.realized_pnl, Some(d("-0.5")));
         assert_eq!(usdm.fill.fee_asset.as_deref(), Some("USDT"));
     }
@@ -274,14 +239,8 @@ mod tests {
     #[test]
     fn income_tells_funding_with_its_sign() {
         let rows = income(&sample(USDM, "income")).unwrap();
-        assert_eq!(
-            (rows[0].kind.as_str(), rows[0].amount),
-            ("FUNDING_FEE", d("-0.37500000"))
-        );
-        assert_eq!(
-            (rows[0].symbol.as_deref(), rows[1].symbol.as_deref()),
-            (Some("ETHUSDT"), None)
-        );
+        assert_eq!((rows[0].kind.as_str(), rows[0].amount), ("FUNDING_FEE", d("-0.37500000")));
+        assert_eq!((rows[0].symbol.as_deref(), rows[1].symbol.as_deref()), (Some("ETHUSDT"), None));
     }
 
     #[test]
@@ -293,14 +252,8 @@ mod tests {
         );
         let time = server_time(br#"{"serverTime":1499827319559}"#).unwrap();
         assert_eq!(time, Timestamp::from_ms(1_499_827_319_559));
-        let error = account(
-            Dialect::UsdM,
-            br#"{"assets":[{"asset":"USDT"}],"positions":[]}"#,
-        );
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "balance lacks the field walletBalance"
-        );
+        let error = account(Dialect::UsdM, br#"{"assets":[{"asset":"USDT"}],"positions":[]}"#);
+        assert_eq!(error.unwrap_err().to_string(), "balance lacks the field walletBalance");
     }
 
     proptest! {

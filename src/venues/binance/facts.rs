@@ -176,36 +176,17 @@ mod tests {
     #[test]
     fn every_state_word_is_known_and_ended_ones_are_done() {
         let check = |word: &str, is_done: Option<bool>| {
-            assert_eq!(
-                OrderState::from_word(word).map(OrderState::is_done),
-                is_done,
-                "{word}"
-            );
+            assert_eq!(OrderState::from_word(word).map(OrderState::is_done), is_done, "{word}");
         };
-        for word in [
-            "NEW",
-            "PENDING_NEW",
-            "PARTIALLY_FILLED",
-            "PENDING_CANCEL",
-            "NEW_ADL",
-        ] {
+        for word in ["NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL", "NEW_ADL"] {
             check(word, Some(false));
         }
-        for word in [
-            "FILLED",
-            "CANCELED",
-            "REJECTED",
-            "EXPIRED",
-            "EXPIRED_IN_MATCH",
-        ] {
+        for word in ["FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH"] {
             check(word, Some(true));
         }
         check("SOMETHING", None);
         let row = json!({ "X": "SOMETHING" });
         let error = order_state(&Fields::of("order", &row).unwrap(), "X").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "order has an impossible X: \"SOMETHING\""
-        );
+        assert_eq!(error.to_string(), "order has an impossible X: \"SOMETHING\"");
     }
 }

@@ -50,14 +50,8 @@ mod tests {
 
     #[test]
     fn stream_paths_are_lower_case_and_split_by_kind() {
-        assert_eq!(
-            Dialect::Spot.depth_stream_path("ETHUSDT"),
-            "/ws/ethusdt@depth@100ms"
-        );
-        assert_eq!(
-            Dialect::UsdM.depth_stream_path("ETHUSDT"),
-            "/public/ws/ethusdt@depth@100ms"
-        );
+        assert_eq!(Dialect::Spot.depth_stream_path("ETHUSDT"), "/ws/ethusdt@depth@100ms");
+        assert_eq!(Dialect::UsdM.depth_stream_path("ETHUSDT"), "/public/ws/ethusdt@depth@100ms");
         assert_eq!(usdm_user_stream_path("k1"), "/private/ws?listenKey=k1");
     }
 }

@@ -157,16 +157,11 @@ impl Dialect {
     pub fn place(self, order: &NewOrder) -> Result<Request, RequestError> {
         positive("quantity", order.quantity)?;
         checked_id(&order.client_order_id)?;
-        let mut params = vec![
-            ("symbol", order.symbol.clone()),
-            ("side", side(order.side).to_owned()),
-        ];
+        let mut params =
+            vec![("symbol", order.symbol.clone()), ("side", side(order.side).to_owned())];
         match order.pricing {
             Pricing::Market => params.push(("type", "MARKET".to_owned())),
-            Pricing::Limit {
-                price,
-                time_in_force,
-            } => {
+            Pricing::Limit { price, time_in_force } => {
                 positive("price", price)?;
                 let (kind, tif) = self.limit_words(time_in_force);
                 params.push(("type", kind.to_owned()));
@@ -177,10 +172,7 @@ impl Dialect {
         params.push(("quantity", plain(order.quantity)));
         if order.reach == Reach::ReduceOnly {
             if self == Self::Spot {
-                return Err(RequestError::NotOffered {
-                    dialect: self,
-                    what: "reduce-only order",
-                });
+                return Err(RequestError::NotOffered { dialect: self, what: "reduce-only order" });
             }
             params.push(("reduceOnly", "true".to_owned()));
         }
@@ -201,12 +193,7 @@ impl Dialect {
 
     /// Cancels one order by our id.
     pub fn cancel(self, symbol: &str, client_order_id: &str) -> Request {
-        signed(
-            Method::Delete,
-            self.order_path(),
-            by_client_id(symbol, client_order_id),
-            1,
-        )
+        signed(Method::Delete, self.order_path(), by_client_id(symbol, client_order_id), 1)
     }
 
     /// Cancels every open order of a market.
@@ -224,12 +211,7 @@ impl Dialect {
     /// Open orders of a market.
     pub fn open_orders(self, symbol: &str) -> Request {
         let path = self.pick("/api/v3/openOrders", "/fapi/v1/openOrders");
-        signed(
-            Method::Get,
-            path,
-            vec![("symbol", symbol.to_owned())],
-            self.pick(6, 1),
-        )
+        signed(Method::Get, path, vec![("symbol", symbol.to_owned())], self.pick(6, 1))
     }
 
     /// Our trades from `since` on, oldest first, at most `TRADES_LIMIT`.
@@ -261,10 +243,8 @@ impl Dialect {
     /// On spot, which has no such list.
     pub fn income_since(self, since: Timestamp) -> Result<Request, RequestError> {
         self.only_usdm("income list")?;
-        let params = vec![
-            ("startTime", since.ms().to_string()),
-            ("limit", INCOME_LIMIT.to_string()),
-        ];
+        let params =
+            vec![("startTime", since.ms().to_string()), ("limit", INCOME_LIMIT.to_string())];
         Ok(signed(Method::Get, "/fapi/v1/income", params, 30))
     }
 
@@ -281,15 +261,9 @@ impl Dialect {
 
     /// The book's snapshot, as deep as the sync rules want it.
     pub fn depth(self, symbol: &str) -> Request {
-        let (path, limit, weight) = self.pick(
-            ("/api/v3/depth", "5000", 250),
-            ("/fapi/v1/depth", "1000", 20),
-        );
-        public(
-            path,
-            vec![("symbol", symbol.to_owned()), ("limit", limit.to_owned())],
-            weight,
-        )
+        let (path, limit, weight) =
+            self.pick(("/api/v3/depth", "5000", 250), ("/fapi/v1/depth", "1000", 20));
+        public(path, vec![("symbol", symbol.to_owned()), ("limit", limit.to_owned())], weight)
     }
 
     /// The venue's clock.
@@ -304,13 +278,7 @@ impl Dialect {
     pub fn listen_key(self, method: Method) -> Result<Request, RequestError> {
         self.only_usdm("listen key")?;
         let path = "/fapi/v1/listenKey";
-        Ok(Request {
-            method,
-            path,
-            params: Vec::new(),
-            auth: Auth::Key,
-            weight: 1,
-        })
+        Ok(Request { method, path, params: Vec::new(), auth: Auth::Key, weight: 1 })
     }
 
     /// Dead man's switch: the venue cancels the market's orders after `after_ms`, unless this is
@@ -320,24 +288,13 @@ impl Dialect {
     /// On spot, which has none.
     pub fn countdown_cancel(self, symbol: &str, after_ms: u32) -> Result<Request, RequestError> {
         self.only_usdm("countdown cancel")?;
-        let params = vec![
-            ("symbol", symbol.to_owned()),
-            ("countdownTime", after_ms.to_string()),
-        ];
-        Ok(signed(
-            Method::Post,
-            "/fapi/v1/countdownCancelAll",
-            params,
-            10,
-        ))
+        let params = vec![("symbol", symbol.to_owned()), ("countdownTime", after_ms.to_string())];
+        Ok(signed(Method::Post, "/fapi/v1/countdownCancelAll", params, 10))
     }
 
     fn only_usdm(self, what: &'static str) -> Result<(), RequestError> {
         match self {
-            Self::Spot => Err(RequestError::NotOffered {
-                dialect: self,
-                what,
-            }),
+            Self::Spot => Err(RequestError::NotOffered { dialect: self, what }),
             Self::UsdM => Ok(()),
         }
     }
@@ -349,30 +306,15 @@ fn signed(
     params: Vec<(&'static str, String)>,
     weight: u32,
 ) -> Request {
-    Request {
-        method,
-        path,
-        params,
-        auth: Auth::Signed,
-        weight,
-    }
+    Request { method, path, params, auth: Auth::Signed, weight }
 }
 
 fn public(path: &'static str, params: Vec<(&'static str, String)>, weight: u32) -> Request {
-    Request {
-        method: Method::Get,
-        path,
-        params,
-        auth: Auth::Public,
-        weight,
-    }
+    Request { method: Method::Get, path, params, auth: Auth::Public, weight }
 }
 
 fn by_client_id(symbol: &str, client_order_id: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("symbol", symbol.to_owned()),
-        ("origClientOrderId", client_order_id.to_owned()),
-    ]
+    vec![("symbol", symbol.to_owned()), ("origClientOrderId", client_order_id.to_owned())]
 }
 
 fn side(side: Side) -> &'static str {
@@ -396,11 +338,7 @@ fn positive(field: &'static str, value: Decimal) -> Result<(), RequestError> {
 
 fn checked_id(id: &str) -> Result<(), RequestError> {
     let fits = (1..=CLIENT_ORDER_ID_CHARS_MAX).contains(&id.len());
-    if fits
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    {
+    if fits && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
         return Ok(());
     }
     Err(RequestError::ClientOrderId(id.to_owned()))

@@ -52,33 +52,27 @@ pub fn order_reply(status: u16, body: &[u8]) -> OrderReply {
     match status {
         200..=299 => match order(body) {
             Ok(view) => OrderReply::Accepted(view),
-            Err(e) => OrderReply::Unknown {
-                why: format!("http {status}, {e}"),
-            },
+            Err(e) => OrderReply::Unknown { why: format!("http {status}, {e}") },
         },
         // 409 is a replacement that was half done; we never ask for one.
         400..=408 | 410..=499 => match venue_error(body) {
             Some(error) => refusal(error),
-            None => OrderReply::Unknown {
-                why: format!("http {status} without a code"),
-            },
+            None => OrderReply::Unknown { why: format!("http {status} without a code") },
         },
         _ => {
             let told = venue_error(body)
                 .map(|error| format!(": {} {}", error.code, error.text))
                 .unwrap_or_default();
-            OrderReply::Unknown {
-                why: format!("http {status}{told}"),
-            }
+            OrderReply::Unknown { why: format!("http {status}{told}") }
         }
     }
 }
 
 fn refusal(error: VenueError) -> OrderReply {
     match proof_of(&error) {
-        Proof::Unknown => OrderReply::Unknown {
-            why: format!("code {}: {}", error.code, error.text),
-        },
+        Proof::Unknown => {
+            OrderReply::Unknown { why: format!("code {}: {}", error.code, error.text) }
+        }
         proof => OrderReply::Rejected {
             code: error.code,
             text: error.text,
@@ -129,10 +123,7 @@ pub fn venue_error(body: &[u8]) -> Option<VenueError> {
     let fields = Fields::of("error", &value).ok()?;
     let code = fields.i64("code").ok().filter(|code| *code < 0)?;
     let text = fields.optional_text("msg").unwrap_or_default();
-    Some(VenueError {
-        code,
-        text: text.chars().take(TEXT_CHARS_MAX).collect(),
-    })
+    Some(VenueError { code, text: text.chars().take(TEXT_CHARS_MAX).collect() })
 }
 
 /// One order, as placing, cancelling and querying answer it.
@@ -237,47 +228,29 @@ mod tests {
         assert_eq!((view.state, view.side), (OrderState::Filled, Side::Sell));
         assert_eq!((view.quantity, view.filled), (d("1.5"), d("1.5")));
         assert_eq!(view.filled_quote, Some(d("4020.98")));
-        assert_eq!(
-            (view.client_order_id.as_str(), view.venue_order_id),
-            ("tkspot1", 28)
-        );
+        assert_eq!((view.client_order_id.as_str(), view.venue_order_id), ("tkspot1", 28));
         let quantities: Vec<Decimal> = view.fills.iter().map(|fill| fill.quantity).collect();
         assert_eq!(quantities, [d("1.0"), d("0.5")]);
-        assert_eq!(
-            (view.fills[1].trade_id, view.fills[1].fee),
-            (57, d("1.34032"))
-        );
+        assert_eq!((view.fills[1].trade_id, view.fills[1].fee), (57, d("1.34032")));
         assert_eq!(view.fills[1].fee_asset.as_deref(), Some("USDT"));
     }
 
     #[test]
     fn a_spot_cancel_names_the_order_that_was_placed() {
         let view = accepted(SPOT, "cancel_order");
-        assert_eq!(
-            (view.client_order_id.as_str(), view.state),
-            ("tkspot2", OrderState::Canceled)
-        );
+        assert_eq!((view.client_order_id.as_str(), view.state), ("tkspot2", OrderState::Canceled));
         assert_eq!(view.at, Some(Timestamp::from_ms(1_780_000_050_000)));
     }
 
     #[test]
     fn usdm_answers_decode_with_their_own_names() {
         let view = accepted(USDM, "order");
-        assert_eq!(
-            (view.state, view.filled),
-            (OrderState::PartiallyFilled, d("0.4"))
-        );
-        assert_eq!(
-            (view.filled_quote, view.fills.len()),
-            (Some(d("1072.4")), 0)
-        );
+        assert_eq!((view.state, view.filled), (OrderState::PartiallyFilled, d("0.4")));
+        assert_eq!((view.filled_quote, view.fills.len()), (Some(d("1072.4")), 0));
         assert_eq!(view.at, Some(Timestamp::from_ms(1_780_000_000_123)));
         assert_eq!(open_orders(&sample(USDM, "open_orders")).unwrap(), [view]);
         assert_eq!(open_orders(b"[]").unwrap(), []);
-        assert_eq!(
-            open_orders(&sample(SPOT, "open_orders")).unwrap()[0].filled,
-            d("0.25")
-        );
+        assert_eq!(open_orders(&sample(SPOT, "open_orders")).unwrap()[0].filled, d("0.25"));
     }
 
     #[test]
@@ -292,74 +265,35 @@ mod tests {
         let check = |status: u16, code: i64, text: &str, expected: Verdict| {
             let body = format!(r#"{{"code":{code},"msg":"{text}"}}"#);
             let verdict = match order_reply(status, body.as_bytes()) {
-                OrderReply::Rejected {
-                    definitive: true, ..
-                } => Definitive,
-                OrderReply::Rejected {
-                    definitive: false, ..
-                } => Query,
+                OrderReply::Rejected { definitive: true, .. } => Definitive,
+                OrderReply::Rejected { definitive: false, .. } => Query,
                 OrderReply::Unknown { .. } => Unknown,
                 OrderReply::Accepted(view) => panic!("{view:?}"),
             };
             assert_eq!(verdict, expected, "{status} {code} {text}");
         };
         check(400, -1013, "Filter failure: LOT_SIZE", Definitive);
-        check(
-            400,
-            -2010,
-            "Order would immediately match and take.",
-            Definitive,
-        );
+        check(400, -2010, "Order would immediately match and take.", Definitive);
         check(400, -2010, "Duplicate order sent.", Query);
         check(400, -4116, "ClientOrderId is duplicated.", Query);
         check(400, -2011, "Unknown order sent.", Definitive);
         check(400, -2013, "Order does not exist.", Definitive);
         check(400, -2019, "Margin is insufficient.", Definitive);
         check(400, -2022, "ReduceOnly Order is rejected.", Definitive);
-        check(
-            400,
-            -4164,
-            "Order's notional must be no smaller than 20",
-            Definitive,
-        );
-        check(
-            400,
-            -4120,
-            "Order type not supported for this endpoint.",
-            Definitive,
-        );
+        check(400, -4164, "Order's notional must be no smaller than 20", Definitive);
+        check(400, -4120, "Order type not supported for this endpoint.", Definitive);
         check(400, -5022, "Post Only order will be rejected.", Definitive);
-        check(
-            400,
-            -1021,
-            "Timestamp for this request is outside of the recvWindow.",
-            Definitive,
-        );
-        check(
-            401,
-            -2015,
-            "Invalid API-key, IP, or permissions for action.",
-            Definitive,
-        );
+        check(400, -1021, "Timestamp for this request is outside of the recvWindow.", Definitive);
+        check(401, -2015, "Invalid API-key, IP, or permissions for action.", Definitive);
         check(429, -1003, "Too many requests.", Definitive);
         check(418, -1003, "Way too many requests; IP banned.", Definitive);
         check(400, -1006, "An unexpected response was received.", Unknown);
-        check(
-            400,
-            -1007,
-            "Timeout waiting for response from backend server.",
-            Unknown,
-        );
+        check(400, -1007, "Timeout waiting for response from backend server.", Unknown);
         check(400, -1000, "An unknown error occurred.", Unknown);
         check(400, -9999, "A code of tomorrow.", Query);
         check(503, -1008, "Server is currently overloaded.", Unknown);
         check(500, -1013, "Filter failure: LOT_SIZE", Unknown);
-        check(
-            409,
-            -2021,
-            "Order cancel-replace partially failed.",
-            Unknown,
-        );
+        check(409, -2021, "Order cancel-replace partially failed.", Unknown);
         check(400, -1010, "Duplicate order sent.", Query);
         check(400, 7, "Positive codes are no errors.", Unknown);
         check(301, -1013, "A redirect is no answer.", Unknown);
@@ -378,10 +312,7 @@ mod tests {
             (0, b""),
         ] {
             let reply = order_reply(status, body);
-            assert!(
-                matches!(reply, OrderReply::Unknown { .. }),
-                "{status} {reply:?}"
-            );
+            assert!(matches!(reply, OrderReply::Unknown { .. }), "{status} {reply:?}");
         }
     }
 

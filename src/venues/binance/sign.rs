@@ -21,10 +21,7 @@ pub const RECV_WINDOW_MS_MAX: u32 = 60_000;
 
 /// An API key and its HMAC secret. Deliberately without `Debug`.
 #[derive(Clone)]
-#[allow(
-    missing_debug_implementations,
-    reason = "secrets are a type without Debug"
-)]
+#[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
 pub struct Credentials {
     /// Sent in the `X-MBX-APIKEY` header.
     pub api_key: SecretString,
@@ -96,12 +93,7 @@ pub fn sign(request: &Request, credentials: &Credentials, stamp: &Stamp) -> Sign
         Auth::Public => None,
         Auth::Key | Auth::Signed => Some(credentials.api_key.clone()),
     };
-    SignedRequest {
-        method: request.method,
-        target,
-        api_key,
-        weight: request.weight,
-    }
+    SignedRequest { method: request.method, target, api_key, weight: request.weight }
 }
 
 /// Encodes a request that needs neither key nor signature; `None` if it does need one.
@@ -125,11 +117,7 @@ pub fn subscribe_user_stream(id: u64, credentials: &Credentials, stamp: &Stamp) 
     let api_key = credentials.api_key.expose_secret();
     let (window, now) = (stamp.window_ms(), stamp.venue_ms());
     let (window_text, now_text) = (window.to_string(), now.to_string());
-    let params = [
-        ("apiKey", api_key),
-        ("recvWindow", &window_text),
-        ("timestamp", &now_text),
-    ];
+    let params = [("apiKey", api_key), ("recvWindow", &window_text), ("timestamp", &now_text)];
     let signature = ws_signature(&params, &credentials.secret);
     json!({
         "id": id,
@@ -148,10 +136,7 @@ pub fn subscribe_user_stream(id: u64, credentials: &Credentials, stamp: &Stamp) 
 pub fn ws_signature(params: &[(&str, &str)], secret: &SecretString) -> String {
     let mut sorted = params.to_vec();
     sorted.sort_unstable();
-    let pairs: Vec<String> = sorted
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<String> = sorted.iter().map(|(name, value)| format!("{name}={value}")).collect();
     hmac_hex(secret, &pairs.join("&"))
 }
 
@@ -193,86 +178,47 @@ mod tests {
 
     fn vector(id: &str) -> (SecretString, String, String) {
         let vectors: Value = serde_json::from_str(VECTORS).unwrap();
-        let found = vectors
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|v| v["id"] == id)
-            .unwrap();
+        let found = vectors.as_array().unwrap().iter().find(|v| v["id"] == id).unwrap();
         let text = |field: &str| found[field].as_str().unwrap().to_owned();
         (text("secret").into(), text("message"), text("signature"))
     }
 
     fn stamp(now_ms: i64) -> Stamp {
-        Stamp {
-            now: Timestamp::from_ms(now_ms),
-            offset_ms: 0,
-            recv_window_ms: 5_000,
-        }
+        Stamp { now: Timestamp::from_ms(now_ms), offset_ms: 0, recv_window_ms: 5_000 }
     }
 
     fn order(symbol: &str, price_last: &[(&'static str, &str)]) -> Request {
         let mut params = vec![("symbol", symbol.to_owned()), ("side", "BUY".to_owned())];
         params.push(("type", "LIMIT".to_owned()));
-        params.extend(
-            price_last
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned())),
-        );
-        Request {
-            method: Method::Post,
-            path: "/p",
-            params,
-            auth: Auth::Signed,
-            weight: 1,
-        }
+        params.extend(price_last.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Request { method: Method::Post, path: "/p", params, auth: Auth::Signed, weight: 1 }
     }
 
     fn check_rest(id: &str, request: &Request, now_ms: i64) {
         let (secret, message, signature) = vector(id);
-        let credentials = Credentials {
-            api_key: "key".into(),
-            secret,
-        };
+        let credentials = Credentials { api_key: "key".into(), secret };
         let signed = sign(request, &credentials, &stamp(now_ms));
-        assert_eq!(
-            signed.target,
-            format!("/p?{message}&signature={signature}"),
-            "{id}"
-        );
+        assert_eq!(signed.target, format!("/p?{message}&signature={signature}"), "{id}");
         assert_eq!(signed.api_key.unwrap().expose_secret(), "key");
     }
 
     #[test]
     fn rest_encodes_then_signs_like_the_published_vectors() {
         let spot = [("timeInForce", "GTC"), ("quantity", "1"), ("price", "0.1")];
-        check_rest(
-            "binance-spot-rest-hmac-ascii",
-            &order("LTCBTC", &spot),
-            1_499_827_319_559,
-        );
+        check_rest("binance-spot-rest-hmac-ascii", &order("LTCBTC", &spot), 1_499_827_319_559);
         let wide = order("１２３４５６", &spot);
         let id = "binance-spot-rest-hmac-nonascii-percent-encoded";
         check_rest(id, &wide, 1_499_827_319_559);
         let usdm = [("quantity", "1"), ("price", "9000"), ("timeInForce", "GTC")];
-        check_rest(
-            "binance-usdm-rest-hmac",
-            &order("BTCUSDT", &usdm),
-            1_591_702_613_943,
-        );
+        check_rest("binance-usdm-rest-hmac", &order("BTCUSDT", &usdm), 1_591_702_613_943);
     }
 
     #[test]
     fn ws_api_sorts_and_signs_raw_text_like_the_published_vectors() {
-        for id in [
-            "binance-spot-wsapi-hmac-ascii",
-            "binance-spot-wsapi-hmac-utf8-not-encoded",
-        ] {
+        for id in ["binance-spot-wsapi-hmac-ascii", "binance-spot-wsapi-hmac-utf8-not-encoded"] {
             let (secret, message, signature) = vector(id);
-            let mut params: Vec<(&str, &str)> = message
-                .split('&')
-                .map(|pair| pair.split_once('=').unwrap())
-                .collect();
+            let mut params: Vec<(&str, &str)> =
+                message.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
             params.reverse();
             assert_eq!(ws_signature(&params, &secret), signature, "{id}");
         }
@@ -280,10 +226,7 @@ mod tests {
 
     #[test]
     fn subscription_carries_its_own_signature() {
-        let credentials = Credentials {
-            api_key: "k".into(),
-            secret: "s".into(),
-        };
+        let credentials = Credentials { api_key: "k".into(), secret: "s".into() };
         let frame = subscribe_user_stream(7, &credentials, &stamp(1_000));
         let frame: Value = serde_json::from_str(&frame).unwrap();
         let message = "apiKey=k&recvWindow=5000&timestamp=1000";
@@ -294,16 +237,9 @@ mod tests {
 
     #[test]
     fn stamp_adds_the_offset_and_caps_the_window() {
-        let credentials = Credentials {
-            api_key: "k".into(),
-            secret: "s".into(),
-        };
+        let credentials = Credentials { api_key: "k".into(), secret: "s".into() };
         let now = Timestamp::from_ms(1_000);
-        let stamp = Stamp {
-            now,
-            offset_ms: -250,
-            recv_window_ms: 90_000,
-        };
+        let stamp = Stamp { now, offset_ms: -250, recv_window_ms: 90_000 };
         let mut request = order("X", &[]);
         request.params.clear();
         let signed = sign(&request, &credentials, &stamp);
@@ -313,43 +249,23 @@ mod tests {
 
     #[test]
     fn only_what_must_be_signed_is_signed() {
-        let credentials = Credentials {
-            api_key: "k".into(),
-            secret: "s".into(),
-        };
+        let credentials = Credentials { api_key: "k".into(), secret: "s".into() };
         let check = |auth, target: &str, has_key: bool, is_unsigned: bool| {
             let params = vec![("a", "b c".to_owned())];
-            let request = Request {
-                method: Method::Get,
-                path: "/p",
-                params,
-                auth,
-                weight: 3,
-            };
+            let request = Request { method: Method::Get, path: "/p", params, auth, weight: 3 };
             let signed = sign(&request, &credentials, &stamp(1));
             assert!(signed.target.starts_with(target), "{}", signed.target);
             assert_eq!(signed.api_key.is_some(), has_key);
-            assert_eq!(
-                unsigned(&request).map(|r| r.target),
-                is_unsigned.then_some(signed.target)
-            );
+            assert_eq!(unsigned(&request).map(|r| r.target), is_unsigned.then_some(signed.target));
         };
         check(Auth::Public, "/p?a=b%20c", false, true);
         check(Auth::Key, "/p?a=b%20c", true, false);
-        check(
-            Auth::Signed,
-            "/p?a=b%20c&recvWindow=5000&timestamp=1&signature=",
-            true,
-            false,
-        );
+        check(Auth::Signed, "/p?a=b%20c&recvWindow=5000&timestamp=1&signature=", true, false);
     }
 
     #[test]
     fn debug_shows_neither_key_nor_signature() {
-        let credentials = Credentials {
-            api_key: "secretkey".into(),
-            secret: "s".into(),
-        };
+        let credentials = Credentials { api_key: "secretkey".into(), secret: "s".into() };
         let signed = sign(&order("X", &[]), &credentials, &stamp(1));
         assert_eq!(format!("{signed:?}"), "SignedRequest(POST /p)");
     }

@@ -242,10 +242,7 @@ impl BookSync {
 
     /// Buffers a diff. The buffer is always one unbroken chain: a gap drops what was before it.
     fn keep(&mut self, event: Depth, at: Timestamp) -> Vec<Step> {
-        let order = self
-            .buffer
-            .back()
-            .map(|previous| self.order(previous.last, &event));
+        let order = self.buffer.back().map(|previous| self.order(previous.last, &event));
         if order == Some(Order::Old) {
             return Vec::new();
         }
@@ -264,11 +261,7 @@ impl BookSync {
 
     /// Lays the buffered diffs onto the snapshot, if they touch it.
     fn bridge(&mut self, snapshot: DepthSnapshot, at: Timestamp) -> Vec<Step> {
-        while self
-            .buffer
-            .front()
-            .is_some_and(|event| self.is_covered(snapshot.last, event))
-        {
+        while self.buffer.front().is_some_and(|event| self.is_covered(snapshot.last, event)) {
             self.buffer.pop_front();
         }
         let Some(first) = self.buffer.front() else {
@@ -284,10 +277,7 @@ impl BookSync {
         self.heard = at;
         self.attempts = 0;
         let diffs = self.buffer.drain(..).map(Depth::into_update);
-        std::iter::once(snapshot.into_update())
-            .chain(diffs)
-            .map(Step::Emit)
-            .collect()
+        std::iter::once(snapshot.into_update()).chain(diffs).map(Step::Emit).collect()
     }
 
     fn order(&self, last: u64, event: &Depth) -> Order {
@@ -318,9 +308,7 @@ impl BookSync {
 
     /// Asks for a snapshot now, or when the spacing allows.
     fn ask(&mut self, at: Timestamp) -> Vec<Step> {
-        let due = self
-            .asked_last
-            .map_or(at, |asked| asked.plus_ms(self.spacing_ms()));
+        let due = self.asked_last.map_or(at, |asked| asked.plus_ms(self.spacing_ms()));
         if due > at {
             self.fetch = Fetch::Due(due);
             return Vec::new();
@@ -358,18 +346,12 @@ impl BookSync {
         self.buffer.clear();
         self.fetch = Fetch::Idle;
         self.attempts = 0;
-        if was_closed {
-            Vec::new()
-        } else {
-            vec![invalid(why)]
-        }
+        if was_closed { Vec::new() } else { vec![invalid(why)] }
     }
 }
 
 fn invalid(why: &str) -> Step {
-    Step::Invalid {
-        why: why.to_owned(),
-    }
+    Step::Invalid { why: why.to_owned() }
 }
 
 #[cfg(test)]

@@ -149,9 +149,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<UserEvent>, DecodeError> {
         "listenKeyExpired" => UserEvent::Expired,
         "eventStreamTerminated" | "serverShutdown" => UserEvent::Terminated,
         // TRADE_LITE repeats executions of ORDER_TRADE_UPDATE without their fees.
-        other => UserEvent::Other(OtherEvent {
-            name: other.to_owned(),
-        }),
+        other => UserEvent::Other(OtherEvent { name: other.to_owned() }),
     };
     Ok(vec![one])
 }
@@ -160,20 +158,13 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<UserEvent>, DecodeError> {
 fn answer(frame: &Fields<'_>) -> Result<UserEvent, DecodeError> {
     if frame.find("error").is_some() {
         let error = frame.object("error", "refusal")?;
-        return Ok(UserEvent::Refused {
-            code: error.i64("code")?,
-            text: error.owned("msg")?,
-        });
+        return Ok(UserEvent::Refused { code: error.i64("code")?, text: error.owned("msg")? });
     }
-    let is_subscription = frame
-        .find("result")
-        .is_some_and(|r| r.get("subscriptionId").is_some());
+    let is_subscription = frame.find("result").is_some_and(|r| r.get("subscriptionId").is_some());
     if is_subscription {
         return Ok(UserEvent::Subscribed);
     }
-    Ok(UserEvent::Other(OtherEvent {
-        name: "answer".to_owned(),
-    }))
+    Ok(UserEvent::Other(OtherEvent { name: "answer".to_owned() }))
 }
 
 fn spot_order(event: &Fields<'_>) -> Result<OrderChange, DecodeError> {
@@ -184,26 +175,17 @@ fn spot_order(event: &Fields<'_>) -> Result<OrderChange, DecodeError> {
         None => order.owned("c")?,
     };
     let reason = ["eR", "r"].iter().find_map(|field| {
-        order
-            .optional_text(field)
-            .filter(|word| *word != "NONE")
-            .map(str::to_owned)
+        order.optional_text(field).filter(|word| *word != "NONE").map(str::to_owned)
     });
     let at = order.time("T")?;
-    Ok(OrderChange {
-        reason,
-        ..common_order(&order, client_order_id, at, None)?
-    })
+    Ok(OrderChange { reason, ..common_order(&order, client_order_id, at, None)? })
 }
 
 fn usdm_order(event: &Fields<'_>) -> Result<OrderChange, DecodeError> {
     let order = event.object("o", ORDER)?;
     let at = event.time("T")?;
     let realized_pnl = order.optional_decimal("rp")?;
-    let reason = order
-        .optional_text("er")
-        .filter(|word| *word != "0")
-        .map(str::to_owned);
+    let reason = order.optional_text("er").filter(|word| *word != "0").map(str::to_owned);
     let change = common_order(&order, order.owned("c")?, at, realized_pnl)?;
     Ok(OrderChange { reason, ..change })
 }
@@ -249,10 +231,7 @@ fn spot_balances(event: &Fields<'_>) -> Result<UserEvent, DecodeError> {
     let balances = event.rows("B", "balance", |row| {
         let (free, locked) = (row.decimal("f")?, row.decimal("l")?);
         let total = free.checked_add(locked).ok_or_else(|| row.invalid("l"))?;
-        Ok(Holding {
-            asset: row.owned("a")?,
-            total,
-        })
+        Ok(Holding { asset: row.owned("a")?, total })
     })?;
     Ok(UserEvent::Balances {
         balances,
@@ -277,68 +256,35 @@ fn account_update(event: &Fields<'_>) -> Result<Vec<UserEvent>, DecodeError> {
     let moved = match update.find("B") {
         Some(_) => update.rows("B", "balance", |row| {
             let (asset, total) = (row.owned("a")?, row.decimal("wb")?);
-            Ok(Moved {
-                asset,
-                total,
-                delta: row.decimal("bc")?,
-            })
+            Ok(Moved { asset, total, delta: row.decimal("bc")? })
         })?,
         None => Vec::new(),
     };
-    let names = PositionNames {
-        symbol: "s",
-        side: "ps",
-        quantity: "pa",
-        entry_price: "ep",
-    };
+    let names = PositionNames { symbol: "s", side: "ps", quantity: "pa", entry_price: "ep" };
     let positions = match update.find("P") {
         Some(_) => update.rows("P", "position", |row| Position::read(row, &names))?,
         None => Vec::new(),
     };
     let mut events = Vec::new();
     let mut balances = Vec::new();
-    for Moved {
-        asset,
-        total,
-        delta,
-    } in moved
-    {
-        balances.push(Holding {
-            asset: asset.clone(),
-            total,
-        });
+    for Moved { asset, total, delta } in moved {
+        balances.push(Holding { asset: asset.clone(), total });
         let reason = reason.to_owned();
         match reason.as_str() {
             "FUNDING_FEE" => {
-                events.push(UserEvent::Funding {
-                    asset,
-                    amount: delta,
-                    balance: total,
-                    at,
-                });
+                events.push(UserEvent::Funding { asset, amount: delta, balance: total, at });
             }
             // What an order moves is told by the order's own event.
             "ORDER" => {}
             _ if delta.is_zero() => {}
             _ => {
                 let total = Some(total);
-                events.push(UserEvent::Balance {
-                    asset,
-                    delta,
-                    total,
-                    reason,
-                    at,
-                });
+                events.push(UserEvent::Balance { asset, delta, total, reason, at });
             }
         }
     }
     // Last, so that the movements which led there are known when it is compared.
-    events.push(UserEvent::Balances {
-        balances,
-        positions,
-        reason: reason.to_owned(),
-        at,
-    });
+    events.push(UserEvent::Balances { balances, positions, reason: reason.to_owned(), at });
     Ok(events)
 }
 

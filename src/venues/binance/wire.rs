@@ -41,10 +41,7 @@ pub enum DecodeError {
 
 /// Parses a whole answer or frame.
 pub(super) fn parse(what: &'static str, bytes: &[u8]) -> Result<Value, DecodeError> {
-    serde_json::from_slice(bytes).map_err(|e| DecodeError::Shape {
-        what,
-        why: e.to_string(),
-    })
+    serde_json::from_slice(bytes).map_err(|e| DecodeError::Shape { what, why: e.to_string() })
 }
 
 /// Reads every element of an array of objects.
@@ -53,13 +50,10 @@ pub(super) fn rows<'a, T>(
     value: &'a Value,
     read: impl Fn(Fields<'a>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
-    let list = value.as_array().ok_or_else(|| DecodeError::Shape {
-        what,
-        why: "not a list".to_owned(),
-    })?;
-    list.iter()
-        .map(|row| read(Fields::of(what, row)?))
-        .collect()
+    let list = value
+        .as_array()
+        .ok_or_else(|| DecodeError::Shape { what, why: "not a list".to_owned() })?;
+    list.iter().map(|row| read(Fields::of(what, row)?)).collect()
 }
 
 /// One JSON object and the name it has in errors.
@@ -71,19 +65,15 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) fn of(what: &'static str, value: &'a Value) -> Result<Self, DecodeError> {
-        let map = value.as_object().ok_or_else(|| DecodeError::Shape {
-            what,
-            why: "not an object".to_owned(),
-        })?;
+        let map = value
+            .as_object()
+            .ok_or_else(|| DecodeError::Shape { what, why: "not an object".to_owned() })?;
         Ok(Self { what, map })
     }
 
     /// The same object under another name in errors.
     pub(super) fn called(&self, what: &'static str) -> Self {
-        Self {
-            what,
-            map: self.map,
-        }
+        Self { what, map: self.map }
     }
 
     /// The value, if the field is there and not null.
@@ -92,38 +82,23 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn value(&self, field: &'static str) -> Result<&'a Value, DecodeError> {
-        self.find(field).ok_or(DecodeError::Missing {
-            what: self.what,
-            field,
-        })
+        self.find(field).ok_or(DecodeError::Missing { what: self.what, field })
     }
 
     /// An error about a field of this object.
     pub(super) fn invalid(&self, field: &'static str) -> DecodeError {
-        let found = self
-            .map
-            .get(field)
-            .map(Value::to_string)
-            .unwrap_or_default();
+        let found = self.map.get(field).map(Value::to_string).unwrap_or_default();
         let found = found.chars().take(FOUND_CHARS_MAX).collect();
-        DecodeError::Invalid {
-            what: self.what,
-            field,
-            found,
-        }
+        DecodeError::Invalid { what: self.what, field, found }
     }
 
     pub(super) fn text(&self, field: &'static str) -> Result<&'a str, DecodeError> {
-        self.value(field)?
-            .as_str()
-            .ok_or_else(|| self.invalid(field))
+        self.value(field)?.as_str().ok_or_else(|| self.invalid(field))
     }
 
     /// Text that may be absent, null or empty.
     pub(super) fn optional_text(&self, field: &'static str) -> Option<&'a str> {
-        self.find(field)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
+        self.find(field).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
     pub(super) fn owned(&self, field: &'static str) -> Result<String, DecodeError> {
@@ -150,21 +125,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn u64(&self, field: &'static str) -> Result<u64, DecodeError> {
-        self.value(field)?
-            .as_u64()
-            .ok_or_else(|| self.invalid(field))
+        self.value(field)?.as_u64().ok_or_else(|| self.invalid(field))
     }
 
     pub(super) fn i64(&self, field: &'static str) -> Result<i64, DecodeError> {
-        self.value(field)?
-            .as_i64()
-            .ok_or_else(|| self.invalid(field))
+        self.value(field)?.as_i64().ok_or_else(|| self.invalid(field))
     }
 
     pub(super) fn truth(&self, field: &'static str) -> Result<bool, DecodeError> {
-        self.value(field)?
-            .as_bool()
-            .ok_or_else(|| self.invalid(field))
+        self.value(field)?.as_bool().ok_or_else(|| self.invalid(field))
     }
 
     /// Unix milliseconds.
@@ -208,10 +177,7 @@ impl<'a> Fields<'a> {
         what: &'static str,
     ) -> Result<Fields<'a>, DecodeError> {
         let value = self.value(field)?;
-        value
-            .as_object()
-            .map(|map| Fields { what, map })
-            .ok_or_else(|| self.invalid(field))
+        value.as_object().map(|map| Fields { what, map }).ok_or_else(|| self.invalid(field))
     }
 }
 
@@ -226,11 +192,7 @@ mod tests {
         let check = |value: Value, expected: Option<&str>| {
             let object = json!({ "p": value });
             let read = Fields::of("row", &object).unwrap().decimal("p");
-            assert_eq!(
-                read.ok().map(|d| d.to_string()).as_deref(),
-                expected,
-                "{object}"
-            );
+            assert_eq!(read.ok().map(|d| d.to_string()).as_deref(), expected, "{object}");
         };
         check(json!("0.10264410"), Some("0.10264410"));
         check(json!("-3"), Some("-3"));
@@ -247,14 +209,8 @@ mod tests {
     fn errors_name_the_field_and_repeat_little() {
         let object = json!({ "a": null, "b": "x".repeat(1_000) });
         let fields = Fields::of("row", &object).unwrap();
-        assert_eq!(
-            fields.u64("a").unwrap_err().to_string(),
-            "row lacks the field a"
-        );
+        assert_eq!(fields.u64("a").unwrap_err().to_string(), "row lacks the field a");
         let long = fields.u64("b").unwrap_err().to_string();
-        assert!(
-            long.starts_with("row has an impossible b: \"xxx") && long.len() < 90,
-            "{long}"
-        );
+        assert!(long.starts_with("row has an impossible b: \"xxx") && long.len() < 90, "{long}");
     }
 }

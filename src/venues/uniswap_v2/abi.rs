@@ -4,10 +4,7 @@
     missing_debug_implementations,
     reason = "the ABI files are the documentation of what is generated here"
 )]
-#![allow(
-    clippy::too_many_arguments,
-    reason = "the argument lists are the contracts'"
-)]
+#![allow(clippy::too_many_arguments, reason = "the argument lists are the contracts'")]
 
 alloy::sol!(UniswapV2Factory, "abis/UniswapV2Factory.json");
 alloy::sol!(UniswapV2Pair, "abis/UniswapV2Pair.json");

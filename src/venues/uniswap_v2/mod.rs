@@ -49,15 +49,8 @@ pub struct ExactInput {
 /// The address of a pair, from its factory and tokens alone (CREATE2, EIP-1014).
 #[must_use]
 pub fn pair_address(factory: Address, token_a: Address, token_b: Address) -> Address {
-    let (token0, token1) = if token_a < token_b {
-        (token_a, token_b)
-    } else {
-        (token_b, token_a)
-    };
-    factory.create2(
-        keccak256((token0, token1).abi_encode_packed()),
-        PAIR_INIT_CODE_HASH,
-    )
+    let (token0, token1) = if token_a < token_b { (token_a, token_b) } else { (token_b, token_a) };
+    factory.create2(keccak256((token0, token1).abi_encode_packed()), PAIR_INIT_CODE_HASH)
 }
 
 /// The pair event a log tells of; `None` when it is not one that moves reserves. Transfers of the
@@ -72,10 +65,7 @@ pub fn decode_pair_log(log: &Log) -> Result<Option<V2Event>, DecodeError> {
     Ok(Some(match topic {
         Pair::Sync::SIGNATURE_HASH => {
             let e = read::<Pair::Sync>(log, "Sync")?;
-            V2Event::Sync {
-                reserve0: e.reserve0.to(),
-                reserve1: e.reserve1.to(),
-            }
+            V2Event::Sync { reserve0: e.reserve0.to(), reserve1: e.reserve1.to() }
         }
         Pair::Swap::SIGNATURE_HASH => {
             let e = read::<Pair::Swap>(log, "Swap")?;
@@ -88,17 +78,11 @@ pub fn decode_pair_log(log: &Log) -> Result<Option<V2Event>, DecodeError> {
         }
         Pair::Mint::SIGNATURE_HASH => {
             let e = read::<Pair::Mint>(log, "Mint")?;
-            V2Event::Mint {
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            V2Event::Mint { amount0: e.amount0, amount1: e.amount1 }
         }
         Pair::Burn::SIGNATURE_HASH => {
             let e = read::<Pair::Burn>(log, "Burn")?;
-            V2Event::Burn {
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            V2Event::Burn { amount0: e.amount0, amount1: e.amount1 }
         }
         _ => return Ok(None),
     }))
@@ -136,14 +120,9 @@ mod tests {
     fn log(topic: B256, indexed: usize, words: &[u64]) -> Log {
         let mut topics = vec![topic];
         topics.extend((0..indexed).map(|_| B256::with_last_byte(9)));
-        let bytes: Vec<u8> = words
-            .iter()
-            .flat_map(|word| U256::from(*word).to_be_bytes::<32>())
-            .collect();
-        Log {
-            address: PAIR,
-            data: LogData::new_unchecked(topics, bytes.into()),
-        }
+        let bytes: Vec<u8> =
+            words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect();
+        Log { address: PAIR, data: LogData::new_unchecked(topics, bytes.into()) }
     }
 
     #[test]
@@ -161,13 +140,7 @@ mod tests {
         let swap = b256!("d78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822");
         let read = |log: &Log| decode_pair_log(log).unwrap().unwrap();
         let one = U256::from(1);
-        assert_eq!(
-            read(&log(sync, 0, &[5, 6])),
-            V2Event::Sync {
-                reserve0: 5,
-                reserve1: 6
-            }
-        );
+        assert_eq!(read(&log(sync, 0, &[5, 6])), V2Event::Sync { reserve0: 5, reserve1: 6 });
         assert_eq!(
             read(&log(swap, 2, &[1, 0, 0, 1])),
             V2Event::Swap {
@@ -178,29 +151,14 @@ mod tests {
             }
         );
         let mint = log(Pair::Mint::SIGNATURE_HASH, 1, &[1, 1]);
-        assert_eq!(
-            read(&mint),
-            V2Event::Mint {
-                amount0: one,
-                amount1: one
-            }
-        );
+        assert_eq!(read(&mint), V2Event::Mint { amount0: one, amount1: one });
         let burn = log(Pair::Burn::SIGNATURE_HASH, 2, &[1, 1]);
-        assert_eq!(
-            read(&burn),
-            V2Event::Burn {
-                amount0: one,
-                amount1: one
-            }
-        );
+        assert_eq!(read(&burn), V2Event::Burn { amount0: one, amount1: one });
     }
 
     #[test]
     fn what_is_not_a_pairs_event_is_none() {
-        assert_eq!(
-            decode_pair_log(&log(Pair::Transfer::SIGNATURE_HASH, 2, &[1])).unwrap(),
-            None
-        );
+        assert_eq!(decode_pair_log(&log(Pair::Transfer::SIGNATURE_HASH, 2, &[1])).unwrap(), None);
         assert_eq!(decode_pair_log(&log(B256::ZERO, 0, &[])).unwrap(), None);
         assert_eq!(decode_pair_log(&Log::default()).unwrap(), None);
     }

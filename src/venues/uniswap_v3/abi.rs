@@ -4,16 +4,10 @@
     missing_debug_implementations,
     reason = "the ABI files are the documentation of what is generated here"
 )]
-#![allow(
-    clippy::too_many_arguments,
-    reason = "the argument lists are the contracts'"
-)]
+#![allow(clippy::too_many_arguments, reason = "the argument lists are the contracts'")]
 
 alloy::sol!(UniswapV3Factory, "abis/UniswapV3Factory.json");
 alloy::sol!(UniswapV3Pool, "abis/UniswapV3Pool.json");
-alloy::sol!(
-    NonfungiblePositionManager,
-    "abis/NonfungiblePositionManager.json"
-);
+alloy::sol!(NonfungiblePositionManager, "abis/NonfungiblePositionManager.json");
 alloy::sol!(SwapRouter, "abis/SwapRouter.json");
 alloy::sol!(QuoterV2, "abis/QuoterV2.json");

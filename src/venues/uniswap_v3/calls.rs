@@ -121,15 +121,9 @@ pub fn withdraw(order: &Withdrawal) -> Bytes {
         deadline: order.deadline,
     };
     let data = vec![
-        Positions::decreaseLiquidityCall { params: decrease }
-            .abi_encode()
-            .into(),
+        Positions::decreaseLiquidityCall { params: decrease }.abi_encode().into(),
         collect(order.token_id, order.recipient),
-        Positions::burnCall {
-            tokenId: order.token_id,
-        }
-        .abi_encode()
-        .into(),
+        Positions::burnCall { tokenId: order.token_id }.abi_encode().into(),
     ];
     Positions::multicallCall { data }.abi_encode().into()
 }
@@ -163,9 +157,7 @@ pub fn swap_exact_in(swap: &ExactInput) -> Result<Bytes, EncodeError> {
         sqrtPriceLimitX96: U160::checked_from_limbs_slice(limit.as_limbs())
             .ok_or(EncodeError::SqrtPrice(limit))?,
     };
-    Ok(SwapRouter::exactInputSingleCall { params }
-        .abi_encode()
-        .into())
+    Ok(SwapRouter::exactInputSingleCall { params }.abi_encode().into())
 }
 
 fn fee(fee_pips: u32) -> Result<U24, EncodeError> {
@@ -198,10 +190,7 @@ mod tests {
         assert_eq!(call[..4], hex!("ac9650d8"));
         let steps = Positions::multicallCall::abi_decode(&call).unwrap().data;
         let selectors: Vec<&[u8]> = steps.iter().map(|step| &step[..4]).collect();
-        assert_eq!(
-            selectors,
-            [hex!("0c49ccbe"), hex!("fc6f7865"), hex!("42966c68")]
-        );
+        assert_eq!(selectors, [hex!("0c49ccbe"), hex!("fc6f7865"), hex!("42966c68")]);
     }
 
     #[test]

@@ -37,33 +37,14 @@ pub struct DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PositionEvent {
     /// Liquidity was added (also by the mint itself).
-    Increased {
-        token_id: U256,
-        liquidity: u128,
-        amount0: U256,
-        amount1: U256,
-    },
+    Increased { token_id: U256, liquidity: u128, amount0: U256, amount1: U256 },
     /// Liquidity was removed; the amounts wait to be collected.
-    Decreased {
-        token_id: U256,
-        liquidity: u128,
-        amount0: U256,
-        amount1: U256,
-    },
+    Decreased { token_id: U256, liquidity: u128, amount0: U256, amount1: U256 },
     /// Principal and fees were paid out. The contract logs here what it *asked* of the pool, which
     /// can exceed by a wei what was paid; the pool's own collect log is the truth.
-    Collected {
-        token_id: U256,
-        recipient: Address,
-        amount0: U256,
-        amount1: U256,
-    },
+    Collected { token_id: U256, recipient: Address, amount0: U256, amount1: U256 },
     /// The NFT changed hands: from zero when minted, to zero when burned.
-    Moved {
-        token_id: U256,
-        from: Address,
-        to: Address,
-    },
+    Moved { token_id: U256, from: Address, to: Address },
 }
 
 /// The address of a pool, from its factory and key alone (CREATE2, EIP-1014).
@@ -74,11 +55,7 @@ pub fn pool_address(
     token_b: Address,
     fee_pips: u32,
 ) -> Address {
-    let (token0, token1) = if token_a < token_b {
-        (token_a, token_b)
-    } else {
-        (token_b, token_a)
-    };
+    let (token0, token1) = if token_a < token_b { (token_a, token_b) } else { (token_b, token_a) };
     let key = (token0, token1, U256::from(fee_pips)).abi_encode();
     factory.create2(keccak256(key), POOL_INIT_CODE_HASH)
 }
@@ -135,10 +112,7 @@ fn decode_side_log(log: &Log, topic: B256) -> Result<Option<V3Event>, DecodeErro
     let event = match topic {
         Pool::Flash::SIGNATURE_HASH => {
             let e = read::<Pool::Flash>(log, "Flash")?;
-            V3Event::Flash {
-                paid0: e.paid0,
-                paid1: e.paid1,
-            }
+            V3Event::Flash { paid0: e.paid0, paid1: e.paid1 }
         }
         Pool::SetFeeProtocol::SIGNATURE_HASH => {
             let e = read::<Pool::SetFeeProtocol>(log, "SetFeeProtocol")?;
@@ -151,10 +125,7 @@ fn decode_side_log(log: &Log, topic: B256) -> Result<Option<V3Event>, DecodeErro
         }
         Pool::CollectProtocol::SIGNATURE_HASH => {
             let e = read::<Pool::CollectProtocol>(log, "CollectProtocol")?;
-            V3Event::CollectProtocol {
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            V3Event::CollectProtocol { amount0: e.amount0, amount1: e.amount1 }
         }
         Pool::Collect::SIGNATURE_HASH => {
             let e = read::<Pool::Collect>(log, "Collect")?;
@@ -209,11 +180,7 @@ pub fn decode_position_log(log: &Log) -> Result<Option<PositionEvent>, DecodeErr
         }
         Positions::Transfer::SIGNATURE_HASH if topics.len() == NFT_TRANSFER_TOPICS => {
             let e = read::<Positions::Transfer>(log, "Transfer")?;
-            PositionEvent::Moved {
-                token_id: e.tokenId,
-                from: e.from,
-                to: e.to,
-            }
+            PositionEvent::Moved { token_id: e.tokenId, from: e.from, to: e.to }
         }
         _ => return Ok(None),
     };
@@ -239,17 +206,11 @@ mod tests {
     const OWNER: Address = Address::with_last_byte(9);
 
     fn log(topics: Vec<B256>, data: Vec<u8>) -> Log {
-        Log {
-            address: POOL,
-            data: LogData::new_unchecked(topics, data.into()),
-        }
+        Log { address: POOL, data: LogData::new_unchecked(topics, data.into()) }
     }
 
     fn of(event: &impl SolEvent) -> Log {
-        Log {
-            address: POOL,
-            data: event.encode_log_data(),
-        }
+        Log { address: POOL, data: event.encode_log_data() }
     }
 
     fn pool(log: &Log) -> V3Event {
@@ -277,10 +238,7 @@ mod tests {
             U256::from(12_453_647_101_533_358_277u128),
             U256::from(199_045),
         ];
-        let data = words
-            .iter()
-            .flat_map(|word| word.to_be_bytes::<32>())
-            .collect();
+        let data = words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect();
         let recorded = log(vec![swap, OWNER.into_word(), OWNER.into_word()], data);
         let expected = V3Event::Swap {
             amount0: I256::try_from(1_779_711_470).unwrap(),
@@ -304,14 +262,7 @@ mod tests {
             amount0: U256::ONE,
             amount1: U256::ONE,
         };
-        assert_eq!(
-            pool(&of(&mint)),
-            V3Event::Mint {
-                lower: -198_010,
-                upper: -196_000,
-                amount: 7
-            }
-        );
+        assert_eq!(pool(&of(&mint)), V3Event::Mint { lower: -198_010, upper: -196_000, amount: 7 });
     }
 
     #[test]
@@ -322,28 +273,10 @@ mod tests {
             feeProtocol0New: 4,
             feeProtocol1New: 5,
         };
-        assert_eq!(
-            pool(&of(&set)),
-            V3Event::SetFeeProtocol {
-                old0: 0,
-                old1: 0,
-                new0: 4,
-                new1: 5
-            }
-        );
-        let took = Pool::CollectProtocol {
-            sender: OWNER,
-            recipient: OWNER,
-            amount0: 1,
-            amount1: 2,
-        };
-        assert_eq!(
-            pool(&of(&took)),
-            V3Event::CollectProtocol {
-                amount0: 1,
-                amount1: 2
-            }
-        );
+        assert_eq!(pool(&of(&set)), V3Event::SetFeeProtocol { old0: 0, old1: 0, new0: 4, new1: 5 });
+        let took =
+            Pool::CollectProtocol { sender: OWNER, recipient: OWNER, amount0: 1, amount1: 2 };
+        assert_eq!(pool(&of(&took)), V3Event::CollectProtocol { amount0: 1, amount1: 2 });
     }
 
     #[test]
@@ -371,34 +304,16 @@ mod tests {
     #[test]
     fn position_events_are_read() {
         let token_id = U256::from(42);
-        let moved = Positions::Transfer {
-            from: Address::ZERO,
-            to: OWNER,
-            tokenId: token_id,
-        };
+        let moved = Positions::Transfer { from: Address::ZERO, to: OWNER, tokenId: token_id };
         assert_eq!(
             decode_position_log(&of(&moved)).unwrap(),
-            Some(PositionEvent::Moved {
-                token_id,
-                from: Address::ZERO,
-                to: OWNER
-            })
+            Some(PositionEvent::Moved { token_id, from: Address::ZERO, to: OWNER })
         );
         let (amount0, amount1) = (U256::from(1), U256::from(2));
-        let paid = Positions::Collect {
-            tokenId: token_id,
-            recipient: OWNER,
-            amount0,
-            amount1,
-        };
+        let paid = Positions::Collect { tokenId: token_id, recipient: OWNER, amount0, amount1 };
         assert_eq!(
             decode_position_log(&of(&paid)).unwrap(),
-            Some(PositionEvent::Collected {
-                token_id,
-                recipient: OWNER,
-                amount0,
-                amount1
-            })
+            Some(PositionEvent::Collected { token_id, recipient: OWNER, amount0, amount1 })
         );
     }
 }

@@ -185,7 +185,11 @@ impl World {
             }
             let log = self.dir.join("logs/agent.log");
             ensure!(agent.is_running(), "the agent ended:\n{}", last_lines(&log));
-            ensure!(began.elapsed() < READY_TIMEOUT, "the agent is not ready:\n{}", last_lines(&log));
+            ensure!(
+                began.elapsed() < READY_TIMEOUT,
+                "the agent is not ready:\n{}",
+                last_lines(&log)
+            );
             tokio::time::sleep(LOOK_EVERY / 4).await;
         }
     }
@@ -210,7 +214,11 @@ impl World {
     pub async fn control(&self, what: &str, body: &Value) -> Result<()> {
         let url = format!("{}/sim/{what}", self.manifest.exchange_http);
         let reply = client()?.post(url).json(body).send().await?;
-        ensure!(reply.status().is_success(), "the exchange refused {what}: {}", reply.text().await?);
+        ensure!(
+            reply.status().is_success(),
+            "the exchange refused {what}: {}",
+            reply.text().await?
+        );
         Ok(())
     }
 
@@ -356,8 +364,7 @@ async fn first_mid(exchange: &str) -> Result<Decimal> {
 /// Dev accounts start rich; the agent's signer holds what the demo says.
 async fn settle_ether(provider: &alloy::providers::DynProvider, world: &Deployment) -> Result<()> {
     let wei = U256::from(AGENT_ETHER) * U256::from(10).pow(U256::from(18));
-    let _: Value =
-        chain::raw(provider, "anvil_setBalance", (world.accounts.signer, wei)).await?;
+    let _: Value = chain::raw(provider, "anvil_setBalance", (world.accounts.signer, wei)).await?;
     Ok(())
 }
 
@@ -406,7 +413,11 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
     let mut world = World::start(&options).await?;
     let mut agent = world.start_agent(None)?;
     let mut site = world.agent_site(&agent).await?;
-    eprintln!("demo: ready after {:.1} s; logs in {}/logs", began.elapsed().as_secs_f64(), world.dir.display());
+    eprintln!(
+        "demo: ready after {:.1} s; logs in {}/logs",
+        began.elapsed().as_secs_f64(),
+        world.dir.display()
+    );
     announce(&site);
     let end = options.for_s.map(|s| Instant::now() + Duration::from_secs(s));
     let bar = progress(options.for_s);

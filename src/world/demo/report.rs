@@ -146,10 +146,7 @@ fn is_zero(rows: &Value) -> bool {
 fn verdict(report: &Value) -> Result<()> {
     let claims = [
         ("the ledger agrees with the world", is_zero(&report["reconciliation"])),
-        (
-            "the independent reconciler agrees",
-            is_zero(&report["independent_reconciliation"]),
-        ),
+        ("the independent reconciler agrees", is_zero(&report["independent_reconciliation"])),
         ("at least one range was moved", report["rebalances"].as_u64() >= Some(1)),
         (
             "at least one hedge order was filled",
@@ -193,7 +190,16 @@ fn markdown(report: &Value, rest: &Value) -> String {
         ("Profit by part (USDT)", &["name", "value", "source"], &report["pnl"]["parts"]),
         (
             "Positions",
-            &["token_id", "state", "in_range_share", "fees", "impermanent_loss", "gas", "value", "value_hold"],
+            &[
+                "token_id",
+                "state",
+                "in_range_share",
+                "fees",
+                "impermanent_loss",
+                "gas",
+                "value",
+                "value_hold",
+            ],
             &report["positions"],
         ),
         (
@@ -218,6 +224,10 @@ fn markdown(report: &Value, rest: &Value) -> String {
         }
         page.push('\n');
     }
-    page.push_str(&format!("Total profit: {} USDT. State at the end: {}.\n", text(&report["pnl"]["total"]), rest["state"]["kind"]));
+    page.push_str(&format!(
+        "Total profit: {} USDT. State at the end: {}.\n",
+        text(&report["pnl"]["total"]),
+        rest["state"]["kind"]
+    ));
     page
 }

@@ -24,14 +24,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
         let end = chars.len().min(start + length);
         match kind {
             Kind::Blank => {}
-            Kind::Literal => found.push(Token {
-                text: "\"".to_owned(),
-                line,
-            }),
-            Kind::Code => found.push(Token {
-                text: chars[start..end].iter().collect(),
-                line,
-            }),
+            Kind::Literal => found.push(Token { text: "\"".to_owned(), line }),
+            Kind::Code => found.push(Token { text: chars[start..end].iter().collect(), line }),
         }
         line += chars[start..end].iter().filter(|c| **c == '\n').count();
         start = end;
@@ -49,10 +43,7 @@ fn lexeme(rest: &[char]) -> (Kind, usize) {
         (c, _) if c.is_whitespace() => (Kind::Blank, 1),
         ('"', _) => (Kind::Literal, quoted(rest)),
         ('\'', second) if second == '\\' || at(2) == '\'' => (Kind::Literal, quoted(rest)),
-        ('\'', _) => (
-            Kind::Literal,
-            1 + rest[1..].iter().take_while(is_word).count(),
-        ),
+        ('\'', _) => (Kind::Literal, 1 + rest[1..].iter().take_while(is_word).count()),
         (':', ':') => (Kind::Code, 2),
         _ => {
             let word = rest.iter().take_while(is_word).count();
@@ -178,11 +169,7 @@ pub(super) fn paths(code: &[Token]) -> Vec<Named> {
         let mut written = Vec::new();
         index = unfold(code, index, &[], &mut written);
         let inside: Vec<String> = inline.iter().map(|(name, _)| name.clone()).collect();
-        let named = |(parts, line)| Named {
-            parts,
-            inside: inside.clone(),
-            line,
-        };
+        let named = |(parts, line)| Named { parts, inside: inside.clone(), line };
         found.extend(written.into_iter().map(named));
     }
     found
@@ -223,10 +210,8 @@ fn unfold(
 /// The path from the crate's root; `None` where it does not say that it is of this crate.
 pub(super) fn resolve(module: &[String], named: &Named) -> Option<Vec<String>> {
     let mut base = [module, &named.inside].concat();
-    let rooted = named
-        .parts
-        .iter()
-        .take_while(|p| matches!(p.as_str(), "crate" | "self" | "super"));
+    let rooted =
+        named.parts.iter().take_while(|p| matches!(p.as_str(), "crate" | "self" | "super"));
     let n_rooted = rooted.clone().count();
     for word in rooted {
         match word.as_str() {

@@ -18,18 +18,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
-        let tokens = if path.ends_with(".rs") {
-            rust::tokens(text)
-        } else {
-            Vec::new()
-        };
+        let tokens = if is_rust(path) { rust::tokens(text) } else { Vec::new() };
         let code = rust::split_tests(&tokens).0;
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            tokens,
-            code,
-        }
+        Self { path: path.to_owned(), text: text.to_owned(), tokens, code }
     }
 
     /// The module that the file is, from the crate's root; `None` where it is not of the library.
@@ -46,28 +37,24 @@ impl Source {
             return Vec::new();
         };
         let resolve = |named: Named| Some((rust::resolve(&module, &named)?, named.line));
-        rust::paths(&self.code)
-            .into_iter()
-            .filter_map(resolve)
-            .collect()
+        rust::paths(&self.code).into_iter().filter_map(resolve).collect()
     }
 }
 
+pub(super) fn is_rust(path: &str) -> bool {
+    path.rsplit('.').next() == Some("rs")
+}
+
+/// Every text file of the project, tracked or about to be.
 pub(super) static TREE: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ignored = fs::read_to_string(root.join(".gitignore")).expect("the project has .gitignore");
-    assert!(
-        !ignored.contains(['*', '!', '?']),
-        ".gitignore: teach tests/it/tidy.rs its patterns"
-    );
+    assert!(!ignored.contains(['*', '!', '?']), ".gitignore: teach tests/it/tidy.rs its patterns");
     let mut tree = Vec::new();
     walk(root, "", &ignored, &mut tree);
     let prefixes: Vec<String> = tree.iter().flat_map(test_files).collect();
     for source in &mut tree {
-        if prefixes
-            .iter()
-            .any(|prefix| source.path.starts_with(prefix))
-        {
+        if prefixes.iter().any(|prefix| source.path.starts_with(prefix)) {
             source.code.clear();
         }
     }
@@ -79,10 +66,7 @@ fn walk(root: &Path, folder: &str, ignored: &str, tree: &mut Vec<Source>) {
     let entries = fs::read_dir(root.join(folder)).expect("a folder of the tree is readable");
     for entry in entries {
         let entry = entry.expect("an entry of the tree is readable");
-        let name = entry
-            .file_name()
-            .into_string()
-            .expect("names in the tree are UTF-8");
+        let name = entry.file_name().into_string().expect("names in the tree are UTF-8");
         let path = format!("{folder}{name}");
         let is_ignored = |line: &str| {
             let line = line.trim_end_matches('/').trim_start_matches('/');
@@ -106,13 +90,8 @@ fn walk(root: &Path, folder: &str, ignored: &str, tree: &mut Vec<Source>) {
 /// The beginnings of the paths of the modules that this file declares for tests only.
 fn test_files(source: &Source) -> Vec<String> {
     let stem = source.path.trim_end_matches(".rs");
-    let folder = ["/mod", "/lib", "/main"]
-        .iter()
-        .find_map(|root| stem.strip_suffix(root));
+    let folder = ["/mod", "/lib", "/main"].iter().find_map(|root| stem.strip_suffix(root));
     let folder = folder.unwrap_or(stem);
     let names = rust::split_tests(&source.tokens).1;
-    names
-        .iter()
-        .flat_map(|n| [format!("{folder}/{n}.rs"), format!("{folder}/{n}/")])
-        .collect()
+    names.iter().flat_map(|n| [format!("{folder}/{n}.rs"), format!("{folder}/{n}/")]).collect()
 }

@@ -34,7 +34,10 @@ async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<
     let red = site.wait_for("the theft to be seen", NOTICE_TIMEOUT, is_red).await?;
     let rows = stage::differences(&red["reconciliation"]["rows"]);
     assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_eq!((&rows[0]["difference"], &rows[0]["unit"]), (&json!("-1"), &json!("eip155:31337/native")));
+    assert_eq!(
+        (&rows[0]["difference"], &rows[0]["unit"]),
+        (&json!("-1"), &json!("eip155:31337/native"))
+    );
     steal_wei(&world, -1).await?;
     site.wait_for("the wei to be back", NOTICE_TIMEOUT, is_quiet).await?;
     let theft = json!({ "adjust": { "account": "usdm", "asset": "USDT", "steps": -1 } });
@@ -42,7 +45,10 @@ async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<
     let red = site.wait_for("the second theft to be seen", NOTICE_TIMEOUT, is_red).await?;
     let rows = stage::differences(&red["reconciliation"]["rows"]);
     assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_eq!((&rows[0]["difference"], &rows[0]["unit"]), (&json!("-1"), &json!("venue:hedge/USDT")));
+    assert_eq!(
+        (&rows[0]["difference"], &rows[0]["unit"]),
+        (&json!("-1"), &json!("venue:hedge/USDT"))
+    );
     Ok(())
 }
 
@@ -81,9 +87,8 @@ async fn a_frozen_database_has_resting_orders_cancelled_in_time_and_recovers() -
         kill(*pid, Signal::SIGSTOP)?;
     }
     let gone = wait_until_gone(&world).await;
-    let paused = site
-        .wait_for("trading to stop", NOTICE_TIMEOUT, |s| s["state"]["kind"] == "paused")
-        .await;
+    let paused =
+        site.wait_for("trading to stop", NOTICE_TIMEOUT, |s| s["state"]["kind"] == "paused").await;
     for pid in &servers {
         kill(*pid, Signal::SIGCONT)?;
     }
@@ -180,7 +185,9 @@ fn is_whole(snapshot: &Value) -> bool {
         let rows = snapshot[list].as_array().cloned().unwrap_or_default();
         !rows.is_empty() && rows.iter().all(|row| row[field] == "live")
     };
-    has("chains", "feed") && has("books", "feed") && has("venues", "user_stream")
+    has("chains", "feed")
+        && has("books", "feed")
+        && has("venues", "user_stream")
         && stage::is_running(snapshot)
         && snapshot["reconciliation"]["ok"] == true
 }
@@ -200,8 +207,19 @@ async fn the_api_lets_nobody_in_without_the_token() -> Result<()> {
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let paths = [
-        "snapshot", "report", "status", "pools", "books", "positions", "orders", "transactions",
-        "ledger", "reconciliation", "stream", "halt", "resume",
+        "snapshot",
+        "report",
+        "status",
+        "pools",
+        "books",
+        "positions",
+        "orders",
+        "transactions",
+        "ledger",
+        "reconciliation",
+        "stream",
+        "halt",
+        "resume",
     ];
     for path in paths {
         let url = format!("{}/api/v1/{path}", site.api);

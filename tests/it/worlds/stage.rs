@@ -78,11 +78,8 @@ pub async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
     let url = format!("{}{}", world.manifest.exchange_http, signed.target);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let method = request.method.to_string().parse()?;
-    let reply = client
-        .request(method, url)
-        .header("X-MBX-APIKEY", &world.manifest.api_key)
-        .send()
-        .await?;
+    let reply =
+        client.request(method, url).header("X-MBX-APIKEY", &world.manifest.api_key).send().await?;
     let status = reply.status();
     let body: Value = reply.json().await?;
     ensure!(status.is_success(), "{status}: {body}");

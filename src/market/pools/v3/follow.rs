@@ -30,11 +30,7 @@ impl PoolV3 {
     }
 
     fn follow(&mut self, event: &V3Event) -> Result<(), Desync> {
-        if let V3Event::Initialize {
-            sqrt_price_x96,
-            tick,
-        } = *event
-        {
+        if let V3Event::Initialize { sqrt_price_x96, tick } = *event {
             return self.initialize(sqrt_price_x96, tick);
         }
         if !self.is_initialized() {
@@ -42,44 +38,23 @@ impl PoolV3 {
         }
         match *event {
             V3Event::Initialize { .. } => Err(Desync::Initialize),
-            V3Event::Swap {
-                amount0,
-                amount1,
-                sqrt_price_x96,
-                liquidity,
-                tick,
-            } => self.swap(SwapEnd {
-                amount0,
-                amount1,
-                sqrt_price_x96,
-                liquidity,
-                tick,
-            }),
-            V3Event::Mint {
-                lower,
-                upper,
-                amount,
-            } => {
+            V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick } => {
+                self.swap(SwapEnd { amount0, amount1, sqrt_price_x96, liquidity, tick })
+            }
+            V3Event::Mint { lower, upper, amount } => {
                 let added = i128::try_from(amount);
                 let added = added.map_err(|_| Desync::Liquidity { lower, upper })?;
                 self.change_liquidity(lower, upper, added)
             }
-            V3Event::Burn {
-                lower,
-                upper,
-                amount,
-            } => {
+            V3Event::Burn { lower, upper, amount } => {
                 let taken = i128::try_from(amount);
                 let taken = taken.map_err(|_| Desync::Liquidity { lower, upper })?;
                 self.change_liquidity(lower, upper, -taken)
             }
             V3Event::Flash { paid0, paid1 } => self.flash([paid0, paid1]),
-            V3Event::SetFeeProtocol {
-                old0,
-                old1,
-                new0,
-                new1,
-            } => self.set_fee_protocol([old0, old1], [new0, new1]),
+            V3Event::SetFeeProtocol { old0, old1, new0, new1 } => {
+                self.set_fee_protocol([old0, old1], [new0, new1])
+            }
             V3Event::CollectProtocol { amount0, amount1 } => {
                 self.collect_protocol([amount0, amount1])
             }
@@ -99,10 +74,7 @@ impl PoolV3 {
     /// Runs the swap again. Fixed input, fixed output and stopped by the price can each be what the
     /// trader asked; whichever reproduces the log took the same steps, so it paid the same fees.
     fn swap(&mut self, logged: SwapEnd) -> Result<(), Desync> {
-        let misfit = |simulated| Desync::Swap {
-            logged: Box::new(logged),
-            simulated,
-        };
+        let misfit = |simulated| Desync::Swap { logged: Box::new(logged), simulated };
         let way = self.way_of(&logged).ok_or_else(|| misfit(None))?;
         let (paid, sent) = match way {
             Direction::ZeroForOne => (logged.amount0, logged.amount1),
@@ -111,26 +83,17 @@ impl PoolV3 {
         let asked = [
             (SwapAmount::ExactIn(paid.unsigned_abs()), None),
             (SwapAmount::ExactOut(sent.unsigned_abs()), None),
-            (
-                SwapAmount::ExactIn(MAX_SWAP_AMOUNT),
-                Some(logged.sqrt_price_x96),
-            ),
+            (SwapAmount::ExactIn(MAX_SWAP_AMOUNT), Some(logged.sqrt_price_x96)),
         ];
         let mut nearest = None;
         for (amount, sqrt_limit_x96) in asked {
-            let order = SwapOrder {
-                direction: way,
-                amount,
-                sqrt_limit_x96,
-            };
+            let order = SwapOrder { direction: way, amount, sqrt_limit_x96 };
             let Ok(outcome) = swap(&self.curve(), &order) else {
                 continue;
             };
             let end = end_of(&outcome);
             if end == logged {
-                return self
-                    .settle(&outcome)
-                    .ok_or_else(|| misfit(Some(Box::new(end))));
+                return self.settle(&outcome).ok_or_else(|| misfit(Some(Box::new(end))));
             }
             nearest.get_or_insert(end);
         }
@@ -146,11 +109,7 @@ impl PoolV3 {
             Some(Direction::OneForZero)
         } else if amount0.is_zero() && amount1.is_zero() {
             let falls = logged.sqrt_price_x96 < self.sqrt_price_x96;
-            Some(if falls {
-                Direction::ZeroForOne
-            } else {
-                Direction::OneForZero
-            })
+            Some(if falls { Direction::ZeroForOne } else { Direction::OneForZero })
         } else {
             None
         }
@@ -187,12 +146,8 @@ impl PoolV3 {
             return Ok(());
         }
         let opposite = delta.checked_neg().ok_or_else(|| misfit.clone())?;
-        let at_lower = self
-            .tick_after(lower, delta, delta)
-            .ok_or_else(|| misfit.clone())?;
-        let at_upper = self
-            .tick_after(upper, delta, opposite)
-            .ok_or_else(|| misfit.clone())?;
+        let at_lower = self.tick_after(lower, delta, delta).ok_or_else(|| misfit.clone())?;
+        let at_upper = self.tick_after(upper, delta, opposite).ok_or_else(|| misfit.clone())?;
         if range.contains(self.tick) {
             self.liquidity = self.liquidity.checked_add_signed(delta).ok_or(misfit)?;
         }
@@ -229,16 +184,8 @@ impl PoolV3 {
             if paid.is_zero() {
                 continue;
             }
-            let part = if token == 0 {
-                self.fee_protocol & 0x0f
-            } else {
-                self.fee_protocol >> 4
-            };
-            let protocol = if part == 0 {
-                U256::ZERO
-            } else {
-                paid / U256::from(part)
-            };
+            let part = if token == 0 { self.fee_protocol & 0x0f } else { self.fee_protocol >> 4 };
+            let protocol = if part == 0 { U256::ZERO } else { paid / U256::from(part) };
             let counted = u128::try_from(protocol).map_err(|_| Desync::Flash)?;
             fees[token] = fees[token].checked_add(counted).ok_or(Desync::Flash)?;
             let liquidity = U256::from(self.liquidity);
@@ -251,9 +198,7 @@ impl PoolV3 {
 
     fn set_fee_protocol(&mut self, old: [u8; 2], new: [u8; 2]) -> Result<(), Desync> {
         let is_known = old == [self.fee_protocol & 0x0f, self.fee_protocol >> 4];
-        let is_allowed = new
-            .iter()
-            .all(|part| *part == 0 || FEE_PROTOCOL_PARTS.contains(part));
+        let is_allowed = new.iter().all(|part| *part == 0 || FEE_PROTOCOL_PARTS.contains(part));
         if !is_known || !is_allowed {
             return Err(Desync::FeeProtocol);
         }
@@ -263,9 +208,7 @@ impl PoolV3 {
 
     fn collect_protocol(&mut self, amounts: [u128; 2]) -> Result<(), Desync> {
         let left = |token: usize| {
-            self.protocol_fees[token]
-                .checked_sub(amounts[token])
-                .ok_or(Desync::ProtocolFees)
+            self.protocol_fees[token].checked_sub(amounts[token]).ok_or(Desync::ProtocolFees)
         };
         self.protocol_fees = [left(0)?, left(1)?];
         Ok(())

@@ -36,18 +36,10 @@ impl PoolV3 {
     /// [`ViewError`]; both ends must be initialized.
     pub fn fee_growth_inside(&self, range: TickRange) -> Result<[U256; 2], ViewError> {
         self.ready()?;
-        let at = |tick| {
-            self.ticks
-                .get(&tick)
-                .ok_or(ViewError::TickNotInitialized { tick })
-        };
+        let at = |tick| self.ticks.get(&tick).ok_or(ViewError::TickNotInitialized { tick });
         let (lower, upper) = (at(range.lower())?, at(range.upper())?);
         let inside = |global, outside_lower, outside_upper| {
-            let growth = FeeGrowth {
-                global,
-                outside_lower,
-                outside_upper,
-            };
+            let growth = FeeGrowth { global, outside_lower, outside_upper };
             fee_growth_inside(growth, range, self.tick)
         };
         Ok([

@@ -84,16 +84,10 @@ fn market(row: Fields<'_>) -> Result<MarketRules, DecodeError> {
     }
     // Trading without a known grid would mean guessing it.
     if !has_price {
-        return Err(DecodeError::Missing {
-            what: "market",
-            field: "PRICE_FILTER",
-        });
+        return Err(DecodeError::Missing { what: "market", field: "PRICE_FILTER" });
     }
     if !has_lot {
-        return Err(DecodeError::Missing {
-            what: "market",
-            field: "LOT_SIZE",
-        });
+        return Err(DecodeError::Missing { what: "market", field: "LOT_SIZE" });
     }
     Ok(rules)
 }
@@ -101,17 +95,9 @@ fn market(row: Fields<'_>) -> Result<MarketRules, DecodeError> {
 fn step(filter: &Fields<'_>, [step, min, max]: [&'static str; 3]) -> Result<Step, DecodeError> {
     let read = |field| {
         let value = filter.decimal(field)?;
-        if value < Decimal::ZERO {
-            Err(filter.invalid(field))
-        } else {
-            Ok(value)
-        }
+        if value < Decimal::ZERO { Err(filter.invalid(field)) } else { Ok(value) }
     };
-    Ok(Step {
-        step: read(step)?,
-        min: read(min)?,
-        max: read(max)?,
-    })
+    Ok(Step { step: read(step)?, min: read(min)?, max: read(max)? })
 }
 
 #[cfg(test)]
@@ -135,40 +121,22 @@ mod tests {
     #[test]
     fn filters_of_both_dialects_are_exact() {
         let spot = &rules(SPOT).unwrap()[0];
-        assert_eq!(
-            (spot.symbol.as_str(), spot.status.as_str()),
-            ("ETHUSDT", "TRADING")
-        );
+        assert_eq!((spot.symbol.as_str(), spot.status.as_str()), ("ETHUSDT", "TRADING"));
         assert_eq!((spot.base.as_str(), spot.quote.as_str()), ("ETH", "USDT"));
         assert_eq!((spot.price.step, spot.lot.step), (d("0.01"), d("0.0001")));
         assert_eq!((spot.lot.min, spot.notional_min), (d("0.0001"), d("5")));
         let usdm = &rules(USDM).unwrap()[0];
         assert_eq!((usdm.price.step, usdm.lot.step), (d("0.01"), d("0.001")));
-        assert_eq!(
-            (usdm.market_lot.max, usdm.notional_min),
-            (d("2000"), d("20"))
-        );
+        assert_eq!((usdm.market_lot.max, usdm.notional_min), (d("2000"), d("20")));
     }
 
     #[test]
     fn a_market_without_its_grid_is_refused() {
         for filter in ["PRICE_FILTER", "LOT_SIZE"] {
             let error = rules(&USDM.replace(&format!("\"{filter}\""), "\"OTHER\"")).unwrap_err();
-            assert_eq!(
-                error,
-                DecodeError::Missing {
-                    what: "market",
-                    field: filter
-                }
-            );
+            assert_eq!(error, DecodeError::Missing { what: "market", field: filter });
         }
         let negative = USDM.replace(r#""tickSize": "0.01""#, r#""tickSize": "-0.01""#);
-        assert!(matches!(
-            rules(&negative),
-            Err(DecodeError::Invalid {
-                field: "tickSize",
-                ..
-            })
-        ));
+        assert!(matches!(rules(&negative), Err(DecodeError::Invalid { field: "tickSize", .. })));
     }
 }

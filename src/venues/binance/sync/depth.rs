@@ -118,9 +118,7 @@ const DEPTH: &str = "depth event";
 pub(super) fn frame(dialect: Dialect, bytes: &[u8]) -> Result<Frame, DecodeError> {
     let outer: Envelope<'_> = read("market frame", bytes)?;
     if let Some(error) = outer.error {
-        return Ok(Frame::Refused(
-            error.get().chars().take(REFUSAL_CHARS_MAX).collect(),
-        ));
+        return Ok(Frame::Refused(error.get().chars().take(REFUSAL_CHARS_MAX).collect()));
     }
     let (body, event) = match outer.data {
         Some(data) => {
@@ -144,17 +142,10 @@ fn depth(dialect: Dialect, bytes: &[u8]) -> Result<Depth, DecodeError> {
     let wire: WireDepth<'_> = read(DEPTH, bytes)?;
     if wire.first > wire.last {
         let found = format!("U {} after u {}", wire.first, wire.last);
-        return Err(DecodeError::Invalid {
-            what: DEPTH,
-            field: "U",
-            found,
-        });
+        return Err(DecodeError::Invalid { what: DEPTH, field: "U", found });
     }
     if dialect == Dialect::UsdM && wire.pu.is_none() {
-        return Err(DecodeError::Missing {
-            what: DEPTH,
-            field: "pu",
-        });
+        return Err(DecodeError::Missing { what: DEPTH, field: "pu" });
     }
     Ok(Depth {
         symbol: wire.s.to_owned(),
@@ -180,10 +171,7 @@ pub(super) fn snapshot(bytes: &[u8]) -> Result<DepthSnapshot, DecodeError> {
 }
 
 fn read<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(bytes).map_err(|e| DecodeError::Shape {
-        what,
-        why: e.to_string(),
-    })
+    serde_json::from_slice(bytes).map_err(|e| DecodeError::Shape { what, why: e.to_string() })
 }
 
 fn levels(
@@ -192,14 +180,11 @@ fn levels(
     rows: &[(&str, &str)],
 ) -> Result<Vec<Level>, DecodeError> {
     let level = |(price, quantity): &(&str, &str)| {
-        let read = Decimal::from_str_exact(price)
-            .ok()
-            .zip(Decimal::from_str_exact(quantity).ok());
+        let read = Decimal::from_str_exact(price).ok().zip(Decimal::from_str_exact(quantity).ok());
         match read {
-            Some((p, q)) if p > Decimal::ZERO && q >= Decimal::ZERO => Ok(Level {
-                price: p,
-                quantity: q,
-            }),
+            Some((p, q)) if p > Decimal::ZERO && q >= Decimal::ZERO => {
+                Ok(Level { price: p, quantity: q })
+            }
             Some(_) | None => {
                 let found = quantity.chars().chain(" at ".chars()).chain(price.chars());
                 let found = found.take(REFUSAL_CHARS_MAX).collect();

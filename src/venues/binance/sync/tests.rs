@@ -100,35 +100,19 @@ fn replay(dialect: Dialect, tape: &str) -> Replay {
             }
         }
     }
-    Replay {
-        book,
-        compared,
-        fetches,
-    }
+    Replay { book, compared, fetches }
 }
 
 /// Compares the touch with the last ticker at or before the book's update, if there is one.
 fn agrees(book: &Book, tickers: &[serde_json::Value], at: Timestamp) -> bool {
-    let known = tickers
-        .iter()
-        .filter(|ticker| ticker["u"].as_u64().unwrap() <= book.update_id());
+    let known = tickers.iter().filter(|ticker| ticker["u"].as_u64().unwrap() <= book.update_id());
     let Some(ticker) = known.last() else {
         return false;
     };
     let number = |field: &str| -> Decimal { ticker[field].as_str().unwrap().parse().unwrap() };
     let touch = book.touch(at).unwrap();
-    let ours = [
-        touch.bid.price,
-        touch.bid.quantity,
-        touch.ask.price,
-        touch.ask.quantity,
-    ];
-    assert_eq!(
-        ours,
-        ["b", "B", "a", "A"].map(number),
-        "at {}",
-        book.update_id()
-    );
+    let ours = [touch.bid.price, touch.bid.quantity, touch.ask.price, touch.ask.quantity];
+    assert_eq!(ours, ["b", "B", "a", "A"].map(number), "at {}", book.update_id());
     true
 }
 
@@ -197,12 +181,7 @@ fn snapshot_ahead_of_the_stream_waits_for_the_bridge() {
 fn live_chain_follows_each_dialects_rule() {
     let check = |dialect, frame: Vec<u8>, expected: &str| {
         let steps = live(dialect).frame(&frame, t(2_000));
-        assert_eq!(
-            short(&steps),
-            expected,
-            "{dialect:?} {}",
-            String::from_utf8_lossy(&frame)
-        );
+        assert_eq!(short(&steps), expected, "{dialect:?} {}", String::from_utf8_lossy(&frame));
     };
     check(Dialect::Spot, diff(21, 30, 0), "d30");
     check(Dialect::Spot, diff(20, 30, 0), "d30");
@@ -220,15 +199,9 @@ fn live_chain_follows_each_dialects_rule() {
 #[test]
 fn after_a_gap_the_book_comes_back_from_a_new_snapshot() {
     let mut sync = live(Dialect::UsdM);
-    assert_eq!(
-        short(&sync.frame(&diff(41, 50, 40), t(2_000))),
-        "invalid fetch"
-    );
+    assert_eq!(short(&sync.frame(&diff(41, 50, 40), t(2_000))), "invalid fetch");
     assert_eq!(short(&sync.frame(&diff(51, 60, 50), t(2_001))), "");
-    assert_eq!(
-        short(&sync.snapshot(&snapshot(45), t(2_002))),
-        "s45 d50 d60"
-    );
+    assert_eq!(short(&sync.snapshot(&snapshot(45), t(2_002))), "s45 d50 d60");
     assert_eq!(short(&sync.frame(&diff(61, 70, 60), t(2_003))), "d70");
 }
 
@@ -266,21 +239,9 @@ fn every_phase_and_event_has_its_answer() {
     let gone = "invalid reconnect";
     let table = [
         ["", "", "", "", "", "", "", "", ""],
-        [
-            "", "", "", "s15 d20", "fetch", gone, gone, "invalid", "invalid",
-        ],
+        ["", "", "", "s15 d20", "fetch", gone, gone, "invalid", "invalid"],
         ["", "s20 d30", "", "", "", gone, gone, "invalid", "invalid"],
-        [
-            "invalid",
-            "d30",
-            "invalid fetch",
-            "",
-            "",
-            gone,
-            gone,
-            "invalid",
-            "invalid",
-        ],
+        ["invalid", "d30", "invalid fetch", "", "", gone, gone, "invalid", "invalid"],
     ];
     for (phase, (build, row)) in build.iter().zip(table).enumerate() {
         for (n, (event, expected)) in events.iter().zip(row).enumerate() {
@@ -308,10 +269,7 @@ fn snapshot_requests_are_spaced_and_end_in_a_reconnect() {
             break;
         }
     }
-    assert_eq!(
-        asked,
-        [0, 2_000, 6_000, 14_000, 30_000, 46_000, 62_000, 78_000]
-    );
+    assert_eq!(asked, [0, 2_000, 6_000, 14_000, 30_000, 46_000, 62_000, 78_000]);
 }
 
 #[test]
@@ -338,16 +296,9 @@ fn the_buffer_is_bounded_and_recovers() {
         sync.frame(&diff(n, n, n - 1), t(1));
     }
     assert_eq!(sync.buffer.len(), 1);
-    assert_eq!(
-        short(&sync.snapshot(&snapshot(5), t(2))),
-        "",
-        "older than what was kept"
-    );
+    assert_eq!(short(&sync.snapshot(&snapshot(5), t(2))), "", "older than what was kept");
     assert_eq!(short(&sync.tick(t(3_000))), "fetch");
-    assert_eq!(
-        short(&sync.snapshot(&snapshot(bound), t(3_001))),
-        "s2000 d2001"
-    );
+    assert_eq!(short(&sync.snapshot(&snapshot(bound), t(3_001))), "s2000 d2001");
 }
 
 #[test]
@@ -372,23 +323,14 @@ fn wrapped_foreign_and_answer_frames_are_told_apart() {
         assert_eq!(short(&steps), expected, "{frame}");
     };
     let inner = String::from_utf8(diff(21, 30, 20)).unwrap();
-    check(
-        &format!(r#"{{"stream":"ethusdt@depth@100ms","data":{inner}}}"#),
-        "d30",
-    );
+    check(&format!(r#"{{"stream":"ethusdt@depth@100ms","data":{inner}}}"#), "d30");
     check(&inner.replace("ETHUSDT", "BTCUSDT"), "");
     check(r#"{"result":null,"id":1}"#, "");
-    check(
-        r#"{"stream":"!ticker@arr","data":[{"e":"24hrTicker"}]}"#,
-        "",
-    );
+    check(r#"{"stream":"!ticker@arr","data":[{"e":"24hrTicker"}]}"#, "");
     check(r#"{"e":"trade","s":"ETHUSDT","p":"1","q":"1"}"#, "");
     let shutdown = r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}"#;
     check(shutdown, "invalid reconnect");
-    check(
-        r#"{"error":{"code":2,"msg":"Invalid request"},"id":1}"#,
-        "invalid reconnect",
-    );
+    check(r#"{"error":{"code":2,"msg":"Invalid request"},"id":1}"#, "invalid reconnect");
     check(&inner.replace(r#""U":21"#, r#""U":31"#), "invalid");
     check(&inner.replace(r#""u":30,"#, ""), "invalid");
     check(&inner.replace(r#""100""#, r#""-100""#), "invalid");
@@ -400,9 +342,7 @@ fn a_missing_field_is_named() {
     let frame = String::from_utf8(diff(21, 30, 20)).unwrap();
     let check = |frame: &str, field: &str| {
         let steps = live(Dialect::UsdM).frame(frame.as_bytes(), t(2_000));
-        let [Step::Invalid { why }] = &steps[..] else {
-            panic!("{steps:?}")
-        };
+        let [Step::Invalid { why }] = &steps[..] else { panic!("{steps:?}") };
         assert!(why.contains(field), "{why}");
     };
     check(&frame.replace(r#""pu":20,"#, ""), "pu");
@@ -453,11 +393,7 @@ fn disorder() -> impl Strategy<Value = Vec<usize>> {
     let random = prop::collection::vec(1..24_usize, 0..60);
     // Mostly in order, with single losses and repeats.
     let bent = prop::collection::vec(0..3_usize, 200).prop_map(|copies| {
-        copies
-            .iter()
-            .enumerate()
-            .flat_map(|(n, c)| std::iter::repeat_n(n + 1, *c))
-            .collect()
+        copies.iter().enumerate().flat_map(|(n, c)| std::iter::repeat_n(n + 1, *c)).collect()
     });
     proptest::prop_oneof![shuffled, random, bent]
 }

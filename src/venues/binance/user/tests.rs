@@ -45,18 +45,13 @@ fn t(ms: i64) -> Timestamp {
 }
 
 fn other(name: &str) -> UserEvent {
-    UserEvent::Other(OtherEvent {
-        name: name.to_owned(),
-    })
+    UserEvent::Other(OtherEvent { name: name.to_owned() })
 }
 
 #[test]
 fn spot_order_lives_fills_and_ends() {
     let new = order(SPOT, "new");
-    assert_eq!(
-        (new.state, new.fill, new.reason),
-        (OrderState::New, None, None)
-    );
+    assert_eq!((new.state, new.fill, new.reason), (OrderState::New, None, None));
     let partial = order(SPOT, "trade");
     let expected = OrderChange {
         symbol: "ETHUSDT".to_owned(),
@@ -81,14 +76,8 @@ fn spot_order_lives_fills_and_ends() {
     };
     assert_eq!(partial, expected);
     let canceled = order(SPOT, "canceled");
-    assert_eq!(
-        (canceled.client_order_id.as_str(), canceled.fill),
-        ("tkspot2", None)
-    );
-    assert_eq!(
-        (canceled.state, canceled.filled),
-        (OrderState::Canceled, d("0.25"))
-    );
+    assert_eq!((canceled.client_order_id.as_str(), canceled.fill), ("tkspot2", None));
+    assert_eq!((canceled.state, canceled.filled), (OrderState::Canceled, d("0.25")));
     let expired = order(SPOT, "expired");
     assert_eq!(expired.state, OrderState::Expired);
     assert_eq!(expired.reason.as_deref(), Some("INSUFFICIENT_LIQUIDITY"));
@@ -115,18 +104,10 @@ fn raw_and_wrapped_frames_say_the_same() {
 #[test]
 fn spot_balances_are_absolute_and_movements_relative() {
     let at = t(1_780_000_045_001);
-    let holding = |asset: &str, total| Holding {
-        asset: asset.to_owned(),
-        total: d(total),
-    };
+    let holding = |asset: &str, total| Holding { asset: asset.to_owned(), total: d(total) };
     let balances = vec![holding("ETH", "10.24975"), holding("USDT", "98050")];
     let reason = "outboundAccountPosition".to_owned();
-    let expected = UserEvent::Balances {
-        balances,
-        positions: Vec::new(),
-        reason,
-        at,
-    };
+    let expected = UserEvent::Balances { balances, positions: Vec::new(), reason, at };
     assert_eq!(one(SPOT, "account_position"), expected);
     let expected = UserEvent::Balance {
         asset: "USDT".to_owned(),
@@ -141,10 +122,7 @@ fn spot_balances_are_absolute_and_movements_relative() {
 #[test]
 fn usdm_fill_carries_fee_and_profit() {
     let change = order(USDM, "trade");
-    assert_eq!(
-        (change.state, change.side),
-        (OrderState::PartiallyFilled, Side::Sell)
-    );
+    assert_eq!((change.state, change.side), (OrderState::PartiallyFilled, Side::Sell));
     assert_eq!((change.filled, change.at), (d("0.4"), t(1_780_000_000_123)));
     let expected = Fill {
         trade_id: 698_759,
@@ -169,12 +147,7 @@ fn usdm_fill_without_a_fee_costs_nothing() {
     fields.remove("n");
     fields.remove("N");
     let events = decode(&bytes(&sample)).unwrap();
-    let [
-        UserEvent::Order(OrderChange {
-            fill: Some(fill), ..
-        }),
-    ] = &events[..]
-    else {
+    let [UserEvent::Order(OrderChange { fill: Some(fill), .. })] = &events[..] else {
         panic!("{events:?}")
     };
     assert_eq!((fill.fee, fill.fee_asset.as_deref()), (Decimal::ZERO, None));
@@ -189,10 +162,7 @@ fn account_update_is_told_by_its_reason() {
         entry_price: Some(d("2679.5")),
     };
     let balances = |positions: Vec<Position>, total, reason: &str, at| UserEvent::Balances {
-        balances: vec![Holding {
-            asset: "USDT".to_owned(),
-            total: d(total),
-        }],
+        balances: vec![Holding { asset: "USDT".to_owned(), total: d(total) }],
         positions,
         reason: reason.to_owned(),
         at: t(at),
@@ -228,25 +198,11 @@ fn ends_of_streams_and_events_of_no_matter_are_told_apart() {
     let check = |frame: Value, expected: UserEvent| {
         assert_eq!(decode(&bytes(&frame)).unwrap(), [expected], "{frame}");
     };
-    check(
-        json!({ "e": "listenKeyExpired", "E": 1, "listenKey": "k" }),
-        UserEvent::Expired,
-    );
+    check(json!({ "e": "listenKeyExpired", "E": 1, "listenKey": "k" }), UserEvent::Expired);
     let terminated = json!({ "e": "eventStreamTerminated", "E": 1 });
-    check(
-        json!({ "subscriptionId": 0, "event": terminated }),
-        UserEvent::Terminated,
-    );
-    check(
-        json!({ "event": { "e": "serverShutdown", "E": 1 } }),
-        UserEvent::Terminated,
-    );
-    for name in [
-        "TRADE_LITE",
-        "ACCOUNT_CONFIG_UPDATE",
-        "listStatus",
-        "externalLockUpdate",
-    ] {
+    check(json!({ "subscriptionId": 0, "event": terminated }), UserEvent::Terminated);
+    check(json!({ "event": { "e": "serverShutdown", "E": 1 } }), UserEvent::Terminated);
+    for name in ["TRADE_LITE", "ACCOUNT_CONFIG_UPDATE", "listStatus", "externalLockUpdate"] {
         check(json!({ "e": name, "E": 1 }), other(name));
     }
     let accepted = json!({ "id": 1, "status": 200, "result": { "subscriptionId": 0 } });
@@ -289,11 +245,7 @@ fn all_samples() -> Vec<Vec<u8>> {
         .iter()
         .flat_map(|file| {
             let all: Value = serde_json::from_str(file).unwrap();
-            all.as_object()
-                .unwrap()
-                .values()
-                .map(bytes)
-                .collect::<Vec<_>>()
+            all.as_object().unwrap().values().map(bytes).collect::<Vec<_>>()
         })
         .collect()
 }

@@ -1,0 +1,131 @@
+use rust_decimal::dec;
+
+use super::*;
+
+fn parameters() -> Parameters {
+    Parameters {
+        strategy: "lp".into(),
+        pool: PoolId { chain: 1, address: Address::ZERO },
+        budget: dec!(100000),
+        half_width_pct: dec!(0.2),
+        horizon_h: dec!(1),
+        min_gain_over_cost: dec!(2),
+        min_dwell_ms: 10_000,
+        moves_per_day_max: 100,
+        max_slippage_bps: 30,
+        max_pool_vs_reference_bps: 40,
+    }
+}
+
+/// A WETH/USDT pool at tick 0 of an 18/18 pair, price 1: the shape is what matters here.
+fn view() -> View {
+    let one = U256::from(10).pow(U256::from(18));
+    View {
+        pool: PoolView {
+            sqrt_price_x96: sqrt_price_at(0).expect("tick 0"),
+            tick: 0,
+            tick_spacing: 10,
+            fee_pips: 500,
+            token0: Address::with_last_byte(1),
+            token1: Address::with_last_byte(2),
+            base_is_token0: true,
+            base_decimals: 18,
+            quote_decimals: 18,
+            price: dec!(1),
+            fee_rate: Some(dec!(0.00001)),
+        },
+        reference: dec!(1),
+        wallet_base: one * U256::from(60_000),
+        wallet_quote: one * U256::from(60_000),
+        held: None,
+        moves_today: 0,
+        gas_per_move: dec!(1),
+        at: Timestamp::from_ms(100_000),
+        decision: 7,
+    }
+}
+
+fn held(lower: i32, upper: i32) -> Option<Held> {
+    let liquidity = PROBE_LIQUIDITY;
+    let opened = Timestamp::from_ms(0);
+    Some(Held { token_id: U256::ONE, tick_lower: lower, tick_upper: upper, liquidity, opened })
+}
+
+fn want(view: &View) -> Want {
+    match decide(view, &parameters()) {
+        Decision::Act(intent) => intent.want,
+        Decision::Wait(why) => panic!("waits: {why}"),
+    }
+}
+
+fn why(view: &View) -> String {
+    match decide(view, &parameters()) {
+        Decision::Act(intent) => panic!("acts: {:?}", intent.want),
+        Decision::Wait(why) => why,
+    }
+}
+
+#[test]
+fn a_balanced_wallet_opens_a_range_around_the_price() {
+    let Want::Open(open) = want(&view()) else { panic!("not an open") };
+    assert_eq!((open.tick_lower, open.tick_upper), (-20, 30));
+    assert!(open.amount0_min < open.amount0 && open.amount1_min < open.amount1);
+    assert!(open.notional <= dec!(100000));
+}
+
+#[test]
+fn a_one_sided_wallet_swaps_first() {
+    let mut one_sided = view();
+    one_sided.wallet_base = U256::ZERO;
+    one_sided.wallet_quote *= U256::from(2);
+    let Want::Swap(swap) = want(&one_sided) else { panic!("not a swap") };
+    assert_eq!(swap.token_in, one_sided.pool.token1);
+    assert!(swap.amount_out_min < swap.amount_in);
+    assert!(swap.amount_out_min > swap.amount_in * U256::from(99) / U256::from(100));
+}
+
+#[test]
+fn in_range_it_waits_and_out_of_range_it_closes_when_paid() {
+    let mut position = view();
+    position.held = held(-20, 20);
+    assert_eq!(why(&position), "in range");
+    position.held = held(-40, 0);
+    let Want::Close(close) = want(&position) else { panic!("not a close") };
+    assert_eq!(close.liquidity, PROBE_LIQUIDITY);
+}
+
+#[test]
+fn it_does_not_move_for_fees_that_do_not_pay() {
+    let mut position = view();
+    position.held = held(-40, 0);
+    position.pool.fee_rate = Some(dec!(0));
+    assert!(why(&position).contains("not worth moving"));
+    position.pool.fee_rate = None;
+    assert!(why(&position).contains("not measured"));
+}
+
+#[test]
+fn it_holds_a_range_at_least_as_long_as_told_and_not_too_often() {
+    let mut position = view();
+    position.held = held(-40, 0);
+    position.at = Timestamp::from_ms(9_999);
+    assert!(why(&position).contains("held 9999 ms"));
+    position.at = Timestamp::from_ms(10_000);
+    position.moves_today = 100;
+    assert!(why(&position).contains("100 moves today"));
+}
+
+#[test]
+fn a_pool_far_from_the_reference_is_left_alone() {
+    let mut manipulated = view();
+    manipulated.reference = dec!(1.0041);
+    assert!(why(&manipulated).contains("from the reference"));
+}
+
+#[test]
+fn an_empty_wallet_waits() {
+    let mut empty = view();
+    empty.wallet_base = U256::ZERO;
+    empty.wallet_quote = U256::ZERO;
+    assert_eq!(why(&empty), "no capital in the wallet");
+}
