@@ -102,22 +102,26 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
         label(
             "order books and their trades",
             "recorded",
-            "Binance ETHUSDT spot and USD-M, 2024-08-08 from 23:54 UTC; played again and again, our own orders match inside",
+            "Binance ETHUSDT spot and USD-M, 2024-08-08 from 23:54 UTC; played again and \
+             again, our own orders match inside",
         ),
         label(
             "swaps of the traders",
             "recorded",
-            "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and directions at 12 times the speed; USDC is played by the demo's USDT",
+            "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and \
+             directions at 12 times the speed; USDC is played by the demo's USDT",
         ),
         label(
             "contracts",
             "real",
-            "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT is a test token with 6 decimals",
+            "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT \
+             is a test token with 6 decimals",
         ),
         label(
             "arbitrageur",
             "simulated",
-            "ties the pools to the book, since the two recordings are of different days; trades to the book's mid",
+            "ties the pools to the book, since the two recordings are of different days; \
+             trades to the book's mid",
         ),
         label("funding", "simulated", "paid every 30 s at a fixed small rate"),
         label("money", "simulated", "play money on a local chain and a local exchange"),

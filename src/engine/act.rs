@@ -220,7 +220,7 @@ impl Engine {
 
     fn decide_hedge(&mut self, index: usize) {
         let parameters = self.setup.strategies[index].hedge.clone();
-        // An order may be over before its trades are in the ledger: what we hold is known only then.
+        // An order may be over before its trades are in the ledger: only then we know our hold.
         let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
         if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled {
             return;
@@ -324,7 +324,7 @@ impl Engine {
         self.out.records.push(Record::OrderState(order.clone()));
         if was_open && !order.is_open() {
             self.orders.remove(id);
-            // A fill may still be on its way: the ledger takes it by its trade id whenever it comes.
+            // A fill may still be on its way: the ledger takes it by its id whenever it comes.
             self.query_fills(&order.request.venue, &order.request.symbol);
             self.keep_closed_order(order);
         }

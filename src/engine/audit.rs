@@ -108,8 +108,8 @@ impl Engine {
     }
 
     /// A comparison holds only if nothing of the venue was booked and nothing was in flight since
-    /// the account was asked for. A difference counts when the next comparison repeats it: the venue
-    /// may have moved (funding) between the two reads.
+    /// the account was asked for. A difference counts when the next comparison repeats it: the
+    /// venue may have moved (funding) between the two reads.
     pub(super) fn venue_audit(&mut self, venue: &str, version: u64, view: &AccountView) {
         let has_open = self.orders.values().any(|order| order.request.venue == venue);
         let again = self.now.plus_ms(AUDIT_AGAIN_AFTER_MS - AUDIT_VENUE_EVERY_MS);

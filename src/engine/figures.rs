@@ -122,7 +122,7 @@ impl Engine {
         book.touch(self.now).ok().map(|touch| touch.mid())
     }
 
-    /// Base and quote of an open position in whole tokens: (principal base, quote, fees base, quote).
+    /// An open position in whole tokens: principal in base and quote, fees in base and quote.
     pub(crate) fn position_amounts(&self, position: &Position) -> Option<[Decimal; 4]> {
         let chain = self.chains.get(&position.pool.chain)?;
         let setup = chain.setup.pool(position.pool.address)?;
@@ -187,8 +187,8 @@ impl Engine {
         human(self.ledger.balance(&account, &unit), VENUE_DECIMALS)
     }
 
-    /// Profit of a perpetual not yet settled: cash of all fills plus contracts at the mid, less what
-    /// the venue already settled.
+    /// Profit of a perpetual not yet settled: cash of all fills plus contracts at the mid, less
+    /// what the venue already settled.
     pub(crate) fn unrealized(&self, venue: &str, symbol: &str) -> Option<Decimal> {
         let contracts = self.contracts(venue, symbol)?;
         let cash = self.venues.get(venue)?.cash.get(symbol).copied().unwrap_or(Decimal::ZERO);

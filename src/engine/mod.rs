@@ -1,7 +1,7 @@
 //! The one loop: a fact goes in, rows and deeds come out.
 //!
-//! `Engine::handle` knows no clock, socket, database, random source or secret; the same facts in the
-//! same order give the same answers. A broken promise of ours (an unbalanced entry, a slot in an
+//! `Engine::handle` knows no clock, socket, database, random source or secret; the same facts in
+//! the same order give the same answers. A broken promise of ours (an unbalanced entry, a slot in an
 //! impossible state) stops trading and says why; bad input is a fact like any other.
 
 mod act;

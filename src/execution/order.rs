@@ -6,8 +6,8 @@
 //!    └──doubt──▶ Unknown ──found──▶ that state
 //!                        └──not found, after its deadline, often enough──▶ Done(not placed)
 //! ```
-//! `Unknown` is left only by proof: the venue shows the order, or it is past the instant after which
-//! the venue must refuse it and repeated queries do not find it.
+//! `Unknown` is left only by proof: the venue shows the order, or it is past the instant after
+//! which the venue must refuse it and repeated queries do not find it.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::model::venue::{NewOrder, OrderReply, OrderReport, Reported};
 
 /// Queries that must miss before an order counts as never placed.
 pub const NOT_FOUND_MIN: u32 = 3;
-/// Time after the order's deadline before a miss proves anything: clock skew and the venue's own lag.
+/// Time after the order's deadline before a miss proves anything: clock skew and venue lag.
 pub const NOT_FOUND_GRACE_MS: i64 = 1_500;
 
 /// Where an order stands.

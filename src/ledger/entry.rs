@@ -124,7 +124,8 @@ impl Draft {
         self
     }
 
-    /// `place` gains `amount` (loses when negative), explained by `reason`. Zero moves are left out.
+    /// `place` gains `amount` (loses when negative), explained by `reason`. Zero moves are left
+    /// out.
     pub fn moved(self, place: &Account, unit: &Unit, amount: I256, reason: Reason) -> Self {
         self.between(place, &Account::Reason(reason), unit, amount)
     }

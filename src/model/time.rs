@@ -1,4 +1,5 @@
-//! Instants and spans of time as plain integers, so that a replay sees exactly what the live run saw.
+//! Instants and spans of time as plain integers, so that a replay sees what the live
+//! run saw.
 
 use std::fmt;
 

@@ -251,6 +251,12 @@ fn venue_clients(
                 api_key: secret(&venue.api_key_env)?,
                 secret: secret(&venue.api_secret_env)?,
             },
+            cancel_after_s: match venue.kind {
+                VenueKind::BinanceUsdm { cancel_on_disconnect_s, .. } => {
+                    Some(u32::try_from(cancel_on_disconnect_s).unwrap_or(u32::MAX))
+                }
+                VenueKind::BinanceSpot => None,
+            },
             facts: facts.clone(),
         };
         let client = VenueClient::new(parts).with_context(|| format!("venue {name}"))?;
@@ -346,7 +352,8 @@ fn announce(
             json!({ "api": format!("http://{address}"), "page": page, "database": database });
         write_private(path, &site.to_string())?;
     }
-    tracing::info!(%address, "the API listens; the token is in {}/api-token", options.state_dir.display());
+    let token_file = options.state_dir.join("api-token");
+    tracing::info!(%address, token_file = %token_file.display(), "the API listens");
     Ok(())
 }
 

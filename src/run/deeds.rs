@@ -135,7 +135,7 @@ impl Hands {
                 Ok(Some(kept)) => {
                     let (hash, raw) = kept.get();
                     if let Err(error) = hands.client.send_raw(raw).await {
-                        tracing::info!(chain, nonce, %hash, %error, "resend answered with an error");
+                        tracing::info!(chain, nonce, %hash, %error, "resend was answered badly");
                     }
                     let _ = facts.send(Body::Sent { chain, nonce, hash: *hash }).await;
                 }

@@ -55,7 +55,8 @@ impl Store {
             opened: instants(pool, "min(at) filter (where kind = 'opening')").await?,
             incomes_since: instants(
                 pool,
-                "max(at) filter (where kind in ('funding', 'deposit', 'withdrawal')) - interval '10 minutes'",
+                "max(at) filter (where kind in ('funding', 'deposit', 'withdrawal'))
+                     - interval '10 minutes'",
             )
             .await?,
             decisions: self.decisions(count(deeds) + count(orders_sent)).await?,

@@ -20,7 +20,12 @@ pub(super) async fn run(pool: &PgPool) -> Result<(), StoreError> {
         .execute(&mut *transaction)
         .await?;
     transaction
-        .execute("create table if not exists schema_steps (step int primary key, at timestamptz not null default now())")
+        .execute(
+            "create table if not exists schema_steps (
+                 step int primary key,
+                 at timestamptz not null default now()
+             )",
+        )
         .await?;
     let found: i32 = sqlx::query_scalar("select coalesce(max(step), 0) from schema_steps")
         .fetch_one(&mut *transaction)

@@ -1,8 +1,8 @@
 //! One V3 range position around the price: open it, hold it, move it when the price has left and
 //! the fees of a new range pay for the move.
 //!
-//! The decision is a function of what is held now, so a restart in the middle of a move (closed, not
-//! yet swapped; swapped, not yet opened) simply continues. Integers fix every amount that is sent.
+//! The decision is a function of what is held now, so a restart in the middle of a move (closed,
+//! not yet swapped; swapped, not yet opened) simply continues. Integers fix every amount that is sent.
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
@@ -285,7 +285,7 @@ fn oriented(pool: &PoolView, amounts: Amounts) -> Option<(Decimal, Decimal)> {
     Some((human_unsigned(base, pool.base_decimals)?, human_unsigned(quote, pool.quote_decimals)?))
 }
 
-/// The grid range nearest to price ± half width that holds the tick; at least one spacing each way.
+/// The grid range nearest to price ± half width that holds the tick; a spacing each way at least.
 fn range_around(tick: i32, spacing: i32, half_width_pct: Decimal) -> Option<TickRange> {
     let fraction = f64::try_from(half_width_pct).ok()? / 100.0;
     let ticks = libm::ceil(libm::log1p(fraction) / libm::log(1.0001));

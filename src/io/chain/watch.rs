@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Wait after an endpoint failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Hashes of our transactions that may be mined, by hash: filled by the sender, read by the watcher.
+/// Nonces of our transactions that may be mined, by hash: the sender fills, the watcher reads.
 pub type Awaited = Arc<Mutex<BTreeMap<B256, u64>>>;
 
 /// Follows one chain and tells the engine.

@@ -38,6 +38,8 @@ pub(super) struct VenueClient {
     offset_ms: AtomicI64,
     /// Counts openings and closings of the user stream.
     openings: AtomicU64,
+    /// The venue cancels everything itself when it has not heard from us for so long.
+    cancel_after_s: Option<u32>,
     facts: mpsc::Sender<Body>,
     resyncs: BTreeMap<String, Arc<Notify>>,
 }
@@ -51,6 +53,7 @@ pub(super) struct Parts {
     pub(super) rest_url: String,
     pub(super) ws_url: String,
     pub(super) credentials: Credentials,
+    pub(super) cancel_after_s: Option<u32>,
     pub(super) facts: mpsc::Sender<Body>,
 }
 
@@ -67,6 +70,7 @@ impl VenueClient {
             credentials: parts.credentials,
             offset_ms: AtomicI64::new(0),
             openings: AtomicU64::new(0),
+            cancel_after_s: parts.cancel_after_s,
             facts: parts.facts,
             resyncs,
         }))
@@ -78,6 +82,9 @@ impl VenueClient {
             tokio::spawn(Self::keep_clock(Arc::clone(self))),
             tokio::spawn(Self::follow_account(Arc::clone(self))),
         ];
+        if let Some(after_s) = self.cancel_after_s {
+            tasks.push(tokio::spawn(Self::keep_alive(Arc::clone(self), after_s)));
+        }
         for symbol in &self.symbols {
             tasks.push(tokio::spawn(Self::follow_book(Arc::clone(self), symbol.clone())));
         }
@@ -112,6 +119,22 @@ impl VenueClient {
     async fn tell(&self, fact: Body) {
         // Nobody listens only while the process ends.
         let _ = self.facts.send(fact).await;
+    }
+
+    /// The dead-man switch: renewed three times in its span, so that one lost renewal does no harm.
+    async fn keep_alive(self: Arc<Self>, after_s: u32) {
+        let span_ms = after_s.saturating_mul(1_000);
+        let mut renewals = tokio::time::interval(Duration::from_secs(after_s.into()) / 3);
+        loop {
+            renewals.tick().await;
+            for symbol in &self.symbols {
+                let Ok(request) = self.dialect.countdown_cancel(symbol, span_ms) else { return };
+                if let Err(error) = self.send(&request).await {
+                    let venue = &self.name;
+                    tracing::warn!(venue, symbol, %error, "dead-man switch not renewed");
+                }
+            }
+        }
     }
 
     async fn keep_clock(self: Arc<Self>) {

@@ -181,7 +181,8 @@ allow = [
 }
 
 /// Narrow and quick, so that a short demo shows a whole life; not advice.
-const STRATEGY: &str = r#"# Written by the demo: narrow and quick, so that a short run shows a whole life. Not advice.
+const STRATEGY: &str = r#"# Written by the demo: narrow and quick, so that a short run shows a whole life.
+# Not advice.
 schema = 1
 id = "demo-lp"
 kind = "liquidity"

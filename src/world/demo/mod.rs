@@ -1,4 +1,5 @@
-//! The demo: an anvil, the exchange, the flow and a child agent, supervised until somebody says stop.
+//! The demo: an anvil, the exchange, the flow and a child agent, supervised until
+//! somebody says stop.
 //!
 //! The agent is a process of its own, so that killing it leaves the world standing, as in life; it
 //! is started again after a moment, as a service would be.

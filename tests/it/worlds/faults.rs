@@ -1,5 +1,5 @@
-//! Weather: stolen units, cut sockets, a frozen database, a stopped chain. States say so, nothing is
-//! traded meanwhile, and all recovers by itself.
+//! Weather: stolen units, cut sockets, a frozen database, a stopped chain. States say so,
+//! nothing is traded meanwhile, and all recovers by itself.
 
 use std::time::{Duration, Instant};
 

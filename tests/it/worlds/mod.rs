@@ -1,4 +1,5 @@
-//! Whole worlds: real contracts on anvil, the real exchange protocol, real Postgres, the real binary.
+//! Whole worlds: real contracts on anvil, the real exchange protocol, real Postgres, and
+//! the real binary.
 
 mod crashes;
 mod faults;
