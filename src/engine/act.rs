@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::event::Position;
 use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::output::{Command, Record};
+use crate::engine::setup::StrategySetup;
 use crate::engine::state::{Pending, VenueState, pool_view};
 use crate::execution::order::{Order, OrderEvent};
 use crate::execution::tx::{Act, Spender, Tx, TxRequest, TxState};
@@ -17,7 +18,7 @@ use crate::model::chain::BlockRef;
 use crate::model::intent::{HedgeTarget, Intent, PoolId, Want};
 use crate::model::order::TimeInForce;
 use crate::model::unit::{Account, Unit};
-use crate::model::venue::NewOrder;
+use crate::model::venue::{NewOrder, OrderReply};
 use crate::risk::gate::{self, Mode, RiskView};
 use crate::strategy::{hedging, liquidity};
 
@@ -25,15 +26,31 @@ use crate::strategy::{hedging, liquidity};
 const GAS_PER_MOVE: u64 = 1_100_000;
 /// A narrow range may need twice as much of one token a block later: approved is that much.
 const APPROVED_TIMES: U256 = U256::from_limbs([2, 0, 0, 0]);
+/// A lasting refusal is noted so often.
+const REFUSAL_NOTED_EVERY_MS: i64 = 60_000;
+/// Wait after a hedge that traded nothing, doubled so many times at most.
+const HEDGE_RETRY_MS: i64 = 1_000;
+const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
 /// Time an order stays valid at the venue: bounds every doubt about it.
 const ORDER_VALID_MS: i64 = 5_000;
 
 impl Engine {
+    /// True when what was decided may still leave: nobody halted and the store answers.
+    pub fn may_send(&self) -> bool {
+        self.setup.sends && self.halted.is_none() && self.stalled.is_none()
+    }
+
     /// True when deeds may leave at all.
     pub(super) fn can_send(&self) -> bool {
         self.setup.sends && self.mode == Mode::Running
+    }
+
+    /// True when the mode and the strategy's own stage both send.
+    fn sends_for(&self, strategy: &str) -> bool {
+        let is_live = |s: &StrategySetup| s.liquidity.strategy == strategy && s.sends;
+        self.setup.sends && self.setup.strategies.iter().any(is_live)
     }
 
     pub(super) fn decide(&mut self) {
@@ -128,13 +145,6 @@ impl Engine {
             return self
                 .refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
         }
-        if let Act::Close { close, .. } = &act {
-            for (state, setup) in self.strategies.iter_mut().zip(&self.setup.strategies) {
-                if setup.liquidity.pool == close.pool && setup.liquidity.strategy == strategy {
-                    state.moves_today += 1;
-                }
-            }
-        }
         let body = json!({ "intent": id, "strategy": strategy, "act": act.as_str(), "why": why });
         self.note("intent", body);
         let Some(chain) = self.chains.get_mut(&pool.chain) else { return };
@@ -142,10 +152,11 @@ impl Engine {
         self.out.commands.push(Command::Estimate { chain: pool.chain, intent: id, act });
     }
 
-    /// A refusal is noted once, not at every block it lasts.
+    /// A refusal is noted when it begins and once a minute while it lasts.
     fn refused(&mut self, strategy: &str, why: &str) {
-        let before = self.last_refusal.insert(strategy.to_owned(), why.to_owned());
-        if before.as_deref() != Some(why) {
+        let noted = self.last_refusal.get(strategy).copied();
+        if noted.is_none_or(|noted| self.now.ms_since(noted) >= REFUSAL_NOTED_EVERY_MS) {
+            self.last_refusal.insert(strategy.to_owned(), self.now);
             self.note("refused", json!({ "strategy": strategy, "why": why }));
         }
     }
@@ -175,16 +186,14 @@ impl Engine {
             Want::Hedge(_) => return None,
         };
         for (token, amount) in needs {
-            let allowed = chain.allowances.get(&(token, spender)).copied().unwrap_or_default();
-            if allowed < amount {
-                // Some tokens (USDT) refuse to change an allowance that is not zero.
-                let amount = if allowed.is_zero() {
-                    amount.saturating_mul(APPROVED_TIMES)
-                } else {
-                    U256::ZERO
-                };
-                return Some(Act::Approve { token, spender, amount });
-            }
+            // Some tokens (USDT) refuse to change an allowance that is not zero; an unknown one may
+            // be anything, so it is set to zero first as well.
+            let amount = match chain.allowances.get(&(token, spender)) {
+                Some(allowed) if *allowed >= amount => continue,
+                Some(allowed) if allowed.is_zero() => amount.saturating_mul(APPROVED_TIMES),
+                _ => U256::ZERO,
+            };
+            return Some(Act::Approve { token, spender, amount });
         }
         Some(act)
     }
@@ -222,7 +231,8 @@ impl Engine {
         let parameters = self.setup.strategies[index].hedge.clone();
         // An order may be over before its trades are in the ledger: only then we know our hold.
         let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
-        if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled {
+        let is_early = self.now < self.strategies[index].hedge_retry_at;
+        if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled || is_early {
             return;
         }
         let chain = self.setup.strategies[index].liquidity.pool.chain;
@@ -242,6 +252,7 @@ impl Engine {
         chain: u64,
         parameters: &hedging::Parameters,
     ) -> Result<Option<Intent>, String> {
+        self.chains.get(&chain).ok_or("unknown chain")?.live(self.now)?;
         let (in_positions, in_wallet) =
             self.base_on_chain(chain).ok_or("what the positions hold is not known")?;
         let contracts = self
@@ -280,7 +291,7 @@ impl Engine {
             return self.refused(&format!("{strategy}/hedge"), &refusal.to_string());
         }
         self.last_refusal.remove(&format!("{strategy}/hedge"));
-        if !self.setup.sends {
+        if !self.sends_for(&strategy) {
             return self.refused(&format!("{strategy}/hedge"), &format!("observing only: {why}"));
         }
         self.decisions += 1;
@@ -318,15 +329,42 @@ impl Engine {
             self.orders_filled += 1;
         }
         let order = order.clone();
-        if let Some(venue) = self.venues.get_mut(&order.request.venue) {
-            venue.reported += order.filled - filled_before;
+        let report = match event {
+            OrderEvent::Report(report) | OrderEvent::Reply(OrderReply::Known(report)) => {
+                Some(report)
+            }
+            _ => None,
+        };
+        if let Some(report) = report
+            && let Some(venue) = self.venues.get_mut(&order.request.venue)
+        {
+            let settling = venue.settling(report.venue_order_id);
+            settling.reported = settling.reported.max(order.filled);
         }
         self.out.records.push(Record::OrderState(order.clone()));
         if was_open && !order.is_open() {
             self.orders.remove(id);
+            self.cool_down(&order);
             // A fill may still be on its way: the ledger takes it by its id whenever it comes.
             self.query_fills(&order.request.venue, &order.request.symbol);
             self.keep_closed_order(order);
+        }
+    }
+
+    /// An order that traded nothing is not placed again at once: whatever refused it still does.
+    fn cool_down(&mut self, order: &Order) {
+        let retry_at = if order.filled.is_zero() {
+            let index = self.hedge_refusals.min(HEDGE_RETRY_DOUBLINGS_MAX);
+            self.hedge_refusals = self.hedge_refusals.saturating_add(1);
+            self.now.plus_ms(HEDGE_RETRY_MS << index)
+        } else {
+            self.hedge_refusals = 0;
+            self.now
+        };
+        for (state, setup) in self.strategies.iter_mut().zip(&self.setup.strategies) {
+            if setup.hedge.venue == order.request.venue {
+                state.hedge_retry_at = retry_at;
+            }
         }
     }
 

@@ -10,11 +10,16 @@ use crate::engine::output::{Command, Record};
 use crate::ledger::booking;
 use crate::ledger::reconcile::{Comparison, compare};
 use crate::model::amount::signed;
+use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::AccountView;
 
 /// A venue's account is compared so often.
 const AUDIT_VENUE_EVERY_MS: i64 = 5_000;
+/// Names of venues' comparisons begin so.
+const VENUE_SCOPE: &str = "venue ";
+/// Trading pauses when a place was not compared for so long.
+const COMPARED_AT_LEAST_EVERY_MS: i64 = 120_000;
 /// A comparison that could not be made, or that differs, is made again after this.
 const AUDIT_AGAIN_AFTER_MS: i64 = 1_000;
 
@@ -138,7 +143,7 @@ impl Engine {
             }
             return;
         }
-        self.reconciled_at(format!("venue {venue}"), rows);
+        self.reconciled_at(format!("{VENUE_SCOPE}{venue}"), rows);
     }
 
     fn reconciled_at(&mut self, scope: String, rows: Vec<Comparison>) {
@@ -159,6 +164,14 @@ impl Engine {
     /// True once every chain and venue was compared at least once.
     pub(super) fn is_reconciled_everywhere(&self) -> bool {
         self.reconciled.len() >= self.chains.len() + self.venues.len()
+    }
+
+    /// A venue that was not compared for too long; chains are compared every so many blocks, which
+    /// their own liveness watches.
+    pub(super) fn overdue_comparison(&self) -> Option<&str> {
+        let late = |at: Timestamp| self.now.ms_since(at) > COMPARED_AT_LEAST_EVERY_MS;
+        let venues = self.reconciled.iter().filter(|(scope, _)| scope.starts_with(VENUE_SCOPE));
+        venues.into_iter().find(|(_, (at, _))| late(*at)).map(|(scope, _)| scope.as_str())
     }
 
     pub(super) fn first_difference(&self) -> Option<&Comparison> {

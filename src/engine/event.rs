@@ -58,8 +58,10 @@ pub enum Body {
     OrderReport { venue: String, report: OrderReport },
     /// The answer to a request about an order.
     OrderReply { client_order_id: String, reply: OrderReply },
-    /// Trades of ours, oldest first.
-    Fills { venue: String, symbol: String, fills: Vec<Fill> },
+    /// The venue was asked for an order at this instant and did not know it.
+    OrderMissed { client_order_id: String, asked: Timestamp },
+    /// Trades of ours, oldest first, told by the stream or listed by the venue.
+    Fills { venue: String, symbol: String, fills: Vec<Fill>, source: FillSource },
     /// Incomes of ours, oldest first.
     Incomes { venue: String, incomes: Vec<Income> },
     /// The account, asked for a comparison when the ledger stood at `version`.
@@ -68,6 +70,15 @@ pub enum Body {
     Store { is_live: bool, why: String },
     /// The operator's word.
     Directive(Directive),
+}
+
+/// Where trades were told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillSource {
+    /// The user stream: what it tells is true, what it does not tell may have been lost.
+    Stream,
+    /// The venue's own list: complete from where it was asked.
+    List,
 }
 
 /// The operator's word.
@@ -90,8 +101,8 @@ pub struct Block {
     pub receipts: Vec<(u64, Receipt)>,
     /// Token transfers touching our signer that no transaction of ours made.
     pub foreign_transfers: Vec<TokenTransfer>,
-    /// Transactions our signer ever made, as of this block.
-    pub signer_nonce: u64,
+    /// Transactions our signer ever made, as of this block; `None` for blocks of the past.
+    pub signer_nonce: Option<u64>,
 }
 
 /// A pool's log, decoded.
@@ -250,6 +261,8 @@ pub struct Recovered {
     pub orders: Vec<Order>,
     /// Newest booked trade id by venue and symbol, with the cash the perpetual's fills moved.
     pub trades: Vec<(String, String, u64, Decimal)>,
+    /// Base of booked trades by venue and the venue's order id, newest orders only.
+    pub booked: Vec<(String, u64, Decimal)>,
     /// When the ledger of each venue began, by the venue's clock.
     pub opened: Vec<(String, Timestamp)>,
     /// From where incomes of each venue are asked again.

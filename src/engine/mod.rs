@@ -60,6 +60,7 @@ pub struct Engine {
     closed_orders: VecDeque<Order>,
     decisions: u64,
     orders_queried_at: Timestamp,
+    hedge_refusals: u32,
     orders_sent: u64,
     orders_filled: u64,
     rebalances: u64,
@@ -68,7 +69,7 @@ pub struct Engine {
     day_value: Option<Decimal>,
     day_gas: U256,
     reconciled: BTreeMap<String, (Timestamp, Vec<Comparison>)>,
-    last_refusal: BTreeMap<String, String>,
+    last_refusal: BTreeMap<String, Timestamp>,
     out: Output,
 }
 
@@ -99,6 +100,7 @@ impl Engine {
             closed_orders: VecDeque::new(),
             decisions: 0,
             orders_queried_at: Timestamp(0),
+            hedge_refusals: 0,
             orders_sent: 0,
             orders_filled: 0,
             rebalances: 0,
@@ -154,7 +156,12 @@ impl Engine {
             Body::OrderReply { client_order_id, reply } => {
                 self.order_event(&client_order_id, &OrderEvent::Reply(reply));
             }
-            Body::Fills { venue, symbol, fills } => self.fills(&venue, &symbol, fills),
+            Body::OrderMissed { client_order_id, asked } => {
+                self.order_event(&client_order_id, &OrderEvent::Missed { asked });
+            }
+            Body::Fills { venue, symbol, fills, source } => {
+                self.fills(&venue, &symbol, fills, source);
+            }
             Body::Incomes { venue, incomes } => self.incomes(&venue, &incomes),
             Body::VenueAudit { venue, version, account } => {
                 self.venue_audit(&venue, version, &account);
@@ -182,6 +189,11 @@ impl Engine {
             if let Some(state) = self.venues.get_mut(&venue) {
                 state.newest_trade.insert(symbol.clone(), newest);
                 state.cash.insert(symbol, cash);
+            }
+        }
+        for (venue, venue_order_id, booked) in recovered.booked {
+            if let Some(state) = self.venues.get_mut(&venue) {
+                state.settling(venue_order_id).booked = booked;
             }
         }
         for (venue, opened) in recovered.opened {
@@ -241,6 +253,9 @@ impl Engine {
     }
 
     pub(crate) fn cancel_everything(&mut self) {
+        if !self.setup.sends {
+            return;
+        }
         for (venue, symbol) in self.perpetuals() {
             self.out.commands.push(Command::CancelAll { venue, symbol });
         }
@@ -280,6 +295,9 @@ impl Engine {
                 row.account,
                 row.unit
             ));
+        }
+        if let Some(scope) = self.overdue_comparison() {
+            return Mode::Paused(format!("{scope} could not be compared with the ledger for long"));
         }
         Mode::Running
     }

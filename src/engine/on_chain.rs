@@ -271,6 +271,9 @@ impl Engine {
                         position.collected1 = *amount1;
                         position.gas = position.gas.saturating_add(gas);
                         self.rebalances += 1;
+                        let owners = self.strategies.iter_mut().zip(&self.setup.strategies);
+                        let owner = owners.filter(|(_, s)| s.liquidity.strategy == strategy);
+                        owner.for_each(|(state, _)| state.moves_today += 1);
                     }
                 }
                 NftLog::Collected { token_id, amount0, amount1 } => {
@@ -302,14 +305,16 @@ impl Engine {
     /// Finality, resending, and whether somebody else used our key.
     fn slots(&mut self, id: u64, block: &Block) {
         let head = block.header.block.number;
-        let now = self.now;
+        let (now, may_send) = (self.now, self.may_send());
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let final_after = chain.setup.final_after_blocks;
         let mut records = Vec::new();
         let mut foreign = None;
         for tx in chain.txs.values_mut() {
             let event = match tx.state {
-                TxState::Signed | TxState::Broadcast if block.signer_nonce > tx.nonce => {
+                TxState::Signed | TxState::Broadcast
+                    if block.signer_nonce.is_some_and(|nonce| nonce > tx.nonce) =>
+                {
                     TxEvent::NonceTaken
                 }
                 TxState::Included | TxState::Reverted
@@ -317,6 +322,9 @@ impl Engine {
                 {
                     TxEvent::Deep
                 }
+                // What never left and is not an exit does not leave during a halt, nor in a mode
+                // that does not send.
+                TxState::Signed if !may_send && tx.purpose != "withdraw" => continue,
                 TxState::Signed | TxState::Broadcast
                     if head >= tx.sent_at_block.saturating_add(RESEND_AFTER_BLOCKS) =>
                 {
@@ -334,9 +342,12 @@ impl Engine {
                 }
             }
         }
-        if block.signer_nonce > chain.next_nonce && chain.is_ready {
-            foreign = Some(block.signer_nonce - 1);
-            chain.next_nonce = block.signer_nonce;
+        if let Some(nonce) = block.signer_nonce
+            && nonce > chain.next_nonce
+            && chain.is_ready
+        {
+            foreign = Some(nonce - 1);
+            chain.next_nonce = nonce;
         }
         if chain.pending.as_ref().is_some_and(|p| now.ms_since(p.since) > ESTIMATE_WAIT_MAX_MS) {
             chain.pending = None;
@@ -406,6 +417,12 @@ impl Engine {
             return;
         }
         let Some(head) = chain.head else { return };
+        if head.base_fee.saturating_add(chain.setup.max_priority_fee) > chain.setup.max_fee {
+            // Signed now, it could not be mined and would hold the lane against every exit.
+            chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
+            let body = json!({ "base_fee_wei": head.base_fee.to_string() });
+            return self.note("gas_too_dear", body);
+        }
         let fee = head.base_fee.saturating_mul(2).saturating_add(chain.setup.max_priority_fee);
         let request = TxRequest {
             chain: id,

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::engine::Engine;
-use crate::engine::event::{BookStep, VenueStart};
+use crate::engine::event::{BookStep, FillSource, VenueStart};
 use crate::engine::output::{Command, Record};
 use crate::execution::order::OrderState;
 use crate::ledger::booking;
@@ -83,17 +83,28 @@ impl Engine {
         });
     }
 
-    pub(super) fn fills(&mut self, venue: &str, symbol: &str, fills: Vec<Fill>) {
+    pub(super) fn fills(
+        &mut self,
+        venue: &str,
+        symbol: &str,
+        fills: Vec<Fill>,
+        source: FillSource,
+    ) {
         let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
         for fill in fills.into_iter().filter(|fill| fill.venue_time >= opened) {
             let entry = booking::perp_fill(venue, symbol, &fill, self.now);
             let is_booked = self.book_entry(entry);
             let Some(state) = self.venues.get_mut(venue) else { return };
-            let newest = state.newest_trade.entry(symbol.to_owned()).or_default();
-            *newest = (*newest).max(fill.trade_id);
+            // Only the list is complete: what the stream skipped must still be asked for.
+            if source == FillSource::List {
+                let newest = state.newest_trade.entry(symbol.to_owned()).or_default();
+                *newest = (*newest).max(fill.trade_id);
+            }
             if is_booked {
-                state.booked += fill.quantity;
-                let notional = fill.price * fill.quantity;
+                state.settling(fill.venue_order_id).booked += fill.quantity;
+                let Some(notional) = fill.price.checked_mul(fill.quantity) else {
+                    return self.halt(format!("trade {} is worth more than fits", fill.trade_id));
+                };
                 let moved = match fill.side {
                     Side::Buy => -notional,
                     Side::Sell => notional,

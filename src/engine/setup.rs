@@ -113,6 +113,8 @@ pub struct VenueSetup {
 /// One strategy with its hedge.
 #[derive(Clone, Debug)]
 pub struct StrategySetup {
+    /// False when its stage only observes.
+    pub sends: bool,
     /// Liquidity.
     pub liquidity: liquidity::Parameters,
     /// Hedge of its delta.

@@ -297,7 +297,9 @@ impl Engine {
             hedge: exposure.map(|e| text(e.contracts)),
             net: net.map(|net| text(net.round_dp(8))),
             band: band.map(|band| text(band.round_dp(8))),
-            net_value: net.zip(price).map(|(net, price)| text((net * price).round_dp(2))),
+            net_value: net
+                .zip(price)
+                .and_then(|(net, price)| Some(text(net.checked_mul(price)?.round_dp(2)))),
         }]
     }
 
@@ -315,7 +317,9 @@ impl Engine {
             market: self.market_name(&setup.hedge.venue, &setup.hedge.symbol),
             target: target.map(|t| text(t.round_dp(8))),
             have: have.map(text),
-            unhedged_value: gap.zip(mid).map(|(gap, mid)| text((gap * mid).abs().round_dp(2))),
+            unhedged_value: gap
+                .zip(mid)
+                .and_then(|(gap, mid)| Some(text(gap.checked_mul(mid)?.abs().round_dp(2)))),
             state: if is_hedging {
                 "hedging"
             } else if gap.is_none() {

@@ -21,6 +21,10 @@ use crate::strategy::liquidity;
 pub const FEE_WINDOW_MS: i64 = 60_000;
 /// Shortest window that counts as a measurement.
 pub const FEE_WINDOW_MIN_MS: i64 = 5_000;
+/// Room for the chain's clock and its rounding to seconds.
+const CHAIN_CLOCK_ROOM_MS: i64 = 2_000;
+/// Settled orders remembered, so that a late word about them changes nothing.
+const SETTLED_KEPT: usize = 500;
 /// Slots kept for display after they are final.
 pub const TXS_KEPT: usize = 200;
 
@@ -132,6 +136,21 @@ impl ChainState {
 
     /// Live, by its feed and by the age of its head.
     pub fn live(&self, now: Timestamp) -> Result<(), String> {
+        self.fresh(now)?;
+        self.current(now)
+    }
+
+    /// The newest block is recent by the chain's own clock: a backlog is not the present.
+    fn current(&self, now: Timestamp) -> Result<(), String> {
+        let age_ms = self.head.map_or(0, |head| now.ms_since(head.time));
+        // Block times are whole seconds and stamped when the block was begun.
+        if age_ms <= self.setup.stale_after_ms + self.setup.block_time_ms + CHAIN_CLOCK_ROOM_MS {
+            return Ok(());
+        }
+        Err(format!("chain {}: the newest block is {age_ms} ms old", self.setup.name))
+    }
+
+    fn fresh(&self, now: Timestamp) -> Result<(), String> {
         if self.feed != Feed::Live {
             return Err(format!(
                 "chain {} is {}: {}",
@@ -159,6 +178,15 @@ impl ChainState {
     }
 }
 
+/// One venue order's fills, told twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settling {
+    /// By the order's own word.
+    pub reported: Decimal,
+    /// By trades in the ledger.
+    pub booked: Decimal,
+}
+
 /// A venue.
 #[derive(Debug)]
 pub struct VenueState {
@@ -184,11 +212,9 @@ pub struct VenueState {
     pub version: u64,
     /// When the account was last asked for a comparison.
     pub audited_at: Timestamp,
-    /// Base filled in this run by the orders' own word, and by booked trades: while trades lag
-    /// behind, the account cannot be compared.
-    pub reported: Decimal,
-    /// See `reported`.
-    pub booked: Decimal,
+    /// Base filled by venue order id, by the orders' own word and by booked trades: while trades
+    /// lag behind, what we hold is not known.
+    pub settling: BTreeMap<u64, Settling>,
     /// A difference seen once; it counts when the next comparison shows the same.
     pub suspected: Option<Vec<Comparison>>,
 }
@@ -196,7 +222,17 @@ pub struct VenueState {
 impl VenueState {
     /// True when every trade the orders speak of is in the ledger.
     pub fn is_settled(&self) -> bool {
-        self.booked >= self.reported
+        self.settling.values().all(|order| order.booked >= order.reported)
+    }
+
+    /// The two tellings of one order; the oldest settled orders are forgotten.
+    pub fn settling(&mut self, venue_order_id: u64) -> &mut Settling {
+        while self.settling.len() > SETTLED_KEPT {
+            let done = self.settling.iter().find(|(_, order)| order.booked >= order.reported);
+            let Some(oldest) = done.map(|(id, _)| *id) else { break };
+            self.settling.remove(&oldest);
+        }
+        self.settling.entry(venue_order_id).or_default()
     }
 
     /// A venue nothing is known of.
@@ -214,8 +250,7 @@ impl VenueState {
             last_fact: "start".into(),
             version: 0,
             audited_at: Timestamp(0),
-            reported: Decimal::ZERO,
-            booked: Decimal::ZERO,
+            settling: BTreeMap::new(),
             suspected: None,
         }
     }
@@ -232,6 +267,8 @@ pub struct StrategyState {
     pub moves_today: u32,
     /// The last hedge decision, for people.
     pub hedge_why: String,
+    /// Not before this instant is the next hedge tried.
+    pub hedge_retry_at: Timestamp,
 }
 
 /// Orientation of a pool for strategies; `None` while something is unknown.

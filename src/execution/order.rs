@@ -59,6 +59,8 @@ pub enum Outcome {
 pub enum OrderEvent {
     /// An answer to a request about it.
     Reply(OrderReply),
+    /// The venue was asked at this instant and did not know it.
+    Missed { asked: Timestamp },
     /// The user stream spoke of it.
     Report(OrderReport),
     /// We asked to cancel it.
@@ -101,7 +103,7 @@ impl Order {
                 self.reported(report);
             }
             OrderEvent::Reply(OrderReply::Refused { code, text }) => self.refused(*code, text),
-            OrderEvent::Reply(OrderReply::NotFound) => self.missed(at),
+            OrderEvent::Missed { asked } => self.missed(*asked, at),
             OrderEvent::Reply(OrderReply::Unknown { why }) => self.doubted(at, why),
             OrderEvent::Restarted => self.doubted(at, "the process restarted while it was open"),
             OrderEvent::CancelSent => {
@@ -146,8 +148,9 @@ impl Order {
         }
     }
 
-    fn missed(&mut self, at: Timestamp) {
-        let is_past = at > self.request.valid_until.plus_ms(NOT_FOUND_GRACE_MS);
+    /// A miss proves something only if the question itself was put after the deadline.
+    fn missed(&mut self, asked: Timestamp, at: Timestamp) {
+        let is_past = asked > self.request.valid_until.plus_ms(NOT_FOUND_GRACE_MS);
         match self.state {
             OrderState::Unknown { misses, .. } if is_past && misses + 1 >= NOT_FOUND_MIN => {
                 self.state = OrderState::Done { outcome: Outcome::NotPlaced };
@@ -201,7 +204,9 @@ mod tests {
 
     fn report(state: Reported) -> OrderEvent {
         let client_order_id = "tk1".to_owned();
-        OrderEvent::Report(OrderReport { client_order_id, state, filled: dec!(0.4) })
+        let venue_order_id = 7;
+        let filled = dec!(0.4);
+        OrderEvent::Report(OrderReport { client_order_id, venue_order_id, state, filled })
     }
 
     fn after(state: OrderState, event: &OrderEvent, at_ms: i64) -> &'static str {
@@ -252,7 +257,7 @@ mod tests {
                 ["unknown", "unknown", "unknown", "unknown", "unknown", "filled"],
             ),
             (
-                OrderEvent::Reply(OrderReply::NotFound),
+                OrderEvent::Missed { asked: Timestamp::from_ms(1_000) },
                 ["unknown", "unknown", "unknown", "unknown", "unknown", "filled"],
             ),
             (
@@ -274,16 +279,17 @@ mod tests {
     #[test]
     fn not_placed_needs_the_deadline_and_enough_misses() {
         let mut order = order(OrderState::Unknown { since: Timestamp(0), misses: 0 });
-        let miss = OrderEvent::Reply(OrderReply::NotFound);
+        let early = OrderEvent::Missed { asked: Timestamp::from_ms(6_000) };
         for _ in 0..10 {
-            order.apply(&miss, Timestamp::from_ms(6_000));
+            order.apply(&early, Timestamp::from_ms(9_000));
         }
-        assert_eq!(order.state_name(), "unknown", "before deadline and grace nothing is proven");
+        assert_eq!(order.state_name(), "unknown", "a question put too early proves nothing");
+        let late = OrderEvent::Missed { asked: Timestamp::from_ms(6_501) };
         for _ in 1..NOT_FOUND_MIN {
-            order.apply(&miss, Timestamp::from_ms(6_501));
+            order.apply(&late, Timestamp::from_ms(9_000));
         }
         assert_eq!(order.state_name(), "unknown");
-        order.apply(&miss, Timestamp::from_ms(6_501));
+        order.apply(&late, Timestamp::from_ms(9_000));
         assert_eq!(order.state_name(), "not_placed");
     }
 

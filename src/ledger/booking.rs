@@ -259,7 +259,7 @@ pub fn perp_fill(
 ) -> Result<Option<Entry>, BookingError> {
     let place = Account::Venue { venue: venue.to_owned() };
     let contracts = Unit::Perp { venue: venue.to_owned(), symbol: symbol.to_owned() };
-    let asset = Unit::Asset { venue: venue.to_owned(), asset: fill.fee_asset.clone() };
+    let of = |asset: &String| Unit::Asset { venue: venue.to_owned(), asset: asset.clone() };
     let quantity = steps("quantity", fill.quantity)?;
     let signed_quantity = match fill.side {
         Side::Buy => quantity,
@@ -269,8 +269,8 @@ pub fn perp_fill(
     let realized = steps("realised profit", fill.realized_pnl)?;
     let entry = Draft::new(Kind::Fill, cause, at)
         .moved(&place, &contracts, signed_quantity, Reason::PerpContracts)
-        .moved(&place, &asset, realized, Reason::RealizedPnl)
-        .moved(&place, &asset, -steps("fee", fill.fee)?, Reason::VenueFees)
+        .moved(&place, &of(&fill.margin_asset), realized, Reason::RealizedPnl)
+        .moved(&place, &of(&fill.fee_asset), -steps("fee", fill.fee)?, Reason::VenueFees)
         .entry()?;
     Ok(entry)
 }

@@ -4,6 +4,7 @@ pub mod amount;
 pub mod chain;
 pub mod intent;
 pub mod order;
+pub mod text;
 pub mod time;
 pub mod unit;
 pub mod venue;

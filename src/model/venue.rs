@@ -26,6 +26,8 @@ pub struct Fill {
     pub fee_asset: String,
     /// Profit settled by this trade (perpetuals; zero on spot).
     pub realized_pnl: Decimal,
+    /// Asset the profit is settled in: the market's margin asset.
+    pub margin_asset: String,
     /// When it happened, the venue's clock.
     pub venue_time: Timestamp,
 }
@@ -83,6 +85,8 @@ impl Reported {
 pub struct OrderReport {
     /// Our id.
     pub client_order_id: String,
+    /// The venue's id: trades name their order by it.
+    pub venue_order_id: u64,
     /// Where it stands.
     pub state: Reported,
     /// Base filled so far.
@@ -96,8 +100,6 @@ pub enum OrderReply {
     Known(OrderReport),
     /// The venue proved that it did not accept it.
     Refused { code: i64, text: String },
-    /// Asked for, and the venue does not know it.
-    NotFound,
     /// Nothing is proven: timeout, 5xx, broken answer.
     Unknown { why: String },
 }

@@ -245,6 +245,7 @@ fn venue_clients(
             name: name.clone(),
             dialect,
             symbols: symbols.unwrap_or_default(),
+            margin_asset: setup.numeraire.clone(),
             rest_url: venue.rest_url.clone().unwrap_or_else(|| rest.to_owned()),
             ws_url: venue.ws_url.clone().unwrap_or_else(|| ws.to_owned()),
             credentials: Credentials {
@@ -252,10 +253,10 @@ fn venue_clients(
                 secret: secret(&venue.api_secret_env)?,
             },
             cancel_after_s: match venue.kind {
-                VenueKind::BinanceUsdm { cancel_on_disconnect_s, .. } => {
-                    Some(u32::try_from(cancel_on_disconnect_s).unwrap_or(u32::MAX))
+                VenueKind::BinanceUsdm { cancel_on_disconnect_s, .. } if setup.sends => {
+                    Some(cancel_on_disconnect_s)
                 }
-                VenueKind::BinanceSpot => None,
+                VenueKind::BinanceUsdm { .. } | VenueKind::BinanceSpot => None,
             },
             facts: facts.clone(),
         };

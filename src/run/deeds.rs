@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::engine::event::Body;
 use crate::engine::output::Command;
 use crate::engine::setup::ChainSetup;
-use crate::execution::tx::SignedTx;
+use crate::execution::tx::{Act, SignedTx};
 use crate::io::chain::ChainClient;
 use crate::io::chain::watch::Awaited;
 use crate::io::signer::{self, Key, SignError};
@@ -108,13 +108,16 @@ impl Hands {
         Ok(())
     }
 
-    /// Carries out the deeds of a kept batch.
-    pub(super) fn carry_out(&self, batch: Committed<Batch>) {
+    /// Carries out the deeds of a kept batch. A commit may come late: what was decided before a halt
+    /// or a stall does not leave after it, exits apart. A transaction held back stays in its slot; an
+    /// order held back is over.
+    pub(super) fn carry_out(&self, batch: Committed<Batch>, may_send: bool) {
         let (txs, orders) = batch.deeds();
         if !txs.is_empty() || !orders.is_empty() {
             fault_point("after_commit", 1);
         }
-        for tx in txs {
+        let is_exit = |tx: &SignedTx| matches!(tx.request.act, Act::Close { .. });
+        for tx in txs.into_iter().filter(|tx| may_send || is_exit(tx.get())) {
             let chain = tx.get().request.chain;
             if let Some(hands) = self.chains.get(&chain).cloned() {
                 tokio::spawn(hands.send(tx, self.facts.clone()));
@@ -122,7 +125,12 @@ impl Hands {
         }
         for order in orders {
             let venue = order.get().order.request.venue.clone();
-            self.spawn(&venue, |client| client.place(order));
+            let is_exit = order.get().order.request.reduce_only;
+            if may_send || is_exit {
+                self.spawn(&venue, |client| client.place(order));
+            } else {
+                self.spawn(&venue, |client| client.hold_back(order));
+            }
         }
     }
 

@@ -58,7 +58,10 @@ impl Keeper {
                 Some(directive) = self.directives.recv() => {
                     self.handle(Body::Directive(directive)).await;
                 }
-                Some(kept) = self.committed.recv() => self.hands.carry_out(kept),
+                Some(kept) = self.committed.recv() => {
+                    let leave = self.engine.may_send();
+                    self.hands.carry_out(kept, leave);
+                }
                 Some(body) = self.facts.recv() => self.handle(body).await,
             }
         }

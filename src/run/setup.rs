@@ -170,6 +170,11 @@ async fn resolve_chain(
     );
     let strategy = config.strategies.iter().map(|Strategy::Liquidity(s)| s);
     let on_chain = strategy.filter(|s| s.chain == chain.name).collect::<Vec<_>>();
+    ensure!(
+        on_chain.len() <= 1,
+        "one strategy on a chain for now, the files have {}",
+        on_chain.len()
+    );
     let name = &on_chain.first().context("no strategy uses this chain")?.signer;
     let signer = *signers.get(name).with_context(|| format!("signer {name} has no key"))?;
     let v3 = chain.dexes.get(&Dex::UniswapV3).context("needs [dex.uniswap_v3]")?;
@@ -272,6 +277,7 @@ fn resolve_strategy(
         bail!("budget_usd must be positive");
     }
     Ok(StrategySetup {
+        sends: strategy.stage.sends_in(config.agent.mode),
         liquidity: liquidity::Parameters {
             strategy: strategy.id.clone(),
             pool: PoolId { chain: chain.chain_id, address: pool.address },

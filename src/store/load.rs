@@ -52,6 +52,7 @@ impl Store {
             highest_nonce: highest_nonces(pool).await?,
             orders: open_orders(pool).await?,
             trades: trades(pool).await?,
+            booked: booked(pool).await?,
             opened: instants(pool, "min(at) filter (where kind = 'opening')").await?,
             incomes_since: instants(
                 pool,
@@ -289,6 +290,25 @@ fn order(row: &PgRow) -> Result<Order, StoreError> {
         created: at(row, "created_at")?,
         why: word("why")?,
     })
+}
+
+/// Base of booked trades of the newest orders.
+async fn booked(pool: &PgPool) -> Result<Vec<(String, u64, Decimal)>, StoreError> {
+    let rows = sqlx::query(
+        "select venue, venue_order_id, sum(quantity)::text as quantity
+         from fills
+         group by venue, venue_order_id
+         order by max(trade_id) desc
+         limit 200",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let quantity = read(row, "fills", "quantity")?;
+            Ok((row.try_get("venue")?, read_u64(row, "venue_order_id")?, quantity))
+        })
+        .collect()
 }
 
 async fn trades(pool: &PgPool) -> Result<Vec<(String, String, u64, Decimal)>, StoreError> {

@@ -67,14 +67,14 @@ impl View<'_> {
 
 /// True when the gap is worth counting time on.
 pub fn is_outside(gap: Decimal, mid: Decimal, parameters: &Parameters) -> bool {
-    (gap * mid).abs() > parameters.band_min
+    gap.checked_mul(mid).is_none_or(|value| value.abs() > parameters.band_min)
 }
 
 /// The trade that closes the gap, or `None` inside the band or below the venue's minimum.
 pub fn decide(view: &View<'_>, parameters: &Parameters) -> Option<Intent> {
     let gap = view.gap(parameters);
-    let mid = (view.bid + view.ask) / Decimal::TWO;
-    let gap_value = (gap * mid).abs();
+    let mid = view.bid.checked_add(view.ask)? / Decimal::TWO;
+    let gap_value = gap.checked_mul(mid)?.abs();
     let waited_ms = view.outside_since.map_or(0, |since| view.at.ms_since(since));
     let is_due = gap_value > parameters.band_max
         || (gap_value > parameters.band_min && waited_ms >= parameters.unhedged_ms_max);
@@ -84,7 +84,7 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Option<Intent> {
     let (side, touch) =
         if gap > Decimal::ZERO { (Side::Buy, view.ask) } else { (Side::Sell, view.bid) };
     let quantity = floor_to(gap.abs(), view.rules.lot);
-    let notional = quantity * touch;
+    let notional = quantity.checked_mul(touch)?;
     if quantity.is_zero() || notional < view.rules.min_notional {
         return None;
     }

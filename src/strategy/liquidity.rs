@@ -129,7 +129,11 @@ pub fn decide(view: &View, parameters: &Parameters) -> Decision {
     if !(view.reference > Decimal::ZERO && view.pool.price > Decimal::ZERO) {
         return Decision::Wait("pool or reference has no price".into());
     }
-    let distance_bps = ((view.pool.price / view.reference - Decimal::ONE) * BPS).abs();
+    let ratio = view.pool.price.checked_div(view.reference);
+    let distance = ratio.and_then(|ratio| (ratio - Decimal::ONE).checked_mul(BPS));
+    let Some(distance_bps) = distance.map(|distance| distance.abs()) else {
+        return Decision::Wait("pool and reference have nothing in common".into());
+    };
     let distance_max = Decimal::from(parameters.max_pool_vs_reference_bps);
     if distance_bps > distance_max {
         let distance = distance_bps.round_dp(1);
@@ -162,7 +166,8 @@ fn decide_held(view: &View, parameters: &Parameters, held: &Held) -> Decision {
         Ok(worth) => worth,
         Err(why) => return Decision::Wait(format!("out of range, {why}")),
     };
-    if worth.gain < worth.cost * parameters.min_gain_over_cost {
+    let least = worth.cost.checked_mul(parameters.min_gain_over_cost);
+    if least.is_none_or(|least| worth.gain < least) {
         return Decision::Wait(format!("out of range, not worth moving: {worth}"));
     }
     let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
@@ -312,7 +317,7 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
     let pool = &view.pool;
     let base = human_unsigned(view.wallet_base, pool.base_decimals)?;
     let quote = human_unsigned(view.wallet_quote, pool.quote_decimals)?;
-    let short_base = (plan.base - base) * pool.price;
+    let short_base = (plan.base - base).checked_mul(pool.price)?;
     let short_quote = plan.quote - quote;
     let worth = plan.capital * Decimal::new(SWAP_WORTH_BPS, 4);
     let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
@@ -322,11 +327,12 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
         if pool.base_is_token0 { (pool.token0, pool.token1) } else { (pool.token1, pool.token0) };
     let (token_in, token_out, value, amount_in, amount_out_min) = if short_base > worth {
         let paid = short_base.min(quote);
-        let out_min = raw_down(paid / view.reference * kept, pool.base_decimals)?;
+        let out_min = raw_down(paid.checked_div(view.reference)? * kept, pool.base_decimals)?;
         (quote_token, base_token, paid, raw_down(paid, pool.quote_decimals)?, out_min)
     } else if short_quote > worth {
-        let paid = (short_quote / pool.price).min(base);
-        let out_min = raw_down(paid * view.reference * kept, pool.quote_decimals)?;
+        let paid = short_quote.checked_div(pool.price)?.min(base);
+        let value = paid.checked_mul(view.reference)?;
+        let out_min = raw_down(value * kept, pool.quote_decimals)?;
         let amount_in = raw_down(paid, pool.base_decimals)?;
         (base_token, quote_token, short_quote, amount_in, out_min)
     } else {
@@ -392,6 +398,8 @@ fn least_amounts(
     let fraction = f64::try_from(slippage).ok()?;
     #[allow(clippy::cast_possible_truncation)] // slippage is below 100 %: at most 6 932 ticks
     let room = libm::ceil(libm::log1p(fraction) / libm::log(1.0001)) as i32;
+    // More room than the range is wide would ask for nothing of either token.
+    let room = room.min(upper.checked_sub(lower)? / 4).max(1);
     let mut least = Amounts { amount0: U256::MAX, amount1: U256::MAX };
     for tick in [pool.tick.checked_sub(room)?, pool.tick.checked_add(room)?] {
         let sqrt_price = sqrt_price_at(tick).ok()?;

@@ -18,6 +18,8 @@ use alloy::sol_types::SolCall;
 use alloy::transports::{RpcError, TransportErrorKind};
 use thiserror::Error;
 
+use crate::model::text::plain;
+
 /// Patience for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Calls packed into one request.
@@ -80,6 +82,15 @@ impl ChainClient {
         let what = "eth_getBlockByNumber";
         let block = ask(what, async { self.provider.get_block_by_number(number).await }).await?;
         block.ok_or_else(|| ChainError::Nonsense { what, why: format!("no block {number}") })
+    }
+
+    /// A block by height, `None` where the endpoint does not have it.
+    ///
+    /// # Errors
+    /// `ChainError`.
+    pub async fn block_if_there(&self, number: u64) -> Result<Option<Block>, ChainError> {
+        let block = self.provider.get_block_by_number(number.into());
+        ask("eth_getBlockByNumber", async { block.await }).await
     }
 
     /// Logs of one block, by its hash: a node that does not know the hash answers with an error.
@@ -211,7 +222,7 @@ async fn ask<T>(
 /// The node's own words when it has some; never the address, which may carry a key.
 fn refused(what: &'static str, error: &RpcError<TransportErrorKind>) -> ChainError {
     let why = match error {
-        RpcError::ErrorResp(payload) => payload.message.to_string(),
+        RpcError::ErrorResp(payload) => plain(&payload.message),
         RpcError::Transport(_) => "the endpoint cannot be reached".to_owned(),
         _ => "the answer cannot be read".to_owned(),
     };

@@ -47,6 +47,13 @@ pub struct Watcher {
     pub hint: Arc<Notify>,
 }
 
+/// How old a followed block is: endpoints may have forgotten states of the past, never its logs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Past,
+    Head,
+}
+
 /// Why the watcher stops looking for a moment.
 enum Stop {
     /// The endpoint failed: try again.
@@ -110,17 +117,26 @@ impl Watcher {
         let from = last.map_or(head.block.number, |last| last.block.number + 1);
         if head.block.number < from
             && let Some(last) = last.as_ref()
-            && head.block != last.block
         {
-            return self.reorganised(last.block, head.block.hash).await;
+            return self.still_there(last.block).await;
         }
         for number in from..=head.block.number {
-            let header = self.follow(number, last).await?;
+            let header = self.follow(number, last, Depth::Head).await?;
             if header.block.number.is_multiple_of(self.audit_every_blocks.max(1)) {
                 self.audit(&header.block).await?;
             }
         }
         Ok(())
+    }
+
+    /// An endpoint that is behind is only late; another block at our height is a reorganisation.
+    async fn still_there(&self, seen: BlockRef) -> Result<(), Stop> {
+        match self.client.block_if_there(seen.number).await? {
+            Some(block) if block.header.hash != seen.hash => {
+                self.reorganised(seen, block.header.hash).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn reorganised(&self, seen: BlockRef, canonical: B256) -> Result<(), Stop> {
@@ -141,7 +157,7 @@ impl Watcher {
         }
         let from = last.map_or(head.block.number, |last| last.block.number) + 1;
         for number in from..=head.block.number {
-            self.follow(number, last).await?;
+            self.follow(number, last, Depth::Past).await?;
         }
         Ok(())
     }
@@ -162,7 +178,12 @@ impl Watcher {
     }
 
     /// Fetches the next block and everything in it that concerns us.
-    async fn follow(&self, number: u64, last: &mut Option<Header>) -> Result<Header, Stop> {
+    async fn follow(
+        &self,
+        number: u64,
+        last: &mut Option<Header>,
+        depth: Depth,
+    ) -> Result<Header, Stop> {
         let block = self.client.block(number.into()).await?;
         let header = header(self.setup.chain, &block);
         if let Some(last) = last.as_ref()
@@ -170,18 +191,23 @@ impl Watcher {
         {
             self.reorganised(last.block, header.parent).await?;
         }
-        let facts = self.facts_of(&block, header).await?;
+        let facts = self.facts_of(&block, header, depth).await?;
         let has_ours = !facts.receipts.is_empty();
         *last = Some(header);
         self.tell(Body::Block(Box::new(facts))).await?;
-        if has_ours {
+        if has_ours && depth == Depth::Head {
             let wallet = self.client.wallet(&self.setup, &header.block).await?;
             self.tell(Body::WalletAudit(Box::new(wallet))).await?;
         }
         Ok(header)
     }
 
-    async fn facts_of(&self, block: &RpcBlock, header: Header) -> Result<Block, ChainError> {
+    async fn facts_of(
+        &self,
+        block: &RpcBlock,
+        header: Header,
+        depth: Depth,
+    ) -> Result<Block, ChainError> {
         let at = header.block.hash;
         let pools: Vec<Address> = self.setup.pools.iter().map(|pool| pool.address).collect();
         let mut logs = self.client.logs(&Filter::new().at_block_hash(at).address(pools)).await?;
@@ -207,7 +233,10 @@ impl Watcher {
             pool_logs,
             receipts,
             foreign_transfers: self.foreign_transfers(at, &ours).await?,
-            signer_nonce: self.client.nonce(self.setup.signer, at).await?,
+            signer_nonce: match depth {
+                Depth::Past => None,
+                Depth::Head => Some(self.client.nonce(self.setup.signer, at).await?),
+            },
         })
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::engine::event::Body;
 use crate::io::clock;
 use crate::io::rest::{Options, RestClient, RestError, RestReply};
+use crate::model::time::Timestamp;
 use crate::venues::binance::orders::{Auth, Request};
 use crate::venues::binance::sign::{self, Credentials, Stamp};
 use crate::venues::binance::{Dialect, account};
@@ -31,6 +32,8 @@ pub(super) struct VenueClient {
     pub(super) dialect: Dialect,
     /// Symbols watched.
     pub(super) symbols: Vec<String>,
+    /// Asset perpetual profits are settled in.
+    pub(super) margin_asset: String,
     /// Where streams are.
     pub(super) ws_url: String,
     rest: RestClient,
@@ -50,6 +53,7 @@ pub(super) struct Parts {
     pub(super) name: String,
     pub(super) dialect: Dialect,
     pub(super) symbols: Vec<String>,
+    pub(super) margin_asset: String,
     pub(super) rest_url: String,
     pub(super) ws_url: String,
     pub(super) credentials: Credentials,
@@ -65,6 +69,7 @@ impl VenueClient {
             name: parts.name,
             dialect: parts.dialect,
             symbols: parts.symbols,
+            margin_asset: parts.margin_asset,
             ws_url: parts.ws_url.trim_end_matches('/').to_owned(),
             rest,
             credentials: parts.credentials,
@@ -107,12 +112,28 @@ impl VenueClient {
     }
 
     async fn send(&self, request: &Request) -> Result<RestReply, RestError> {
+        self.send_within(request, RECV_WINDOW_MS).await
+    }
+
+    /// Sends a request that the venue must refuse after an instant.
+    async fn send_until(
+        &self,
+        request: &Request,
+        until: Timestamp,
+    ) -> Result<RestReply, RestError> {
+        let left_ms = u32::try_from(until.ms_since(clock::now())).unwrap_or(1);
+        self.send_within(request, left_ms.clamp(1, RECV_WINDOW_MS)).await
+    }
+
+    async fn send_within(&self, request: &Request, window_ms: u32) -> Result<RestReply, RestError> {
         let signed = match request.auth {
             Auth::Public => sign::unsigned(request),
             Auth::Key | Auth::Signed => None,
         };
-        let signed =
-            signed.unwrap_or_else(|| sign::sign(request, &self.credentials, &self.stamp()));
+        let signed = signed.unwrap_or_else(|| {
+            let stamp = Stamp { recv_window_ms: window_ms, ..self.stamp() };
+            sign::sign(request, &self.credentials, &stamp)
+        });
         self.rest.send(&signed).await
     }
 

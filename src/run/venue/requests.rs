@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
-
 use super::VenueClient;
-use crate::engine::event::{Body, VenueStart};
+use crate::engine::event::{Body, FillSource, VenueStart};
 use crate::io::clock;
 use crate::io::rest::{RestError, RestReply};
+use crate::model::text::plain;
 use crate::model::time::Timestamp;
 use crate::model::venue::{
     AccountView, Fill, Income, IncomeKind, MarketRules, OrderReply, OrderReport, Reported,
 };
 use crate::store::{Committed, PlannedOrder};
 use crate::venues::binance::account::filters;
-use crate::venues::binance::facts::OrderState;
+use crate::venues::binance::facts::{OrderState, OrderView};
 use crate::venues::binance::orders::{NewOrder, Pricing, Reach, Request};
 use crate::venues::binance::replies::{self, OrderReply as Decoded};
 use crate::venues::binance::{Dialect, account};
@@ -49,32 +48,39 @@ fn placed(id: &str, answer: Result<RestReply, RestError>) -> OrderReply {
         Err(RestError::NotSent { why }) => OrderReply::Refused { code: 0, text: why },
         Err(RestError::Unknown { why }) => OrderReply::Unknown { why },
         Ok(reply) => match replies::order_reply(reply.status, &reply.body) {
-            Decoded::Accepted(view) => known(id, view.state, view.filled),
+            Decoded::Accepted(view) => known(id, &view),
             Decoded::Rejected { code, text, definitive: true } => {
-                OrderReply::Refused { code, text }
+                OrderReply::Refused { code, text: plain(&text) }
             }
             Decoded::Rejected { code, text, definitive: false } => {
-                OrderReply::Unknown { why: format!("{code} {text}") }
+                OrderReply::Unknown { why: plain(&format!("{code} {text}")) }
             }
-            Decoded::Unknown { why } => OrderReply::Unknown { why },
+            Decoded::Unknown { why } => OrderReply::Unknown { why: plain(&why) },
         },
     }
 }
 
-fn known(id: &str, state: OrderState, filled: Decimal) -> OrderReply {
+fn known(id: &str, view: &OrderView) -> OrderReply {
     OrderReply::Known(OrderReport {
         client_order_id: id.to_owned(),
-        state: reported(state),
-        filled,
+        venue_order_id: view.venue_order_id,
+        state: reported(view.state),
+        filled: view.filled,
     })
 }
 
+/// What asking for an order can prove.
+enum Asked {
+    Known(OrderReply),
+    Missing,
+}
+
 /// What an answer to asking proves; a failed question proves nothing.
-fn asked(id: &str, answer: Result<RestReply, RestError>) -> Option<OrderReply> {
+fn asked(id: &str, answer: Result<RestReply, RestError>) -> Option<Asked> {
     let reply = answer.ok()?;
     match replies::order_reply(reply.status, &reply.body) {
-        Decoded::Accepted(view) => Some(known(id, view.state, view.filled)),
-        Decoded::Rejected { code: NO_SUCH_ORDER, .. } => Some(OrderReply::NotFound),
+        Decoded::Accepted(view) => Some(Asked::Known(known(id, &view))),
+        Decoded::Rejected { code: NO_SUCH_ORDER, .. } => Some(Asked::Missing),
         Decoded::Rejected { .. } | Decoded::Unknown { .. } => None,
     }
 }
@@ -98,16 +104,31 @@ impl VenueClient {
             Ok(_) if clock::now() > order.valid_until => {
                 OrderReply::Refused { code: 0, text: "committed too late to be sent".into() }
             }
-            Ok(request) => placed(&id, self.send(&request).await),
+            Ok(request) => placed(&id, self.send_until(&request, order.valid_until).await),
         };
         crate::run::deeds::fault_point("before_acknowledgement", 1);
         self.tell(Body::OrderReply { client_order_id: id, reply }).await;
     }
 
+    /// Tells the engine that a committed order did not leave.
+    pub(in crate::run) async fn hold_back(self: Arc<Self>, planned: Committed<PlannedOrder>) {
+        let client_order_id = planned.get().order.request.client_order_id.clone();
+        let text = "committed too late: trading had stopped".to_owned();
+        let reply = OrderReply::Refused { code: 0, text };
+        self.tell(Body::OrderReply { client_order_id, reply }).await;
+    }
+
     pub(in crate::run) async fn query(self: Arc<Self>, symbol: String, id: String) {
+        let asked_at = clock::now();
         let answer = self.send(&self.dialect.query(&symbol, &id)).await;
-        if let Some(reply) = asked(&id, answer) {
-            self.tell(Body::OrderReply { client_order_id: id, reply }).await;
+        match asked(&id, answer) {
+            Some(Asked::Known(reply)) => {
+                self.tell(Body::OrderReply { client_order_id: id, reply }).await;
+            }
+            Some(Asked::Missing) => {
+                self.tell(Body::OrderMissed { client_order_id: id, asked: asked_at }).await;
+            }
+            None => {}
         }
     }
 
@@ -131,7 +152,8 @@ impl VenueClient {
         match self.trades(&request).await {
             Ok(fills) => {
                 let venue = self.name.clone();
-                self.tell(Body::Fills { venue, symbol, fills }).await;
+                let source = FillSource::List;
+                self.tell(Body::Fills { venue, symbol, fills, source }).await;
             }
             Err(why) => tracing::warn!(venue = self.name, symbol, why, "trades not read"),
         }
@@ -152,6 +174,7 @@ impl VenueClient {
                 fee: row.fill.fee,
                 fee_asset: row.fill.fee_asset.unwrap_or_default(),
                 realized_pnl: row.fill.realized_pnl.unwrap_or_default(),
+                margin_asset: self.margin_asset.clone(),
                 venue_time: row.at,
             })
             .collect();
@@ -229,6 +252,8 @@ impl VenueClient {
         // A stream that closed meanwhile will be opened again, and the account read again.
         while self.openings.load(Ordering::Acquire) == opening {
             match self.start_facts().await {
+                // Read of a stream that closed meanwhile: the next opening reads again.
+                Ok(_) if self.openings.load(Ordering::Acquire) != opening => return,
                 Ok(start) => return self.tell(Body::VenueReady(Box::new(start))).await,
                 Err(why) => tracing::warn!(venue = self.name, why, "venue not ready"),
             }

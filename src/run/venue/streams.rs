@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::VenueClient;
-use crate::engine::event::{Body, BookStep};
+use crate::engine::event::{Body, BookStep, FillSource};
 use crate::io::clock;
 use crate::io::websocket::{self, SocketEvent};
 use crate::model::venue::{Fill, Income, IncomeKind, OrderReport};
@@ -203,17 +203,20 @@ impl VenueClient {
                 fee: fill.fee,
                 fee_asset: fill.fee_asset.unwrap_or_default(),
                 realized_pnl: fill.realized_pnl.unwrap_or_default(),
+                margin_asset: self.margin_asset.clone(),
                 venue_time: change.at,
             };
             // Spot trades are not booked yet: no strategy makes any, and the account's comparison
             // shows whoever does.
             if self.dialect == Dialect::UsdM {
                 let (venue, symbol) = (venue.clone(), change.symbol.clone());
-                self.tell(Body::Fills { venue, symbol, fills: vec![fill] }).await;
+                let (fills, source) = (vec![fill], FillSource::Stream);
+                self.tell(Body::Fills { venue, symbol, fills, source }).await;
             }
         }
         let report = OrderReport {
             client_order_id: change.client_order_id,
+            venue_order_id: change.venue_order_id,
             state: super::requests::reported(change.state),
             filled: change.filled,
         };
