@@ -1,5 +1,6 @@
 //! `check`, and the small verbs that speak to a running agent.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -65,6 +66,56 @@ fn print(problems: &[Problem]) {
     }
 }
 
+/// Keys that are checked, and that nothing acts on yet: said aloud, so that nobody relies on them.
+const NOT_ACTED_ON: [&str; 24] = [
+    ".drawdown_from_peak_pct",
+    ".es_97_5_1d_usd",
+    ".liquidation_distance_min_pct",
+    ".unhedged_delta_usd_seconds",
+    ".max_clock_offset_ms",
+    ".unknown_pnl_action",
+    ".deadman_every_s",
+    ".day_ends_at_utc",
+    ".keep_quotes_days",
+    ".native_spend_cap_per_hour",
+    ".maker_fee_bps",
+    ".taker_fee_bps",
+    ".max_leverage",
+    ".max_margin_use_pct",
+    ".max_requests_per_s",
+    ".hedge_after_confirmations",
+    ".book_final_at",
+    ".exit_max_fee_gwei",
+    ".bump_after_blocks",
+    ".bump_pct",
+    ".min_native_per_signer",
+    ".exit_reserve_native",
+    ".stop_loss_usd",
+    ".on_halt",
+];
+
+/// Every value with its origin, one a line, and what nothing acts on yet.
+fn table(config: &Config) -> String {
+    let rows = config::resolved(config);
+    let keys = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
+    let values = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
+    let is_idle = |key: &str| {
+        key.starts_with("agent.alerts") || NOT_ACTED_ON.iter().any(|idle| key.ends_with(idle))
+    };
+    let mut text = String::new();
+    let mut n_idle = 0;
+    for row in &rows {
+        let mark = if is_idle(&row.key) { "  (checked, not acted on yet)" } else { "" };
+        n_idle += usize::from(!mark.is_empty());
+        text.push_str(&format!("{:keys$}  {:values$}  {}{mark}\n", row.key, row.value, row.origin));
+    }
+    text.push_str(&format!(
+        "{} values, no problems; {n_idle} of them are checked and not acted on yet\n",
+        rows.len()
+    ));
+    text
+}
+
 /// Checks the files and prints every value with its origin; secrets appear by name only.
 pub(super) fn check(dir: &Path) -> ExitCode {
     let files = match read(dir) {
@@ -76,15 +127,9 @@ pub(super) fn check(dir: &Path) -> ExitCode {
     };
     match config::load(&files, &variable) {
         Ok(config) => {
-            let rows = config::resolved(&config);
-            let width = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
-            let values = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
-            for row in &rows {
-                println!("{:width$}  {:values$}  {}", row.key, row.value, row.origin);
-            }
-            let unset = config::unset_variables(&config, &variable);
-            print(&unset);
-            println!("{} values, no problems; {} variables not set", rows.len(), unset.len());
+            // A reader that went away (`check | head`) is not our problem.
+            let _ = std::io::stdout().write_all(table(&config).as_bytes());
+            print(&config::unset_variables(&config, &variable));
             ExitCode::SUCCESS
         }
         Err(problems) => {
@@ -109,7 +154,7 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
             "swaps of the traders",
             "recorded",
             "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and \
-             directions at 12 times the speed; USDC is played by the demo's USDT",
+             directions at 20 times the speed; USDC is played by the demo's USDT",
         ),
         label(
             "contracts",

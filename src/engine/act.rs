@@ -435,7 +435,7 @@ impl Engine {
 
 /// Exposure to the base asset, in base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exposure {
+pub(super) struct Exposure {
     /// In positions, uncollected fees included.
     pub in_positions: Decimal,
     /// In wallets.

@@ -1,8 +1,8 @@
 //! The one loop: a fact goes in, rows and deeds come out.
 //!
 //! `Engine::handle` knows no clock, socket, database, random source or secret; the same facts in
-//! the same order give the same answers. A broken promise of ours (an unbalanced entry, a slot in an
-//! impossible state) stops trading and says why; bad input is a fact like any other.
+//! the same order give the same answers. A broken promise of ours (an unbalanced entry, a slot in
+//! an impossible state) stops trading and says why; bad input is a fact like any other.
 
 mod act;
 mod audit;

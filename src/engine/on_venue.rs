@@ -15,7 +15,7 @@ use crate::model::venue::{AccountView, Fill, Income};
 /// Orders in doubt are asked for so often: requests are a budget.
 const QUERY_ORDERS_EVERY_MS: i64 = 1_000;
 /// Incomes are asked again from so long before the newest one: the venue may list some late.
-pub const INCOME_OVERLAP_MS: i64 = 60_000;
+const INCOME_OVERLAP_MS: i64 = 60_000;
 
 impl Engine {
     pub(super) fn book(&mut self, venue: &str, symbol: &str, step: &BookStep) {

@@ -5,8 +5,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::Timestamp;
 
-/// Now: this machine's clock at the start of the process, moved on by its monotonic clock, so that a
-/// wall clock set back or forth cannot make data look fresh or a deadline look far.
+/// Now: this machine's clock at the start of the process, moved on by its monotonic clock, so that
+/// a wall clock set back or forth cannot make data look fresh or a deadline look far.
 pub fn now() -> Timestamp {
     static START: OnceLock<(Instant, i64)> = OnceLock::new();
     let (start, wall_ns) = START.get_or_init(|| {

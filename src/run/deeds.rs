@@ -108,9 +108,9 @@ impl Hands {
         Ok(())
     }
 
-    /// Carries out the deeds of a kept batch. A commit may come late: what was decided before a halt
-    /// or a stall does not leave after it, exits apart. A transaction held back stays in its slot; an
-    /// order held back is over.
+    /// Carries out the deeds of a kept batch. A commit may come late: what was decided before a
+    /// halt or a stall does not leave after it, exits apart. A transaction held back stays in its
+    /// slot; an order held back is over.
     pub(super) fn carry_out(&self, batch: Committed<Batch>, may_send: bool) {
         let (txs, orders) = batch.deeds();
         if !txs.is_empty() || !orders.is_empty() {

@@ -26,7 +26,7 @@ const BOOK_AGE_MAX_MS: i64 = 3_000;
 
 /// Addresses of a configured endpoint.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub(super) struct Endpoint {
     /// HTTP.
     pub http: String,
     /// WebSocket.

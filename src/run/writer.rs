@@ -22,7 +22,7 @@ const TIMES_KEPT: usize = 1_000;
 
 /// What the writer tells about itself without being asked.
 #[derive(Debug, Default)]
-pub struct Health {
+pub(super) struct Health {
     /// Unix nanoseconds since when an answer is awaited; zero when none is.
     waiting_since: AtomicI64,
     commit_us: Mutex<VecDeque<u64>>,
@@ -30,7 +30,7 @@ pub struct Health {
 
 impl Health {
     /// Milliseconds the database has not answered; zero when it is not being asked.
-    pub fn silent_ms(&self) -> i64 {
+    pub(super) fn silent_ms(&self) -> i64 {
         match self.waiting_since.load(Ordering::Acquire) {
             0 => 0,
             since => (clock::now().0 - since) / 1_000_000,
@@ -38,7 +38,7 @@ impl Health {
     }
 
     /// 99th percentile of recent commits in microseconds.
-    pub fn commit_us_p99(&self) -> Option<u64> {
+    pub(super) fn commit_us_p99(&self) -> Option<u64> {
         let mut times: Vec<u64> =
             self.commit_us.lock().expect("no holder panics").iter().copied().collect();
         times.sort_unstable();

@@ -2,7 +2,7 @@
 //! the fees of a new range pay for the move.
 //!
 //! The decision is a function of what is held now, so a restart in the middle of a move (closed,
-//! not yet swapped; swapped, not yet opened) simply continues. Integers fix every amount that is sent.
+//! not yet swapped; swapped, not yet opened) simply continues. Integers fix every amount sent.
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;

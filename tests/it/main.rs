@@ -1,4 +1,5 @@
 //! The one integration binary.
 
+mod cluster;
 mod tidy;
 mod worlds;

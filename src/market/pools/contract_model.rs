@@ -172,14 +172,17 @@ impl Model {
         Some(V3Event::Burn { lower, upper, amount })
     }
 
-    /// `None` where the contract would revert; nothing is written then.
-    fn swap(&mut self, zero_for_one: bool, specified: I256, limit: U256) -> Option<V3Event> {
-        let is_ahead = if zero_for_one {
+    fn is_ahead(&self, zero_for_one: bool, limit: U256) -> bool {
+        if zero_for_one {
             limit < self.price && limit > MIN_SQRT_PRICE_X96
         } else {
             limit > self.price && limit < MAX_SQRT_PRICE_X96
-        };
-        if specified.is_zero() || !is_ahead {
+        }
+    }
+
+    /// `None` where the contract would revert; nothing is written then.
+    fn swap(&mut self, zero_for_one: bool, specified: I256, limit: U256) -> Option<V3Event> {
+        if specified.is_zero() || !self.is_ahead(zero_for_one, limit) {
             return None;
         }
         let token = usize::from(!zero_for_one);
@@ -229,12 +232,10 @@ impl Model {
             }
             if price == next_price {
                 if initialized {
-                    let state = ticks.get_mut(&next).unwrap();
                     let mut global = self.growth;
                     global[token] = growth;
-                    state.outside0 = global[0].wrapping_sub(state.outside0);
-                    state.outside1 = global[1].wrapping_sub(state.outside1);
-                    let net = if zero_for_one { -state.net } else { state.net };
+                    let net = crossed(ticks.get_mut(&next).unwrap(), global);
+                    let net = if zero_for_one { -net } else { net };
                     liquidity = liquidity.checked_add_signed(net).unwrap();
                 }
                 tick = if zero_for_one { next - 1 } else { next };
@@ -245,11 +246,9 @@ impl Model {
         (self.price, self.tick, self.liquidity, self.ticks) = (price, tick, liquidity, ticks);
         self.growth[token] = growth;
         self.protocol_fees[token] += protocol_fee;
-        let (amount0, amount1) = if zero_for_one == exact_input {
-            (specified - remaining, calculated)
-        } else {
-            (calculated, specified - remaining)
-        };
+        let used = specified - remaining;
+        let is_first = zero_for_one == exact_input;
+        let (amount0, amount1) = if is_first { (used, calculated) } else { (calculated, used) };
         Some(V3Event::Swap { amount0, amount1, sqrt_price_x96: price, liquidity, tick })
     }
 
@@ -381,4 +380,11 @@ pub(super) fn act(model: &mut Model, act: &Act) -> Option<V3Event> {
         Act::SetFeeProtocol { new0, new1 } => Some(model.set_fee_protocol(new0, new1)),
         Act::CollectProtocol => Some(model.collect_protocol()),
     }
+}
+
+/// Flips a tick's outside growth and answers its net liquidity.
+fn crossed(state: &mut TickState, global: [U256; 2]) -> i128 {
+    state.outside0 = global[0].wrapping_sub(state.outside0);
+    state.outside1 = global[1].wrapping_sub(state.outside1);
+    state.net
 }

@@ -19,11 +19,7 @@ mod place;
 mod ready;
 mod supervise;
 
-#[cfg(test)]
-mod tests;
-
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,9 +45,6 @@ const DATABASE: &str = "tidekeeper";
 /// Part of the socket's name only; no TCP port is opened.
 const PORT: u16 = 5432;
 const PASSWORD_BYTES: usize = 32;
-/// The kernel interrupts the server of a killed agent on Linux; elsewhere waiting for that is of no
-/// use.
-const ORPHAN_GRACE: Duration = Duration::from_secs(if cfg!(target_os = "linux") { 15 } else { 0 });
 /// A server whose killed predecessor still has children refuses to start until they end.
 const START_TRIES: usize = 5;
 const START_PAUSE: Duration = Duration::from_millis(300);
@@ -161,42 +154,30 @@ pub enum ClusterError {
     Runtime { source: io::Error },
 }
 
-/// What of the machine decides how a cluster is opened.
-#[derive(Debug, Clone)]
-struct Machine {
-    base: PathBuf,
-    choice: Option<PathBuf>,
-    path: Option<OsString>,
-    runtime: Option<PathBuf>,
-    orphan_grace: Duration,
-}
-
 impl Cluster {
     /// Makes the cluster when there is none, ends a server which a killed agent left, starts the
     /// server, and returns when our database answers. Blocks the thread, for seconds.
     pub fn open(options: &ClusterOptions) -> Result<Self, ClusterError> {
-        Self::open_on(&Machine::this(), options)
-    }
-
-    fn open_on(machine: &Machine, options: &ClusterOptions) -> Result<Self, ClusterError> {
+        let base = Path::new(ROOT_BASE);
         let near = near_dir(&options.state_dir)?;
         let lock = Lock::take(&near.join("cluster.lock"))?;
-        let home = Home::find(near, &machine.base, options.durability)?;
-        sweep(&machine.base, |home| has_servers(&home.join("data")));
+        let home = Home::find(near, base, options.durability)?;
+        sweep(base, |home| has_servers(&home.join("data")));
+        let choice = env::var_os(CHOICE_VARIABLE).map(PathBuf::from);
+        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let launch = Launch {
             binaries: discover(&Search {
-                choice: machine.choice.as_deref(),
-                path: machine.path.as_deref(),
+                choice: choice.as_deref(),
+                path: env::var_os("PATH").as_deref(),
                 cache: options.cache_dir.as_deref(),
-                base: &machine.base,
+                base,
                 account: &home.account,
                 data: data_major(&home.data())?
                     .as_ref()
                     .map(|(dir, major)| (dir.as_path(), *major)),
             })?,
-            socket_dir: home.socket_dir(&machine.base, machine.runtime.as_deref())?,
+            socket_dir: home.socket_dir(base, runtime.as_deref())?,
             durability: options.durability,
-            orphan_grace: machine.orphan_grace,
             home,
         };
         make_cluster(&launch, &hex::encode(rand::random::<[u8; PASSWORD_BYTES]>()))?;
@@ -263,18 +244,6 @@ impl Drop for Cluster {
             && let Err(error) = stop_server(&self.launch, &self.server)
         {
             tracing::error!(%error, "the database was not ended in order");
-        }
-    }
-}
-
-impl Machine {
-    fn this() -> Self {
-        Self {
-            base: ROOT_BASE.into(),
-            choice: env::var_os(CHOICE_VARIABLE).map(Into::into),
-            path: env::var_os("PATH"),
-            runtime: env::var_os("XDG_RUNTIME_DIR").map(Into::into),
-            orphan_grace: ORPHAN_GRACE,
         }
     }
 }

@@ -21,6 +21,9 @@ const INITDB_LIMIT: Duration = Duration::from_mins(2);
 const FAST_LIMIT: Duration = Duration::from_secs(20);
 /// How long an immediate shutdown may take; the server kills its own children after five seconds.
 const IMMEDIATE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a server left behind may take to end by itself: the kernel interrupts the server of a
+/// killed agent on Linux; elsewhere waiting for that is of no use.
+const ORPHAN_GRACE: Duration = Duration::from_secs(if cfg!(target_os = "linux") { 15 } else { 0 });
 const LOOK_STEP: Duration = Duration::from_millis(10);
 /// Bytes of a log shown in an error.
 const LOG_TAIL_BYTES: u64 = 2_000;
@@ -53,8 +56,6 @@ pub(super) struct Launch {
     pub binaries: Binaries,
     pub socket_dir: PathBuf,
     pub durability: Durability,
-    /// How long a server left behind may take to end by itself.
-    pub orphan_grace: Duration,
 }
 
 /// Makes the cluster when there is none; one that was begun and not finished is thrown away.
@@ -62,7 +63,7 @@ pub(super) fn make_cluster(launch: &Launch, password: &str) -> Result<(), Cluste
     let home = &launch.home;
     let scrap = home.scrap();
     if scrap.exists() {
-        end_servers(&scrap, launch.orphan_grace)?;
+        end_servers(&scrap)?;
         fs::remove_dir_all(&scrap).map_err(|source| io_at(&scrap, source))?;
     }
     if home.data().exists() {
@@ -139,7 +140,7 @@ pub(super) fn stop_server(launch: &Launch, child: &Child) -> Result<(), ClusterE
 /// The kernel interrupts the server of a killed agent, so that waiting is usually enough.
 pub(super) fn end_orphans(launch: &Launch) -> Result<(), ClusterError> {
     let data = launch.home.data();
-    end_servers(&data, launch.orphan_grace)?;
+    end_servers(&data)?;
     let pid_file = data.join("postmaster.pid");
     // The number may belong to another program by now, which Postgres would take for a living
     // server. A dead number stays: by it Postgres finds and frees the shared memory.
@@ -150,9 +151,9 @@ pub(super) fn end_orphans(launch: &Launch) -> Result<(), ClusterError> {
     remove(&launch.socket_dir.join(format!(".s.PGSQL.{PORT}.lock")))
 }
 
-fn end_servers(data: &Path, grace: Duration) -> Result<(), ClusterError> {
+fn end_servers(data: &Path) -> Result<(), ClusterError> {
     let ended = |limit| poll(limit, LOOK_STEP, || servers(data).is_empty().then_some(())).is_some();
-    if ended(grace) {
+    if ended(ORPHAN_GRACE) {
         return Ok(());
     }
     let postmaster = told_pid(&data.join("postmaster.pid"));

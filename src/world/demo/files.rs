@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::world::manifest::{Dex, Manifest};
+use crate::world::manifest::{Dex, Manifest, PoolSite};
 
 /// Names of the variables the demo's files refer to.
 pub(super) const KEY_VARIABLE: &str = "TK_DEMO_SIGNER_KEY";
@@ -96,26 +96,44 @@ ws_url = "{ws}"
 
 fn chain(world: &Manifest) -> String {
     let contracts = &world.contracts;
-    let pool = |pool: &crate::world::manifest::PoolSite| {
+    let pool = |pool: &PoolSite| {
         let dex = match pool.dex {
             Dex::UniswapV2 => "uniswap_v2",
             Dex::UniswapV3 => "uniswap_v3",
         };
-        format!("    {{ dex = \"{dex}\", pair = \"WETH/USDT\", fee_pips = {} }},\n", pool.fee_pips)
+        let fee = pool.fee_pips;
+        format!("    {{ dex = \"{dex}\", pair = \"WETH/USDT\", fee_pips = {fee} }},\n")
     };
-    let pools: String = world.pools.iter().map(pool).collect();
-    format!(
-        r#"# Written by the demo.
+    let values = [
+        ("{chain_id}", world.chain_id.to_string()),
+        ("{ws}", world.rpc_ws.clone()),
+        ("{http}", world.rpc_http.clone()),
+        ("{weth}", contracts.weth.to_string()),
+        ("{usdt}", contracts.usdt.to_string()),
+        ("{v2_factory}", contracts.v2_factory.to_string()),
+        ("{v2_router}", contracts.v2_router.to_string()),
+        ("{v3_factory}", contracts.v3_factory.to_string()),
+        ("{position_manager}", contracts.position_manager.to_string()),
+        ("{router}", contracts.swap_router.to_string()),
+        ("{quoter}", contracts.quoter.to_string()),
+        ("{pools}", world.pools.iter().map(pool).collect()),
+    ];
+    let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
+    values.iter().fold(CHAIN.to_owned(), fill)
+}
+
+/// The chain's file with names in braces where this world's values go.
+const CHAIN: &str = r#"# Written by the demo.
 schema = 1
 name = "demo"
-chain_id = {}
+chain_id = {chain_id}
 native = "ETH"
 wrapped_native = "{weth}"
 
 [[endpoints]]
 name = "anvil"
-ws_url = "{}"
-http_url = "{}"
+ws_url = "{ws}"
+http_url = "{http}"
 
 [ingest]
 block_time_ms = 1000
@@ -165,23 +183,10 @@ quoter = "{quoter}"
 [pools]
 allow = [
 {pools}]
-"#,
-        world.chain_id,
-        world.rpc_ws,
-        world.rpc_http,
-        weth = contracts.weth,
-        usdt = contracts.usdt,
-        v2_factory = contracts.v2_factory,
-        v2_router = contracts.v2_router,
-        v3_factory = contracts.v3_factory,
-        position_manager = contracts.position_manager,
-        router = contracts.swap_router,
-        quoter = contracts.quoter,
-    )
-}
+"#;
 
 /// Narrow and quick, so that a short demo shows a whole life; not advice.
-const STRATEGY: &str = r#"# Written by the demo: narrow and quick, so that a short run shows a whole life.
+const STRATEGY: &str = r#"# Written by the demo: narrow and quick, so that a short run shows all of it.
 # Not advice.
 schema = 1
 id = "demo-lp"
@@ -210,9 +215,9 @@ max_pool_vs_reference_bps = 40
 venue = "hedge"
 market = "ETHUSDT-PERP"
 target_delta_fraction = "0.0"
-band_min_usd = "1000"
-band_max_usd = "5000"
-max_unhedged_s = 10
+band_min_usd = "4000"
+band_max_usd = "12000"
+max_unhedged_s = 20
 
 [exit]
 stop_loss_usd = "20000"

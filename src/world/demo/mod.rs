@@ -31,7 +31,7 @@ use crate::world::{cache, chain};
 /// Chain id of the demo.
 const CHAIN_ID: u64 = 31_337;
 /// Recorded seconds of swaps per second of the demo.
-const FLOW_COMPRESSION: u64 = 12;
+const FLOW_COMPRESSION: u64 = 20;
 /// The same choices of the flow at every start.
 const FLOW_SEED: u64 = 1;
 /// The arbitrageur acts this far beyond the pool's fee.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,8 +13,9 @@ use tidekeeper::io::clock;
 use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::venues::binance::Dialect;
 use tidekeeper::venues::binance::orders::{NewOrder, Pricing, Reach};
+use tidekeeper::venues::erc20::Erc20;
 use tidekeeper::world::chain;
-use tidekeeper::world::demo::World;
+use tidekeeper::world::demo::{Site, World};
 
 use super::stage;
 
@@ -167,6 +168,27 @@ async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
     site.wait_for("the chain to be back", NOTICE_TIMEOUT, is_whole).await?;
 
     ensure!(agent.is_running(), "the agent did not survive the weather");
+    gifts_are_deposits(&world, &site).await
+}
+
+/// What others send is booked as theirs: no difference, and no profit.
+async fn gifts_are_deposits(world: &World, site: &Site) -> Result<()> {
+    for account in ["spot", "usdm"] {
+        let gift = json!({ "account": account, "asset": "USDT", "amount": "12.5" });
+        world.control("fault", &json!({ "deposit": gift })).await?;
+    }
+    let provider = chain::connect(&world.manifest.rpc_http)?;
+    let mint = Erc20::mintCall { to: world.manifest.signer, value: U256::from(7_000_000) };
+    let usdt = world.manifest.contracts.usdt;
+    let giver: Vec<Address> = chain::raw(&provider, "eth_accounts", ()).await?;
+    let giver = *giver.first().context("anvil has no accounts")?;
+    chain::send(&provider, &chain::Deed::call(giver, usdt, &mint)).await?;
+    let deposits = |s: &Value| {
+        let entries = s["ledger"]["last"].as_array().cloned().unwrap_or_default();
+        entries.iter().filter(|entry| entry["kind"] == "deposit").count()
+    };
+    let is_booked = |s: &Value| deposits(s) == 3 && is_whole(s);
+    site.wait_for("three gifts to be booked", NOTICE_TIMEOUT, is_booked).await?;
     Ok(())
 }
 

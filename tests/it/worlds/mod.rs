@@ -1,6 +1,7 @@
 //! Whole worlds: real contracts on anvil, the real exchange protocol, real Postgres, and
 //! the real binary.
 
+mod chain;
 mod crashes;
 mod faults;
 mod stage;

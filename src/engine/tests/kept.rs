@@ -1,0 +1,184 @@
+//! What a store would have kept of the engine's answers, and what it gives back at a start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::primitives::{B256, I256, U256};
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::engine::event::{Position, Recovered};
+use crate::engine::output::{Command, Record};
+use crate::engine::tests::stage::CHAIN;
+use crate::execution::order::Order;
+use crate::execution::tx::{Act, Tx, TxRequest, TxState};
+use crate::ledger::Loaded;
+use crate::ledger::entry::{Entry, Kind};
+use crate::model::time::Timestamp;
+use crate::model::unit::{Account, Unit};
+use crate::model::venue::Fill;
+
+/// Rows, as far as stories need them.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub entries: Vec<Entry>,
+    pub orders: BTreeMap<String, Order>,
+    pub fills: Vec<(String, String, Fill, Decimal)>,
+    pub positions: BTreeMap<U256, Position>,
+    pub txs: BTreeMap<u64, Tx>,
+    pub memory: BTreeMap<&'static str, Value>,
+    pub notes: Vec<(&'static str, Value)>,
+    pub starts: u64,
+}
+
+/// Hash of the transaction in a slot.
+pub fn hash_of(nonce: u64) -> B256 {
+    B256::from(U256::from(0x7777_0000_u64 + nonce))
+}
+
+impl Kept {
+    pub fn record(&mut self, record: &Record) {
+        match record.clone() {
+            Record::Entry(entry) => {
+                assert_balanced(&entry);
+                self.entries.push(entry);
+            }
+            Record::TxState { nonce, state, mined, .. } => {
+                let tx = self.txs.get_mut(&nonce).expect("a slot is stored before it moves");
+                tx.state = state;
+                if let Some(mined) = mined {
+                    tx.block = Some(mined.number);
+                }
+            }
+            Record::OrderState(order) => {
+                self.orders.insert(order.request.client_order_id.clone(), order);
+            }
+            Record::Fill { venue, symbol, fill, cash } => {
+                self.fills.push((venue, symbol, fill, cash));
+            }
+            Record::Position(position) => {
+                self.positions.insert(position.token_id, position);
+            }
+            Record::Note { kind, body } => self.notes.push((kind, body)),
+            Record::Remember { key, value } => {
+                self.memory.insert(key, value);
+            }
+            Record::Cursor(_) | Record::Reconciled(_) => {}
+        }
+    }
+
+    pub fn command(&mut self, command: &Command, at: Timestamp) {
+        match command {
+            Command::Place { order, .. } => {
+                let id = order.request.client_order_id.clone();
+                assert!(self.orders.insert(id, order.clone()).is_none(), "an order id came twice");
+            }
+            Command::Submit { request, strategy, .. } => {
+                let before = self.txs.insert(request.nonce, slot(request, strategy, at));
+                assert!(before.is_none(), "a slot was used twice");
+            }
+            _ => {}
+        }
+    }
+
+    /// Entries of one kind.
+    pub fn of(&self, kind: Kind) -> Vec<&Entry> {
+        self.entries.iter().filter(|entry| entry.kind == kind).collect()
+    }
+
+    /// Kinds of the newest entries, after the first `skipped`.
+    pub fn kinds_after(&self, skipped: usize) -> Vec<Kind> {
+        self.entries.iter().skip(skipped).map(|entry| entry.kind).collect()
+    }
+
+    /// True when a note of this kind, or one that says this, was kept.
+    pub fn has_note(&self, kind: &str, text: &str) -> bool {
+        self.notes.iter().any(|(k, body)| *k == kind && body.to_string().contains(text))
+    }
+
+    fn ledger(&self) -> Loaded {
+        let mut balances: BTreeMap<(Account, Unit), I256> = BTreeMap::new();
+        for posting in self.entries.iter().flat_map(|entry| &entry.postings) {
+            *balances.entry((posting.account.clone(), posting.unit.clone())).or_default() +=
+                posting.amount;
+        }
+        Loaded {
+            balances,
+            recent_ids: self.entries.iter().map(|entry| entry.id).collect::<BTreeSet<_>>(),
+            n_entries: self.entries.len() as u64,
+            n_postings: self.entries.iter().map(|entry| entry.postings.len() as u64).sum(),
+        }
+    }
+
+    fn opened(&self) -> Vec<(String, Timestamp)> {
+        let of_venue = |entry: &&Entry| match &entry.postings[0].account {
+            Account::Venue { venue } => Some((venue.clone(), entry.at)),
+            _ => None,
+        };
+        self.of(Kind::Opening).iter().filter_map(of_venue).collect()
+    }
+
+    /// What the store hands to the next start.
+    pub fn recovered(&mut self) -> Recovered {
+        self.starts += 1;
+        let mut booked: BTreeMap<(String, u64), Decimal> = BTreeMap::new();
+        let mut trades: BTreeMap<(String, String), (u64, Decimal)> = BTreeMap::new();
+        for (venue, symbol, fill, cash) in &self.fills {
+            *booked.entry((venue.clone(), fill.venue_order_id)).or_default() += fill.quantity;
+            let of = trades.entry((venue.clone(), symbol.clone())).or_default();
+            *of = (of.0.max(fill.trade_id), of.1 + cash);
+        }
+        let open = self.orders.values().filter(|order| order.is_open()).cloned();
+        Recovered {
+            ledger: self.ledger(),
+            positions: self.positions.values().cloned().collect(),
+            txs: self.txs.values().map(|tx| (CHAIN, tx.clone())).collect(),
+            highest_nonce: self.txs.keys().max().map(|nonce| (CHAIN, *nonce)).into_iter().collect(),
+            orders: open.collect(),
+            trades: trades.into_iter().map(|((v, s), (id, cash))| (v, s, id, cash)).collect(),
+            booked: booked.into_iter().map(|((v, id), base)| (v, id, base)).collect(),
+            opened: self.opened(),
+            incomes_since: Vec::new(),
+            decisions: self.starts * 1_000_000,
+            orders_sent: self.orders.len() as u64,
+            orders_filled: 0,
+            rebalances: 0,
+            opening_value: self.memory.get("opening_value").and_then(text).map(|v| {
+                v.parse().expect("a decimal was remembered")
+            }),
+            halted: self.memory.get("halted").and_then(text),
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn slot(request: &TxRequest, strategy: &str, at: Timestamp) -> Tx {
+    let range = match &request.act {
+        Act::Open { open, .. } => Some((open.tick_lower, open.tick_upper)),
+        _ => None,
+    };
+    Tx {
+        nonce: request.nonce,
+        purpose: request.act.as_str().to_owned(),
+        pool: request.act.pool(),
+        hash: Some(hash_of(request.nonce)),
+        range,
+        strategy: strategy.to_owned(),
+        state: TxState::Signed,
+        created: at,
+        sent_at_block: 0,
+        block: None,
+        gas_used: None,
+        cost: None,
+    }
+}
+
+fn assert_balanced(entry: &Entry) {
+    let mut sums: BTreeMap<&Unit, I256> = BTreeMap::new();
+    for posting in &entry.postings {
+        *sums.entry(&posting.unit).or_default() += posting.amount;
+    }
+    assert!(sums.values().all(I256::is_zero), "{entry:?} does not sum to zero");
+}

@@ -1,0 +1,180 @@
+//! The setup of every story: one chain with one pool, a spot venue that prices and a perpetual that
+//! hedges, one strategy.
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::{Decimal, dec};
+
+use crate::engine::figures::pool_price;
+use crate::engine::event::Pool;
+use crate::engine::setup::{ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup};
+use crate::market::pools::v3::{PoolV3, V3Snapshot};
+use crate::math::amm::tick::{TickState, sqrt_price_at};
+use crate::model::intent::PoolId;
+use crate::model::venue::MarketRules;
+use crate::risk::gate::Limits;
+use crate::strategy::{hedging, liquidity};
+
+pub const CHAIN: u64 = 31_337;
+pub const SIGNER: Address = Address::with_last_byte(0xa1);
+pub const MANAGER: Address = Address::with_last_byte(0xa2);
+pub const ROUTER: Address = Address::with_last_byte(0xa3);
+pub const WETH: Address = Address::with_last_byte(0x01);
+pub const USDT: Address = Address::with_last_byte(0x02);
+pub const POOL: Address = Address::with_last_byte(0x0f);
+pub const SPOT: &str = "spot";
+pub const HEDGE: &str = "hedge";
+pub const SYMBOL: &str = "ETHUSDT";
+/// 2683 USDT per ETH, as near as a tick comes.
+pub const TICK: i32 = -197_374;
+pub const STALE_AFTER_MS: i64 = 5_000;
+pub const BLOCK_TIME_MS: i64 = 1_000;
+pub const BOOK_AGE_MAX_MS: i64 = 3_000;
+/// Liquidity of others over everything, and more of it near the price.
+const WIDE: u128 = 1_000_000_000_000_000_000;
+const NARROW: u128 = 500_000_000_000_000_000;
+
+/// The pool as the first block left it.
+pub fn pool() -> PoolV3 {
+    let joins = |amount: u128| TickState { gross: amount, net: as_net(amount), ..TickState::default() };
+    let leaves =
+        |amount: u128| TickState { gross: amount, net: -as_net(amount), ..TickState::default() };
+    let snapshot = V3Snapshot {
+        fee_pips: 500,
+        tick_spacing: 10,
+        sqrt_price_x96: sqrt_price_at(TICK).expect("a tick of the grid"),
+        tick: TICK,
+        liquidity: WIDE + NARROW,
+        fee_growth_global0: U256::ZERO,
+        fee_growth_global1: U256::ZERO,
+        fee_protocol: 0,
+        protocol_fees0: 0,
+        protocol_fees1: 0,
+        ticks: vec![
+            (-210_000, joins(WIDE)),
+            (-198_000, joins(NARROW)),
+            (-197_000, leaves(NARROW)),
+            (-190_000, leaves(WIDE)),
+        ],
+        block: 100,
+    };
+    PoolV3::from_snapshot(snapshot).expect("the ticks close")
+}
+
+fn as_net(amount: u128) -> i128 {
+    i128::try_from(amount).expect("small")
+}
+
+/// Quote per base of a pool, on the venues' tick.
+pub fn price_of(pool: &PoolV3) -> Decimal {
+    let pool = Pool::V3(Box::new(pool.clone()));
+    pool_price(&chain(), POOL, &pool).expect("a price").round_dp(2)
+}
+
+fn chain() -> ChainSetup {
+    let token = |address, symbol: &str, decimals, asset: &str| TokenSetup {
+        address,
+        symbol: symbol.into(),
+        decimals,
+        asset: asset.into(),
+    };
+    ChainSetup {
+        chain: CHAIN,
+        name: "local".into(),
+        signer: SIGNER,
+        position_manager: MANAGER,
+        swap_router: ROUTER,
+        tokens: vec![token(WETH, "WETH", 18, "ETH"), token(USDT, "USDT", 6, "USDT")],
+        pools: vec![PoolSetup {
+            address: POOL,
+            dex: "uniswap_v3".into(),
+            pair: "WETH/USDT".into(),
+            fee_pips: 500,
+            tick_spacing: 10,
+            token0: WETH,
+            token1: USDT,
+            base_is_token0: true,
+        }],
+        stale_after_ms: STALE_AFTER_MS,
+        block_time_ms: BLOCK_TIME_MS,
+        max_fee: 50_000_000_000,
+        max_priority_fee: 100_000_000,
+        final_after_blocks: 5,
+    }
+}
+
+fn strategy() -> StrategySetup {
+    StrategySetup {
+        sends: true,
+        liquidity: liquidity::Parameters {
+            strategy: "lp".into(),
+            pool: PoolId { chain: CHAIN, address: POOL },
+            budget: dec!(50000),
+            half_width_pct: dec!(2),
+            horizon_h: dec!(24),
+            min_gain_over_cost: dec!(0),
+            min_dwell_ms: 10_000,
+            moves_per_day_max: 10,
+            max_slippage_bps: 30,
+            max_pool_vs_reference_bps: 40,
+        },
+        hedge: hedging::Parameters {
+            strategy: "lp".into(),
+            venue: HEDGE.into(),
+            symbol: SYMBOL.into(),
+            target_delta_fraction: dec!(0),
+            band_min: dec!(1000),
+            band_max: dec!(5000),
+            unhedged_ms_max: 30_000,
+        },
+    }
+}
+
+/// Liquidity and hedge, both live.
+pub fn both() -> Setup {
+    let venue = |name: &str, kind: &str, is_perpetual| VenueSetup {
+        name: name.into(),
+        kind: kind.into(),
+        symbols: vec![SYMBOL.into()],
+        is_perpetual,
+    };
+    Setup {
+        keeper: "test".into(),
+        mode: "demo".into(),
+        sends: true,
+        numeraire: "USDT".into(),
+        base_asset: "ETH".into(),
+        reference: (SPOT.into(), SYMBOL.into()),
+        chains: vec![chain()],
+        venues: vec![venue(SPOT, "binance_spot", false), venue(HEDGE, "binance_usdm", true)],
+        strategies: vec![strategy()],
+        limits: Limits {
+            gross_exposure: dec!(1000000),
+            net_delta: dec!(10000),
+            venue_exposure: dec!(1000000),
+            daily_loss: dec!(100000),
+            gas_budget_per_day: dec!(1000),
+        },
+        book_age_max_ms: BOOK_AGE_MAX_MS,
+        labels: Vec::new(),
+    }
+}
+
+/// Only liquidity: the band is wider than any delta.
+pub fn only_liquidity() -> Setup {
+    let mut setup = both();
+    (setup.strategies[0].hedge.band_min, setup.strategies[0].hedge.band_max) =
+        (dec!(1000000000), dec!(1000000000));
+    setup
+}
+
+/// Only the hedge of what the wallet holds: no budget for liquidity.
+pub fn only_hedge() -> Setup {
+    let mut setup = both();
+    setup.strategies[0].liquidity.budget = dec!(0);
+    setup
+}
+
+/// The perpetual's trading rules.
+pub fn rules() -> MarketRules {
+    MarketRules { tick: dec!(0.01), lot: dec!(0.001), min_notional: dec!(20) }
+}

@@ -1,0 +1,447 @@
+//! A world in miniature around one engine: it holds the truth, tells it as facts, advances time and
+//! keeps what the engine answers.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{B256, U256};
+use rust_decimal::{Decimal, dec};
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::engine::event::{
+    Block, Body, BookStep, ChainStart, Event, FillSource, OwnedPosition, Pool, PoolEvent,
+    Recovered, VenueStart, WalletAudit,
+};
+use crate::engine::output::Command;
+use crate::engine::setup::Setup;
+use crate::engine::tests::kept::Kept;
+use crate::engine::tests::stage::{
+    BLOCK_TIME_MS, CHAIN, HEDGE, POOL, SPOT, SYMBOL, USDT, WETH, pool, price_of, rules,
+};
+use crate::execution::order::Order;
+use crate::execution::tx::{Act, Spender, TxRequest};
+use crate::market::book::{BookUpdate, Level};
+use crate::market::pools::v3::PoolV3;
+use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::order::Side;
+use crate::model::time::Timestamp;
+use crate::model::venue::{AccountView, Fill, OrderReply, OrderReport, Reported};
+
+/// Monday, 2025-06-02, 12:00 UTC.
+const BEGIN_MS: i64 = 1_748_865_600_000;
+/// Steps in which time passes: all feeds stay fresh.
+const STEP_MS: i64 = 1_000;
+/// Wei per gas of a quiet day.
+pub const BASE_FEE: u128 = 1_000_000_000;
+
+/// One engine and the truth around it.
+pub struct World {
+    pub engine: Engine,
+    pub now: Timestamp,
+    pub kept: Kept,
+    /// Every answer, in order.
+    pub answers: Vec<String>,
+    pub head: Header,
+    pub base_fee: u128,
+    pub signer_nonce: u64,
+    pub native: U256,
+    pub weth: U256,
+    pub usdt: U256,
+    pub owned: Vec<OwnedPosition>,
+    pub pool: PoolV3,
+    pub accounts: BTreeMap<&'static str, AccountView>,
+    setup: Setup,
+    seq: u64,
+    mid: Decimal,
+    update_id: u64,
+}
+
+impl World {
+    /// A world with an engine that was told nothing yet.
+    pub fn new(setup: Setup) -> Self {
+        let now = Timestamp::from_ms(BEGIN_MS);
+        let pool = pool();
+        let of = |asset: &str, amount| vec![(asset.to_owned(), amount)];
+        let spot = AccountView { balances: of("USDT", dec!(1000)), positions: Vec::new() };
+        let positions = of(SYMBOL, dec!(0));
+        let hedge = AccountView { balances: of("USDT", dec!(100000)), positions };
+        let block = BlockRef { chain: CHAIN, number: 100, hash: block_hash(100) };
+        Self {
+            engine: Engine::new(setup.clone(), now),
+            now,
+            kept: Kept::default(),
+            answers: Vec::new(),
+            head: Header { block, parent: block_hash(99), time: now, base_fee: BASE_FEE },
+            base_fee: BASE_FEE,
+            signer_nonce: 0,
+            native: ether(5),
+            weth: ether(12),
+            usdt: U256::from(40_000_000_000_u64),
+            owned: Vec::new(),
+            mid: price_of(&pool),
+            pool,
+            accounts: BTreeMap::from([(SPOT, spot), (HEDGE, hedge)]),
+            setup,
+            seq: 0,
+            update_id: 1_000,
+        }
+    }
+
+    /// Tells one fact; answers the deeds asked.
+    pub fn feed(&mut self, body: Body) -> Vec<Command> {
+        self.seq += 1;
+        let output = self.engine.handle(Event { seq: self.seq, at: self.now, body });
+        self.answers.push(format!("{output:?}"));
+        for command in &output.commands {
+            self.kept.command(command, self.now);
+        }
+        for record in &output.records {
+            self.kept.record(record);
+        }
+        output.commands
+    }
+
+    /// The process dies and starts again; everything it answered was committed.
+    pub fn die(&mut self) {
+        self.engine = Engine::new(self.setup.clone(), self.now);
+        let recovered = self.kept.recovered();
+        self.feed(Body::Started(Box::new(recovered)));
+    }
+
+    /// A first start: nothing is remembered.
+    pub fn begin(&mut self) {
+        self.feed(Body::Started(Box::new(Recovered::default())));
+    }
+
+    /// Chain, streams, accounts and books come up; nothing of the venues was compared yet.
+    pub fn connect(&mut self) -> Vec<Command> {
+        let mut asked = self.chain_ready(true);
+        for venue in [SPOT, HEDGE] {
+            asked.extend(self.venue_ready(venue));
+            asked.extend(self.open_book(venue));
+        }
+        asked
+    }
+
+    /// Started, connected and compared; the next timer opens the house.
+    pub fn ready(setup: Setup) -> Self {
+        let mut world = Self::new(setup);
+        world.begin();
+        world.connect();
+        world.compare();
+        world
+    }
+
+    /// Ready, and the house has opened: what it asked first.
+    pub fn open(setup: Setup) -> (Self, Vec<Command>) {
+        let mut world = Self::ready(setup);
+        let asked = world.timer();
+        assert_eq!(world.mode(), "running");
+        (world, asked)
+    }
+
+    /// The venues are compared when the engine asks for it.
+    pub fn compare(&mut self) -> Vec<Command> {
+        let asked = self.timer();
+        self.answer_audits(&asked)
+    }
+
+    fn answer_audits(&mut self, asked: &[Command]) -> Vec<Command> {
+        let mut then = Vec::new();
+        for command in asked {
+            if let Command::AuditVenue { venue, version } = command {
+                let (venue, version) = (venue.clone(), *version);
+                let account = self.accounts[venue.as_str()].clone();
+                then.extend(self.feed(Body::VenueAudit { venue, version, account }));
+            }
+        }
+        then
+    }
+
+    pub fn timer(&mut self) -> Vec<Command> {
+        self.feed(Body::Timer)
+    }
+
+    pub fn mode(&self) -> &'static str {
+        self.engine.snapshot(self.now).state.kind
+    }
+
+    pub fn profit(&self) -> Option<String> {
+        self.engine.snapshot(self.now).pnl.total
+    }
+
+    /// Time passes with blocks, quotes and comparisons as usual.
+    pub fn pass(&mut self, ms: i64) -> Vec<Command> {
+        self.pass_with(ms, true)
+    }
+
+    /// Time passes, and no block comes.
+    pub fn pass_without_blocks(&mut self, ms: i64) -> Vec<Command> {
+        self.pass_with(ms, false)
+    }
+
+    fn pass_with(&mut self, ms: i64, with_blocks: bool) -> Vec<Command> {
+        let (mut asked, mut left) = (Vec::new(), ms);
+        while left > 0 {
+            let step = left.min(STEP_MS);
+            left -= step;
+            self.now = self.now.plus_ms(step);
+            self.quote(self.mid);
+            if with_blocks {
+                asked.extend(self.block());
+            }
+            let ticked = self.timer();
+            asked.extend(self.answer_audits(&ticked));
+            asked.extend(ticked);
+        }
+        asked
+    }
+
+    /// The chain at its head; with allowances that last, or with none known.
+    pub fn chain_ready(&mut self, is_allowed: bool) -> Vec<Command> {
+        let both = [Spender::PositionManager, Spender::SwapRouter];
+        let of = |token| both.map(|spender| (token, spender, U256::MAX));
+        let allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
+        let start = ChainStart {
+            header: self.head,
+            pools: vec![(POOL, Pool::V3(Box::new(self.pool.clone())))],
+            wallet: self.wallet(),
+            signer_nonce: self.signer_nonce,
+            allowances,
+        };
+        self.feed(Body::ChainReady(Box::new(start)))
+    }
+
+    pub fn venue_ready(&mut self, venue: &str) -> Vec<Command> {
+        let up = Body::UserStream { venue: venue.into(), is_up: true, why: String::new() };
+        let mut asked = self.feed(up);
+        let start = VenueStart {
+            venue: venue.into(),
+            account: self.accounts[venue].clone(),
+            rules: vec![(SYMBOL.into(), rules())],
+            newest_trade: Vec::new(),
+            venue_time: self.now,
+        };
+        asked.extend(self.feed(Body::VenueReady(Box::new(start))));
+        asked
+    }
+
+    fn open_book(&mut self, venue: &str) -> Vec<Command> {
+        self.book(venue, BookStep::Opened);
+        self.update_id += 1;
+        let [bids, asks] = levels(self.mid);
+        let venue_time = Some(self.now);
+        let whole = BookUpdate::Snapshot { bids, asks, update_id: self.update_id, venue_time };
+        self.book(venue, BookStep::Update(whole))
+    }
+
+    fn book(&mut self, venue: &str, step: BookStep) -> Vec<Command> {
+        self.feed(Body::Book { venue: venue.into(), symbol: SYMBOL.into(), step })
+    }
+
+    /// Both books move to this mid.
+    pub fn quote(&mut self, mid: Decimal) {
+        self.update_id += 1;
+        let [old_bids, old_asks] = levels(self.mid).map(gone);
+        let [new_bids, new_asks] = levels(mid);
+        self.mid = mid;
+        for venue in [SPOT, HEDGE] {
+            let diff = BookUpdate::Diff {
+                bids: [old_bids.clone(), new_bids.clone()].concat(),
+                asks: [old_asks.clone(), new_asks.clone()].concat(),
+                update_id: self.update_id,
+                venue_time: self.now,
+            };
+            self.book(venue, BookStep::Update(diff));
+        }
+    }
+
+    /// The connections of both books close.
+    pub fn lose_books(&mut self) {
+        for venue in [SPOT, HEDGE] {
+            self.book(venue, BookStep::Closed);
+        }
+    }
+
+    /// The connections of both books open again.
+    pub fn regain_books(&mut self) {
+        for venue in [SPOT, HEDGE] {
+            self.open_book(venue);
+        }
+    }
+
+    /// An empty block, now.
+    pub fn block(&mut self) -> Vec<Command> {
+        self.block_with(Vec::new(), Vec::new())
+    }
+
+    /// A block with pool logs and receipts of ours.
+    pub fn block_with(
+        &mut self,
+        pool_logs: Vec<PoolEvent>,
+        receipts: Vec<(u64, Receipt)>,
+    ) -> Vec<Command> {
+        let block = self.next_block(pool_logs, receipts, Vec::new());
+        self.feed(Body::Block(Box::new(block)))
+    }
+
+    /// The next block of the chain, not told yet.
+    pub fn next_block(
+        &mut self,
+        pool_logs: Vec<PoolEvent>,
+        receipts: Vec<(u64, Receipt)>,
+        foreign_transfers: Vec<TokenTransfer>,
+    ) -> Block {
+        let number = self.head.block.number + 1;
+        let block = BlockRef { chain: CHAIN, number, hash: block_hash(number) };
+        let time = Timestamp::from_ms(self.now.ms() / BLOCK_TIME_MS * BLOCK_TIME_MS);
+        let parent = self.head.block.hash;
+        self.head = Header { block, parent, time, base_fee: self.base_fee };
+        Block {
+            header: self.head,
+            pool_logs: pool_logs.into_iter().map(|log| (POOL, log)).collect(),
+            receipts,
+            foreign_transfers,
+            signer_nonce: Some(self.signer_nonce),
+        }
+    }
+
+    /// What the wallet really holds at the head.
+    pub fn wallet(&self) -> WalletAudit {
+        WalletAudit {
+            block: self.head.block,
+            native: self.native,
+            tokens: vec![(WETH, self.weth), (USDT, self.usdt)],
+            positions: self.owned.clone(),
+        }
+    }
+
+    /// The wallet is read from the chain.
+    pub fn audit_wallet(&mut self) -> Vec<Command> {
+        let wallet = self.wallet();
+        self.feed(Body::WalletAudit(Box::new(wallet)))
+    }
+
+    /// The chain answers an estimate.
+    pub fn estimated(&mut self, intent: Uuid) -> Vec<Command> {
+        self.feed(Body::Estimated { chain: CHAIN, intent, gas: Ok(100_000) })
+    }
+
+    /// Part of an order trades, at its own price: the account moves, nobody was told yet.
+    pub fn trade(&mut self, order: &Order, trade_id: u64, order_id: u64, base: Decimal) -> Fill {
+        let request = &order.request;
+        let fee = (request.price * base * dec!(0.0004)).round_dp(8);
+        let account = self.accounts.get_mut(HEDGE).expect("a venue of the setup");
+        account.balances[0].1 -= fee;
+        account.positions[0].1 += match request.side {
+            Side::Buy => base,
+            Side::Sell => -base,
+        };
+        Fill {
+            trade_id,
+            client_order_id: Some(request.client_order_id.clone()),
+            venue_order_id: order_id,
+            side: request.side,
+            price: request.price,
+            quantity: base,
+            fee,
+            fee_asset: "USDT".into(),
+            realized_pnl: Decimal::ZERO,
+            margin_asset: "USDT".into(),
+            venue_time: self.now,
+        }
+    }
+
+    /// A trade is told.
+    pub fn tell(&mut self, fill: &Fill, source: FillSource) -> Vec<Command> {
+        let (venue, symbol) = (HEDGE.to_owned(), SYMBOL.to_owned());
+        self.feed(Body::Fills { venue, symbol, fills: vec![fill.clone()], source })
+    }
+
+    /// The user stream speaks of an order.
+    pub fn report(
+        &mut self,
+        order: &Order,
+        order_id: u64,
+        state: Reported,
+        filled: Decimal,
+    ) -> Vec<Command> {
+        let report = report(order, order_id, state, filled);
+        self.feed(Body::OrderReport { venue: HEDGE.into(), report })
+    }
+
+    /// A request about an order is answered.
+    pub fn reply(&mut self, order: &Order, reply: OrderReply) -> Vec<Command> {
+        let client_order_id = order.request.client_order_id.clone();
+        self.feed(Body::OrderReply { client_order_id, reply })
+    }
+}
+
+/// What a venue says of an order.
+pub fn report(order: &Order, order_id: u64, state: Reported, filled: Decimal) -> OrderReport {
+    let client_order_id = order.request.client_order_id.clone();
+    OrderReport { client_order_id, venue_order_id: order_id, state, filled }
+}
+
+/// Whole coins in wei.
+pub fn ether(n: u64) -> U256 {
+    U256::from(n) * U256::from(10).pow(U256::from(18))
+}
+
+fn block_hash(number: u64) -> B256 {
+    B256::from(U256::from(0xb10c_0000_u64 + number))
+}
+
+fn levels(mid: Decimal) -> [Vec<Level>; 2] {
+    let level = |price| vec![Level { price, quantity: dec!(500) }];
+    [level(mid - dec!(0.05)), level(mid + dec!(0.05))]
+}
+
+fn gone(levels: Vec<Level>) -> Vec<Level> {
+    levels.into_iter().map(|level| Level { quantity: Decimal::ZERO, ..level }).collect()
+}
+
+/// Gas estimates asked for.
+pub fn estimates(asked: &[Command]) -> Vec<(Uuid, Act)> {
+    let of = |command: &Command| match command {
+        Command::Estimate { intent, act, .. } => Some((*intent, act.clone())),
+        _ => None,
+    };
+    asked.iter().filter_map(of).collect()
+}
+
+/// Transactions to be signed.
+pub fn submits(asked: &[Command]) -> Vec<TxRequest> {
+    let of = |command: &Command| match command {
+        Command::Submit { request, .. } => Some(request.clone()),
+        _ => None,
+    };
+    asked.iter().filter_map(of).collect()
+}
+
+/// Orders to be placed.
+pub fn places(asked: &[Command]) -> Vec<Order> {
+    let of = |command: &Command| match command {
+        Command::Place { order, .. } => Some(order.clone()),
+        _ => None,
+    };
+    asked.iter().filter_map(of).collect()
+}
+
+/// The only element.
+pub fn only<T: std::fmt::Debug>(mut of: Vec<T>) -> T {
+    assert_eq!(of.len(), 1, "{of:?}");
+    of.remove(0)
+}
+
+/// True when nothing that reaches a market, or prepares to, was asked.
+pub fn is_idle(asked: &[Command]) -> bool {
+    estimates(asked).is_empty() && submits(asked).is_empty() && places(asked).is_empty()
+}
+
+/// True when everything resting is to be cancelled.
+pub fn cancels_all(asked: &[Command]) -> bool {
+    asked.iter().any(|command| {
+        matches!(command, Command::CancelAll { venue, symbol } if venue == HEDGE && symbol == SYMBOL)
+    })
+}
