@@ -186,7 +186,7 @@ allow = [
 "#;
 
 /// Narrow and quick, so that a short demo shows a whole life; not advice.
-const STRATEGY: &str = r#"# Written by the demo: narrow and quick, so that a short run shows all of it.
+const STRATEGY: &str = r#"# Written by the demo: narrow and quick, to show a whole life soon.
 # Not advice.
 schema = 1
 id = "demo-lp"

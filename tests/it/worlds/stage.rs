@@ -14,10 +14,10 @@ use tidekeeper::venues::binance::sign::{self, Credentials, Stamp};
 use tidekeeper::world::demo::{Options, Site, World};
 
 /// Patience for an agent to be running, reconciled, in a fresh or an old world.
-pub const RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a world of its own for one test.
-pub async fn world(name: &str) -> Result<World> {
+pub(super) async fn world(name: &str) -> Result<World> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let options = Options {
         program: PathBuf::from(env!("CARGO_BIN_EXE_tidekeeper")),
@@ -30,7 +30,7 @@ pub async fn world(name: &str) -> Result<World> {
 }
 
 /// Starts an agent and waits until it runs.
-pub async fn agent(world: &mut World) -> Result<(Child, Site)> {
+pub(super) async fn agent(world: &mut World) -> Result<(Child, Site)> {
     let agent = world.start_agent(None)?;
     let site = world.agent_site(&agent).await?;
     site.wait_for("the agent to run", RUNNING_TIMEOUT, is_running).await?;
@@ -38,24 +38,24 @@ pub async fn agent(world: &mut World) -> Result<(Child, Site)> {
 }
 
 /// True for a snapshot of a running agent.
-pub fn is_running(snapshot: &Value) -> bool {
+pub(super) fn is_running(snapshot: &Value) -> bool {
     snapshot["state"]["kind"] == "running"
 }
 
 /// Reconciled after `since_ms`, with nothing in flight.
-pub fn is_settled(snapshot: &Value, since_ms: i64) -> bool {
+pub(super) fn is_settled(snapshot: &Value, since_ms: i64) -> bool {
     let checked = snapshot["reconciliation"]["checked_ms"].as_i64().unwrap_or(0);
     snapshot["is_quiet"] == true && checked > since_ms
 }
 
 /// Rows that are not zero.
-pub fn differences(rows: &Value) -> Vec<Value> {
+pub(super) fn differences(rows: &Value) -> Vec<Value> {
     let rows = rows.as_array().cloned().unwrap_or_default();
     rows.into_iter().filter(|row| row["difference"] != "0").collect()
 }
 
 /// The agent's own database.
-pub async fn database(world: &World) -> Result<PgPool> {
+pub(super) async fn database(world: &World) -> Result<PgPool> {
     let site = world.manifest.database.as_ref().context("the agent told no database")?;
     let password = std::fs::read_to_string(&site.password_file)?;
     let options = PgConnectOptions::new()
@@ -68,7 +68,7 @@ pub async fn database(world: &World) -> Result<PgPool> {
 }
 
 /// Asks the exchange as its customer would, without the agent's own client.
-pub async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
+pub(super) async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
     let credentials = Credentials {
         api_key: world.manifest.api_key.clone().into(),
         secret: world.manifest.api_secret.clone().into(),
@@ -87,7 +87,7 @@ pub async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
 }
 
 /// Every order the perpetual venue ever took from us.
-pub async fn all_orders(world: &World) -> Result<Vec<Value>> {
+pub(super) async fn all_orders(world: &World) -> Result<Vec<Value>> {
     let mut request = Dialect::UsdM.open_orders("ETHUSDT");
     request.path = "/fapi/v1/allOrders";
     request.params.push(("limit", "1000".into()));
@@ -96,7 +96,7 @@ pub async fn all_orders(world: &World) -> Result<Vec<Value>> {
 }
 
 /// Every trade of ours on the perpetual venue.
-pub async fn all_trades(world: &World) -> Result<Vec<Value>> {
+pub(super) async fn all_trades(world: &World) -> Result<Vec<Value>> {
     let mut request = Dialect::UsdM.open_orders("ETHUSDT");
     request.path = "/fapi/v1/userTrades";
     request.params.push(("limit", "1000".into()));
