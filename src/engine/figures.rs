@@ -15,6 +15,7 @@ use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::{Amounts, Q128, Rounding, mul_div};
 use crate::model::amount::{human, human_unsigned};
+use crate::model::intent::PoolId;
 use crate::model::unit::{Account, Reason, Unit, VENUE_DECIMALS};
 
 /// Decimal places a displayed or compared price keeps.
@@ -114,6 +115,14 @@ impl Engine {
         let (venue, symbol) = &self.setup.reference;
         let book = self.venues.get(venue)?.books.get(symbol)?;
         book.touch(self.now).ok().map(|touch| touch.mid())
+    }
+
+    /// Price in a pool that is not quarantined.
+    pub(crate) fn price_in(&self, pool: PoolId) -> Option<Decimal> {
+        let chain = self.chains.get(&pool.chain)?;
+        let state = chain.pools.get(&pool.address)?;
+        let price = || pool_price(&chain.setup, pool.address, &state.pool);
+        if state.quarantined.is_some() { None } else { price() }
     }
 
     /// Mid of any book when it may be used.

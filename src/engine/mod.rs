@@ -14,6 +14,8 @@ pub mod output;
 pub mod setup;
 pub mod snapshot;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 

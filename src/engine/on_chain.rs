@@ -233,7 +233,7 @@ impl Engine {
         receipt: &Receipt,
     ) {
         let gas = receipt.cost().unwrap_or(U256::MAX);
-        let price = self.reference_price();
+        let price = self.price_in(pool);
         for log in &receipt.nft_logs {
             match log {
                 NftLog::Increased { token_id, liquidity, amount0, amount1 } => {

@@ -254,13 +254,13 @@ impl Engine {
         Some((one.min(other).round_dp(6), one.max(other).round_dp(6)))
     }
 
-    /// Value, HOLD and fees of a position: an open one at the prices of now, a closed one at the
-    /// price it was closed at.
+    /// Value, HOLD and fees of a position at its own pool's price (what impermanent loss is defined
+    /// by): an open one at the price of now, a closed one at the price it was closed at.
     fn position_figures(&self, position: &Position) -> Option<PositionFigures> {
         let entry = Amounts { amount0: position.amount0, amount1: position.amount1 };
         let [entry_base, entry_quote] = self.oriented(position, entry)?;
         let (price, [base, quote, fees_base, fees_quote]) = match position.closed {
-            None => (self.reference_price()?, self.position_amounts(position)?),
+            None => (self.price_in(position.pool)?, self.position_amounts(position)?),
             Some(_) => {
                 let taken = Amounts { amount0: position.collected0, amount1: position.collected1 };
                 let fees = Amounts { amount0: position.fees0, amount1: position.fees1 };

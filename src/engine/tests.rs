@@ -1,0 +1,12 @@
+//! What the engine promises, told as stories: facts go in, rows and deeds come out.
+//!
+//! `world` holds the truth and tells it, `on_chain` mines, `kept` is what a store would remember.
+
+mod kept;
+mod liquidity;
+mod modes;
+mod on_chain;
+mod opening;
+mod orders;
+mod stage;
+mod world;
