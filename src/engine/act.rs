@@ -141,7 +141,7 @@ impl Engine {
         };
         self.last_refusal.remove(&strategy);
         let Some(act) = self.next_act(&approved.intent().want) else { return };
-        if !self.setup.sends {
+        if !self.sends_for(&strategy) {
             return self
                 .refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
         }
@@ -371,11 +371,7 @@ impl Engine {
     fn pool_live(&self, pool: PoolId) -> Result<(), String> {
         let chain = self.chains.get(&pool.chain).ok_or("unknown chain")?;
         chain.live(self.now)?;
-        let state = chain.pools.get(&pool.address).ok_or("the pool is not read yet")?;
-        match &state.quarantined {
-            Some(why) => Err(format!("pool {} is quarantined: {why}", pool.address)),
-            None => Ok(()),
-        }
+        chain.pool_live(pool.address)
     }
 
     fn venue_live(&self, venue: &str, symbol: &str) -> Result<(), String> {

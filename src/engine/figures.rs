@@ -270,7 +270,10 @@ impl Engine {
         let price = self.reference_price()?;
         let mut total = Decimal::ZERO;
         for posting in &entry.postings {
-            if posting.account == Account::Reason(Reason::External) {
+            let is_outside = [Reason::External, Reason::Opening]
+                .iter()
+                .any(|reason| posting.account == Account::Reason(*reason));
+            if is_outside && !matches!(posting.unit, Unit::Perp { .. }) {
                 let (asset, decimals) = self.asset_of(&posting.unit)?;
                 total -= self.value(&asset, human(posting.amount, decimals)?, price)?;
             }

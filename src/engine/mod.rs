@@ -71,6 +71,8 @@ pub struct Engine {
     day_value: Option<Decimal>,
     day_gas: U256,
     reconciled: BTreeMap<String, (Timestamp, Vec<Comparison>)>,
+    /// External movements that wait for a price.
+    unpriced: Vec<Entry>,
     last_refusal: BTreeMap<String, Timestamp>,
     out: Output,
 }
@@ -111,6 +113,7 @@ impl Engine {
             day_value: None,
             day_gas: U256::ZERO,
             reconciled: BTreeMap::new(),
+            unpriced: Vec::new(),
             last_refusal: BTreeMap::new(),
             out: Output::default(),
         }
@@ -328,6 +331,12 @@ impl Engine {
     }
 
     fn turn_day(&mut self) {
+        // Before the day's value is taken: what came from outside must not be counted twice.
+        if self.reference_price().is_some() {
+            for entry in std::mem::take(&mut self.unpriced) {
+                self.shift_opening(&entry);
+            }
+        }
         let day = self.now.ms().div_euclid(DAY_MS);
         if day != self.day {
             self.day = day;
@@ -365,7 +374,7 @@ impl Engine {
         };
         match self.ledger.book(&entry) {
             Ok(true) => {
-                if matches!(entry.kind, Kind::Deposit | Kind::Withdrawal) {
+                if matches!(entry.kind, Kind::Deposit | Kind::Withdrawal | Kind::Opening) {
                     self.shift_opening(&entry);
                 }
                 self.out.records.push(Record::Entry(entry));
@@ -379,10 +388,11 @@ impl Engine {
         }
     }
 
-    /// What others put in or took out is neither profit nor loss.
+    /// What others put in or took out is neither profit nor loss; what cannot be priced yet waits.
     fn shift_opening(&mut self, entry: &Entry) {
-        let (Some(opening), Some(moved)) = (self.opening_value, self.external_value(entry)) else {
-            return;
+        let Some(opening) = self.opening_value else { return };
+        let Some(moved) = self.external_value(entry) else {
+            return self.unpriced.push(entry.clone());
         };
         self.opening_value = Some(opening + moved);
         self.day_value = self.day_value.map(|value| value + moved);

@@ -44,6 +44,7 @@ impl Engine {
             .collect();
         chain.allowances =
             start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
+        let is_foreign = !is_new && start.signer_nonce > chain.next_nonce;
         chain.next_nonce = chain.next_nonce.max(start.signer_nonce);
         chain.head = Some(start.header);
         chain.head_at = Some(now);
@@ -54,6 +55,16 @@ impl Engine {
             self.out.records.push(Record::Cursor(start.header.block));
         }
         self.wallet_audit(&start.wallet);
+        if is_foreign {
+            self.halt_for_foreign_nonce(id, start.signer_nonce - 1);
+        }
+    }
+
+    fn halt_for_foreign_nonce(&mut self, chain: u64, nonce: u64) {
+        self.halt(format!(
+            "nonce {nonce} on chain {chain} was used by a transaction we did not make: \
+             the signer's key is used elsewhere"
+        ));
     }
 
     pub(super) fn block(&mut self, block: Block) {
@@ -305,7 +316,7 @@ impl Engine {
     /// Finality, resending, and whether somebody else used our key.
     fn slots(&mut self, id: u64, block: &Block) {
         let head = block.header.block.number;
-        let (now, may_send) = (self.now, self.may_send());
+        let (now, may_send, sends) = (self.now, self.may_send(), self.setup.sends);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let final_after = chain.setup.final_after_blocks;
         let mut records = Vec::new();
@@ -325,6 +336,7 @@ impl Engine {
                 // What never left and is not an exit does not leave during a halt, nor in a mode
                 // that does not send.
                 TxState::Signed if !may_send && tx.purpose != "withdraw" => continue,
+                TxState::Signed | TxState::Broadcast if !sends => continue,
                 TxState::Signed | TxState::Broadcast
                     if head >= tx.sent_at_block.saturating_add(RESEND_AFTER_BLOCKS) =>
                 {
@@ -361,10 +373,7 @@ impl Engine {
         }
         self.out.records.extend(records);
         if let Some(nonce) = foreign {
-            self.halt(format!(
-                "nonce {nonce} on chain {id} was used by a transaction we did not make: \
-                 the signer's key is used elsewhere"
-            ));
+            self.halt_for_foreign_nonce(id, nonce);
         }
     }
 
@@ -412,9 +421,19 @@ impl Engine {
                 return self.note("estimate_refused", json!({ "act": act, "why": why }));
             }
         };
-        // The world may have changed while we asked: a halt or a stall stops here as well.
+        // The world may have changed while we asked: a halt, a stall or a market that is not live
+        // any more stops here as well.
         if !can_send && !matches!(pending.act, Act::Close { .. }) {
             return;
+        }
+        let owner = self.setup.strategies.iter().find(|s| s.liquidity.strategy == pending.strategy);
+        let live = chain.live(now).and_then(|()| match owner {
+            Some(owner) => chain.pool_live(owner.liquidity.pool.address),
+            None => Err(format!("strategy {} is not configured", pending.strategy)),
+        });
+        if let Err(why) = live {
+            return self
+                .note("estimate_refused", json!({ "act": pending.act.as_str(), "why": why }));
         }
         let Some(head) = chain.head else { return };
         if head.base_fee.saturating_add(chain.setup.max_priority_fee) > chain.setup.max_fee {

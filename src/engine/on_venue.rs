@@ -8,6 +8,7 @@ use crate::engine::output::{Command, Record};
 use crate::execution::order::OrderState;
 use crate::ledger::booking;
 use crate::model::order::Side;
+use crate::model::text::plain;
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::{AccountView, Fill, Income};
@@ -42,7 +43,7 @@ impl Engine {
         if !is_up {
             // What happened meanwhile is asked for again before anything is traded.
             state.is_ready = false;
-            state.last_fact = format!("user stream closed: {why}");
+            state.last_fact = format!("user stream closed: {}", plain(why));
         }
     }
 
@@ -91,6 +92,10 @@ impl Engine {
         source: FillSource,
     ) {
         let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
+        if opened == Timestamp(0) {
+            // The account was not read yet: its opening will hold this.
+            return;
+        }
         for fill in fills.into_iter().filter(|fill| fill.venue_time >= opened) {
             let entry = booking::perp_fill(venue, symbol, &fill, self.now);
             let is_booked = self.book_entry(entry);
@@ -122,6 +127,10 @@ impl Engine {
 
     pub(super) fn incomes(&mut self, venue: &str, incomes: &[Income]) {
         let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
+        if opened == Timestamp(0) {
+            // The account was not read yet: its opening will hold this.
+            return;
+        }
         for income in incomes.iter().filter(|income| income.venue_time >= opened) {
             let entry = booking::income(venue, income, self.now);
             if let Some(state) = self.venues.get_mut(venue) {

@@ -168,6 +168,15 @@ impl ChainState {
         }
     }
 
+    /// The pool was read and nothing contradicted it since.
+    pub fn pool_live(&self, address: Address) -> Result<(), String> {
+        let state = self.pools.get(&address).ok_or("the pool is not read yet")?;
+        match &state.quarantined {
+            Some(why) => Err(format!("pool {address} is quarantined: {why}")),
+            None => Ok(()),
+        }
+    }
+
     /// Sets the feed's state; keeps the instant it began.
     pub fn set_feed(&mut self, feed: Feed, why: &str, at: Timestamp) {
         if self.feed.word() != feed.word() {

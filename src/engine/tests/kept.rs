@@ -19,24 +19,25 @@ use crate::model::venue::Fill;
 
 /// Rows, as far as stories need them.
 #[derive(Debug, Default)]
-pub struct Kept {
-    pub entries: Vec<Entry>,
-    pub orders: BTreeMap<String, Order>,
-    pub fills: Vec<(String, String, Fill, Decimal)>,
-    pub positions: BTreeMap<U256, Position>,
-    pub txs: BTreeMap<u64, Tx>,
-    pub memory: BTreeMap<&'static str, Value>,
-    pub notes: Vec<(&'static str, Value)>,
-    pub starts: u64,
+pub(super) struct Kept {
+    pub(super) entries: Vec<Entry>,
+    pub(super) orders: BTreeMap<String, Order>,
+    pub(super) fills: Vec<(String, String, Fill, Decimal)>,
+    pub(super) positions: BTreeMap<U256, Position>,
+    pub(super) txs: BTreeMap<u64, Tx>,
+    pub(super) memory: BTreeMap<&'static str, Value>,
+    pub(super) notes: Vec<(&'static str, Value)>,
+    pub(super) starts: u64,
 }
 
 /// Hash of the transaction in a slot.
-pub fn hash_of(nonce: u64) -> B256 {
+pub(super) fn hash_of(nonce: u64) -> B256 {
     B256::from(U256::from(0x7777_0000_u64 + nonce))
 }
 
 impl Kept {
-    pub fn record(&mut self, record: &Record) {
+    /// Keeps a row.
+    pub(super) fn record(&mut self, record: &Record) {
         match record.clone() {
             Record::Entry(entry) => {
                 assert_balanced(&entry);
@@ -66,7 +67,8 @@ impl Kept {
         }
     }
 
-    pub fn command(&mut self, command: &Command, at: Timestamp) {
+    /// Keeps what must be committed before it leaves.
+    pub(super) fn command(&mut self, command: &Command, at: Timestamp) {
         match command {
             Command::Place { order, .. } => {
                 let id = order.request.client_order_id.clone();
@@ -81,17 +83,17 @@ impl Kept {
     }
 
     /// Entries of one kind.
-    pub fn of(&self, kind: Kind) -> Vec<&Entry> {
+    pub(super) fn of(&self, kind: Kind) -> Vec<&Entry> {
         self.entries.iter().filter(|entry| entry.kind == kind).collect()
     }
 
     /// Kinds of the newest entries, after the first `skipped`.
-    pub fn kinds_after(&self, skipped: usize) -> Vec<Kind> {
+    pub(super) fn kinds_after(&self, skipped: usize) -> Vec<Kind> {
         self.entries.iter().skip(skipped).map(|entry| entry.kind).collect()
     }
 
     /// True when a note of this kind, or one that says this, was kept.
-    pub fn has_note(&self, kind: &str, text: &str) -> bool {
+    pub(super) fn has_note(&self, kind: &str, text: &str) -> bool {
         self.notes.iter().any(|(k, body)| *k == kind && body.to_string().contains(text))
     }
 
@@ -118,7 +120,7 @@ impl Kept {
     }
 
     /// What the store hands to the next start.
-    pub fn recovered(&mut self) -> Recovered {
+    pub(super) fn recovered(&mut self) -> Recovered {
         self.starts += 1;
         let mut booked: BTreeMap<(String, u64), Decimal> = BTreeMap::new();
         let mut trades: BTreeMap<(String, String), (u64, Decimal)> = BTreeMap::new();
@@ -142,9 +144,11 @@ impl Kept {
             orders_sent: self.orders.len() as u64,
             orders_filled: 0,
             rebalances: 0,
-            opening_value: self.memory.get("opening_value").and_then(text).map(|v| {
-                v.parse().expect("a decimal was remembered")
-            }),
+            opening_value: self
+                .memory
+                .get("opening_value")
+                .and_then(text)
+                .map(|v| v.parse().expect("a decimal was remembered")),
             halted: self.memory.get("halted").and_then(text),
         }
     }

@@ -1,17 +1,20 @@
 //! Transactions and what they leave in the books; pools that may not be trusted.
 
-use alloy::primitives::{I256, U256};
+use alloy::primitives::{Address, I256, U256};
 
 use crate::engine::event::{Body, Observed, PoolEvent};
+use crate::engine::output::Command;
 use crate::engine::tests::on_chain::TOKEN_ID;
-use crate::engine::tests::stage::{CHAIN, MANAGER, POOL, SIGNER, TICK, USDT, WETH, only_liquidity};
+use crate::engine::tests::stage::{
+    CHAIN, MANAGER, POOL, SIGNER, STALE_AFTER_MS, TICK, USDT, WETH, only_liquidity,
+};
 use crate::engine::tests::world::{World, estimates, is_idle, only, submits};
 use crate::execution::tx::{Act, Spender, TxState};
 use crate::ledger::entry::Kind;
 use crate::market::pools::v3::{V3Event, V3Observed};
 use crate::model::unit::{Account, Reason, Unit};
 
-fn erc20(token: alloy::primitives::Address) -> Unit {
+fn erc20(token: Address) -> Unit {
     Unit::Erc20 { chain: CHAIN, token }
 }
 
@@ -129,11 +132,11 @@ fn a_slot_not_mined_is_sent_again_and_holds_the_lane_over_a_restart() {
     world.connect();
     let asked = world.pass(5_000);
     assert!(is_idle(&asked));
-    let is_resend = |command: &crate::engine::output::Command| {
-        matches!(command, crate::engine::output::Command::Resend { nonce, .. }
-            if *nonce == request.nonce)
+    let resent = |command: &Command| match command {
+        Command::Resend { nonce, .. } => Some(*nonce),
+        _ => None,
     };
-    assert!(asked.iter().any(is_resend));
+    assert!(asked.iter().filter_map(resent).any(|nonce| nonce == request.nonce));
 }
 
 #[test]
@@ -220,11 +223,29 @@ fn a_pool_log_that_does_not_fit_quarantines_the_pool() {
     for log in [misfit(), PoolEvent::Broken("not a swap".into())] {
         let mut world = World::ready(only_liquidity());
         world.block_with(vec![log], Vec::new());
-        assert!(is_idle(&world.pass(10_000)));
+        // A lasting refusal is noted once a minute.
+        assert!(is_idle(&world.pass(61_000)));
         assert_eq!(world.mode(), "running");
         assert!(quarantined(&world) && world.kept.has_note("pool_quarantined", ""));
         assert!(world.kept.has_note("refused", "quarantined"));
     }
+}
+
+#[test]
+fn a_pool_quarantined_while_gas_was_estimated_stops_the_want() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let (intent, _) = only(estimates(&asked));
+    world.block_with(vec![misfit()], Vec::new());
+    assert!(quarantined(&world));
+    assert!(submits(&world.estimated(intent)).is_empty());
+}
+
+#[test]
+fn a_chain_that_fell_silent_while_gas_was_estimated_stops_the_want() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let (intent, _) = only(estimates(&asked));
+    world.pass_without_blocks(STALE_AFTER_MS + 1_000);
+    assert!(submits(&world.estimated(intent)).is_empty());
 }
 
 fn observed(world: &World) -> V3Observed {
@@ -260,9 +281,8 @@ fn a_pool_that_differs_from_the_chain_is_quarantined() {
     world.feed(audit(&world, other));
     assert!(quarantined(&world));
     assert!(is_idle(&world.pass(5_000)));
-    world.chain_ready(true);
-    assert!(!quarantined(&world), "read anew, it may be used again");
-    assert!(!is_idle(&world.pass(1_000)));
+    assert!(!is_idle(&world.chain_ready(true)), "read anew, it may be used again");
+    assert!(!quarantined(&world));
 }
 
 #[test]

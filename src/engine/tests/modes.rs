@@ -7,12 +7,10 @@ use crate::engine::event::{Body, Directive, FillSource};
 use crate::engine::output::Command;
 use crate::engine::tests::on_chain::TOKEN_ID;
 use crate::engine::tests::stage::{
-    BLOCK_TIME_MS, CHAIN, STALE_AFTER_MS, TICK, both, only_hedge, only_liquidity,
+    BLOCK_TIME_MS, CHAIN, STALE_AFTER_MS, TICK, WETH, both, only_hedge, only_liquidity,
 };
-use crate::engine::tests::world::{
-    World, cancels_all, estimates, is_idle, only, places, submits,
-};
-use crate::execution::tx::Act;
+use crate::engine::tests::world::{World, cancels_all, estimates, is_idle, only, places, submits};
+use crate::execution::tx::{Act, TxState};
 use crate::model::venue::Reported;
 
 fn halt(world: &mut World) -> Vec<Command> {
@@ -99,11 +97,11 @@ fn a_halt_stops_new_hedges_and_what_shrinks_the_hedge_may_pass() {
     world.tell(&fill, FillSource::Stream);
     halt(&mut world);
     // More to sell: refused. Less to hold: bought back.
-    let given = world.foreign(crate::engine::tests::stage::WETH, true, U256::from(10_u64.pow(19)));
+    let given = world.foreign(WETH, true, U256::from(10_u64.pow(19)));
     world.foreign_block(given);
     assert!(is_idle(&world.pass(5_000)));
     let all = world.weth;
-    let taken = world.foreign(crate::engine::tests::stage::WETH, false, all);
+    let taken = world.foreign(WETH, false, all);
     let mut asked = world.foreign_block(taken);
     asked.extend(world.pass(1_000));
     let order = only(places(&asked));
@@ -113,7 +111,7 @@ fn a_halt_stops_new_hedges_and_what_shrinks_the_hedge_may_pass() {
 
 #[test]
 fn a_halt_survives_restarts_until_a_resume_does() {
-    let mut world = World::ready(both());
+    let mut world = World::ready(only_liquidity());
     halt(&mut world);
     world.die();
     world.connect();
@@ -286,7 +284,48 @@ fn a_slot_of_ours_taken_by_a_foreign_hash_halts() {
     world.block();
     assert_eq!(world.mode(), "halted");
     let state = world.kept.txs[&request.nonce].state;
-    assert_eq!(state, crate::execution::tx::TxState::Foreign);
+    assert_eq!(state, TxState::Foreign);
+}
+
+#[test]
+fn a_nonce_used_by_others_while_the_house_was_down_halts() {
+    let (mut world, asked) = World::open(only_liquidity());
+    world.open_position(&asked);
+    world.die();
+    world.signer_nonce += 1;
+    world.connect();
+    assert!(is_idle(&world.pass(3_000)));
+    assert_eq!(world.mode(), "halted");
+}
+
+#[test]
+fn a_receipt_of_a_slot_we_do_not_know_halts() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let mut request = world.send(&asked);
+    request.nonce += 1;
+    world.revert(&request);
+    assert_eq!(world.mode(), "halted");
+}
+
+#[test]
+fn an_observing_house_sends_nothing_and_says_what_it_would() {
+    let mut setup = both();
+    setup.sends = false;
+    let mut world = World::ready(setup);
+    let mut asked = world.pass(10_000);
+    asked.extend(halt(&mut world));
+    assert!(is_idle(&asked) && !cancels_all(&asked));
+    assert!(world.kept.has_note("refused", "observing only; would mint"));
+}
+
+#[test]
+fn an_observing_strategy_in_a_live_house_sends_nothing() {
+    let mut setup = both();
+    setup.strategies[0].sends = false;
+    let mut world = World::ready(setup);
+    let asked = world.pass(10_000);
+    assert_eq!(places(&asked).len(), 0);
+    assert!(is_idle(&asked), "{asked:?}");
 }
 
 #[test]

@@ -17,13 +17,13 @@ use crate::model::chain::{NftLog, Receipt, TokenTransfer};
 use crate::model::intent::{CloseRange, OpenRange};
 
 /// The first NFT the position manager gives out.
-pub const TOKEN_ID: U256 = U256::from_limbs([7, 0, 0, 0]);
+pub(super) const TOKEN_ID: U256 = U256::from_limbs([7, 0, 0, 0]);
 const GAS_USED: u64 = 90_000;
 const SPACING: i32 = 10;
 
 impl World {
     /// The asked estimate is answered and the transaction signed and sent.
-    pub fn send(&mut self, asked: &[Command]) -> TxRequest {
+    pub(super) fn send(&mut self, asked: &[Command]) -> TxRequest {
         let (intent, _) = only(estimates(asked));
         let request = only(submits(&self.estimated(intent)));
         let (chain, nonce) = (request.chain, request.nonce);
@@ -32,7 +32,7 @@ impl World {
     }
 
     /// The transaction is mined and did what it wanted.
-    pub fn mine(&mut self, request: &TxRequest) -> Vec<Command> {
+    pub(super) fn mine(&mut self, request: &TxRequest) -> Vec<Command> {
         let (logs, transfers, nft_logs) = match &request.act {
             Act::Approve { .. } => (Vec::new(), Vec::new(), Vec::new()),
             Act::Open { open, .. } => self.minted(open, request.nonce),
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The transaction is mined and failed.
-    pub fn revert(&mut self, request: &TxRequest) -> Vec<Command> {
+    pub(super) fn revert(&mut self, request: &TxRequest) -> Vec<Command> {
         let receipt = self.receipt(request.nonce, false, Vec::new(), Vec::new());
         self.block_with(Vec::new(), vec![(request.nonce, receipt)])
     }
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Somebody trades the pool to a tick, in one block; the books follow.
-    pub fn swap_to(&mut self, tick: i32) -> Vec<Command> {
+    pub(super) fn swap_to(&mut self, tick: i32) -> Vec<Command> {
         let is_up = tick > self.pool.tick();
         let order = SwapOrder {
             direction: if is_up { Direction::OneForZero } else { Direction::ZeroForOne },
@@ -152,7 +152,7 @@ impl World {
     }
 
     /// A position is opened from a first estimate, mined and compared.
-    pub fn open_position(&mut self, asked: &[Command]) {
+    pub(super) fn open_position(&mut self, asked: &[Command]) {
         let request = self.send(asked);
         assert!(matches!(request.act, Act::Open { .. }), "{request:?}");
         self.mine(&request);
@@ -160,7 +160,12 @@ impl World {
     }
 
     /// A token comes from or goes to somebody else.
-    pub fn foreign(&mut self, token: Address, is_received: bool, amount: U256) -> TokenTransfer {
+    pub(super) fn foreign(
+        &mut self,
+        token: Address,
+        is_received: bool,
+        amount: U256,
+    ) -> TokenTransfer {
         let held = if token == WETH { &mut self.weth } else { &mut self.usdt };
         *held = if is_received { *held + amount } else { *held - amount };
         let other = Address::with_last_byte(0xee);
@@ -170,7 +175,7 @@ impl World {
     }
 
     /// A block with a foreign transfer.
-    pub fn foreign_block(&mut self, transfer: TokenTransfer) -> Vec<Command> {
+    pub(super) fn foreign_block(&mut self, transfer: TokenTransfer) -> Vec<Command> {
         let block = self.next_block(Vec::new(), Vec::new(), vec![transfer]);
         self.feed(Body::Block(Box::new(block)))
     }

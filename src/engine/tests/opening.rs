@@ -90,6 +90,26 @@ fn opening_balances_are_booked_once() {
 }
 
 #[test]
+fn a_trade_told_before_the_account_was_first_read_is_part_of_its_opening() {
+    let (mut other, asked) = World::open(only_hedge());
+    let order = only(places(&asked));
+    let fill = other.trade(&order, 1, 7, dec!(2));
+    let mut world = World::new(only_liquidity());
+    world.accounts.clone_from(&other.accounts);
+    world.begin();
+    let venue = "hedge".to_owned();
+    world.feed(Body::UserStream { venue, is_up: true, why: String::new() });
+    world.tell(&fill, FillSource::Stream);
+    world.now = world.now.plus_ms(500);
+    world.connect();
+    world.compare();
+    world.timer();
+    assert_eq!(world.kept.of(Kind::Opening).len(), 3);
+    assert_eq!(world.engine.contracts("hedge", "ETHUSDT"), Some(dec!(-2)));
+    assert_eq!(world.mode(), "running");
+}
+
+#[test]
 fn a_venue_read_again_after_a_gap_opens_no_second_time() {
     let (mut world, _) = World::open(only_liquidity());
     let venue = "hedge".to_owned();
@@ -99,26 +119,32 @@ fn a_venue_read_again_after_a_gap_opens_no_second_time() {
 }
 
 #[test]
-fn what_comes_to_a_venue_that_opened_empty_is_a_deposit() {
-    let mut world = World::new(only_liquidity());
-    world.accounts.get_mut("spot").expect("a venue").balances.clear();
-    world.begin();
-    world.connect();
-    world.compare();
-    world.timer();
-    assert_eq!((world.mode(), world.profit().as_deref()), ("running", Some("0")));
-    let venue = "spot".to_owned();
-    world.feed(Body::UserStream { venue, is_up: false, why: "closed".into() });
-    world.now = world.now.plus_ms(500);
-    let came = deposit(&world, "USDT", "250");
-    world.now = world.now.plus_ms(500);
-    world.accounts.get_mut("spot").expect("a venue").balances.push(("USDT".into(), dec!(250)));
-    world.venue_ready("spot");
-    world.feed(Body::Incomes { venue: "spot".into(), incomes: vec![came] });
-    world.pass(8_000);
-    assert_eq!(world.mode(), "running");
-    assert_eq!(world.kept.of(Kind::Deposit).len(), 1);
-    assert_eq!(world.profit().as_deref(), Some("0"), "what others put in is no profit");
+fn what_comes_to_a_venue_that_opened_empty_is_no_profit() {
+    for is_restarted in [false, true] {
+        let mut world = World::new(only_liquidity());
+        world.accounts.get_mut("spot").expect("a venue").balances.clear();
+        world.begin();
+        world.connect();
+        world.compare();
+        world.timer();
+        assert_eq!((world.mode(), world.profit().as_deref()), ("running", Some("0")));
+        let venue = "spot".to_owned();
+        world.feed(Body::UserStream { venue, is_up: false, why: "closed".into() });
+        world.now = world.now.plus_ms(500);
+        let came = deposit(&world, "USDT", "250");
+        world.now = world.now.plus_ms(500);
+        world.accounts.get_mut("spot").expect("a venue").balances.push(("USDT".into(), dec!(250)));
+        if is_restarted {
+            world.die();
+            world.connect();
+        } else {
+            world.venue_ready("spot");
+        }
+        world.feed(Body::Incomes { venue: "spot".into(), incomes: vec![came] });
+        world.pass(8_000);
+        assert_eq!(world.mode(), "running");
+        assert_eq!(world.profit().as_deref(), Some("0"), "restarted: {is_restarted}");
+    }
 }
 
 fn deposit(world: &World, asset: &str, amount: &str) -> Income {

@@ -4,8 +4,8 @@
 use alloy::primitives::{Address, U256};
 use rust_decimal::{Decimal, dec};
 
-use crate::engine::figures::pool_price;
 use crate::engine::event::Pool;
+use crate::engine::figures::pool_price;
 use crate::engine::setup::{ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::math::amm::tick::{TickState, sqrt_price_at};
@@ -14,28 +14,29 @@ use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
 use crate::strategy::{hedging, liquidity};
 
-pub const CHAIN: u64 = 31_337;
-pub const SIGNER: Address = Address::with_last_byte(0xa1);
-pub const MANAGER: Address = Address::with_last_byte(0xa2);
-pub const ROUTER: Address = Address::with_last_byte(0xa3);
-pub const WETH: Address = Address::with_last_byte(0x01);
-pub const USDT: Address = Address::with_last_byte(0x02);
-pub const POOL: Address = Address::with_last_byte(0x0f);
-pub const SPOT: &str = "spot";
-pub const HEDGE: &str = "hedge";
-pub const SYMBOL: &str = "ETHUSDT";
+pub(super) const CHAIN: u64 = 31_337;
+pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
+pub(super) const MANAGER: Address = Address::with_last_byte(0xa2);
+pub(super) const ROUTER: Address = Address::with_last_byte(0xa3);
+pub(super) const WETH: Address = Address::with_last_byte(0x01);
+pub(super) const USDT: Address = Address::with_last_byte(0x02);
+pub(super) const POOL: Address = Address::with_last_byte(0x0f);
+pub(super) const SPOT: &str = "spot";
+pub(super) const HEDGE: &str = "hedge";
+pub(super) const SYMBOL: &str = "ETHUSDT";
 /// 2683 USDT per ETH, as near as a tick comes.
-pub const TICK: i32 = -197_374;
-pub const STALE_AFTER_MS: i64 = 5_000;
-pub const BLOCK_TIME_MS: i64 = 1_000;
-pub const BOOK_AGE_MAX_MS: i64 = 3_000;
+pub(super) const TICK: i32 = -197_374;
+pub(super) const STALE_AFTER_MS: i64 = 5_000;
+pub(super) const BLOCK_TIME_MS: i64 = 1_000;
+pub(super) const BOOK_AGE_MAX_MS: i64 = 3_000;
 /// Liquidity of others over everything, and more of it near the price.
 const WIDE: u128 = 1_000_000_000_000_000_000;
 const NARROW: u128 = 500_000_000_000_000_000;
 
 /// The pool as the first block left it.
-pub fn pool() -> PoolV3 {
-    let joins = |amount: u128| TickState { gross: amount, net: as_net(amount), ..TickState::default() };
+pub(super) fn pool() -> PoolV3 {
+    let joins =
+        |amount: u128| TickState { gross: amount, net: as_net(amount), ..TickState::default() };
     let leaves =
         |amount: u128| TickState { gross: amount, net: -as_net(amount), ..TickState::default() };
     let snapshot = V3Snapshot {
@@ -65,7 +66,7 @@ fn as_net(amount: u128) -> i128 {
 }
 
 /// Quote per base of a pool, on the venues' tick.
-pub fn price_of(pool: &PoolV3) -> Decimal {
+pub(super) fn price_of(pool: &PoolV3) -> Decimal {
     let pool = Pool::V3(Box::new(pool.clone()));
     pool_price(&chain(), POOL, &pool).expect("a price").round_dp(2)
 }
@@ -130,7 +131,7 @@ fn strategy() -> StrategySetup {
 }
 
 /// Liquidity and hedge, both live.
-pub fn both() -> Setup {
+pub(super) fn both() -> Setup {
     let venue = |name: &str, kind: &str, is_perpetual| VenueSetup {
         name: name.into(),
         kind: kind.into(),
@@ -160,7 +161,7 @@ pub fn both() -> Setup {
 }
 
 /// Only liquidity: the band is wider than any delta.
-pub fn only_liquidity() -> Setup {
+pub(super) fn only_liquidity() -> Setup {
     let mut setup = both();
     (setup.strategies[0].hedge.band_min, setup.strategies[0].hedge.band_max) =
         (dec!(1000000000), dec!(1000000000));
@@ -168,13 +169,13 @@ pub fn only_liquidity() -> Setup {
 }
 
 /// Only the hedge of what the wallet holds: no budget for liquidity.
-pub fn only_hedge() -> Setup {
+pub(super) fn only_hedge() -> Setup {
     let mut setup = both();
     setup.strategies[0].liquidity.budget = dec!(0);
     setup
 }
 
 /// The perpetual's trading rules.
-pub fn rules() -> MarketRules {
+pub(super) fn rules() -> MarketRules {
     MarketRules { tick: dec!(0.01), lot: dec!(0.001), min_notional: dec!(20) }
 }

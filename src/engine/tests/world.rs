@@ -32,24 +32,24 @@ const BEGIN_MS: i64 = 1_748_865_600_000;
 /// Steps in which time passes: all feeds stay fresh.
 const STEP_MS: i64 = 1_000;
 /// Wei per gas of a quiet day.
-pub const BASE_FEE: u128 = 1_000_000_000;
+pub(super) const BASE_FEE: u128 = 1_000_000_000;
 
 /// One engine and the truth around it.
-pub struct World {
-    pub engine: Engine,
-    pub now: Timestamp,
-    pub kept: Kept,
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) now: Timestamp,
+    pub(super) kept: Kept,
     /// Every answer, in order.
-    pub answers: Vec<String>,
-    pub head: Header,
-    pub base_fee: u128,
-    pub signer_nonce: u64,
-    pub native: U256,
-    pub weth: U256,
-    pub usdt: U256,
-    pub owned: Vec<OwnedPosition>,
-    pub pool: PoolV3,
-    pub accounts: BTreeMap<&'static str, AccountView>,
+    pub(super) answers: Vec<String>,
+    pub(super) head: Header,
+    pub(super) base_fee: u128,
+    pub(super) signer_nonce: u64,
+    pub(super) native: U256,
+    pub(super) weth: U256,
+    pub(super) usdt: U256,
+    pub(super) owned: Vec<OwnedPosition>,
+    pub(super) pool: PoolV3,
+    pub(super) accounts: BTreeMap<&'static str, AccountView>,
     setup: Setup,
     seq: u64,
     mid: Decimal,
@@ -58,7 +58,7 @@ pub struct World {
 
 impl World {
     /// A world with an engine that was told nothing yet.
-    pub fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         let now = Timestamp::from_ms(BEGIN_MS);
         let pool = pool();
         let of = |asset: &str, amount| vec![(asset.to_owned(), amount)];
@@ -88,7 +88,7 @@ impl World {
     }
 
     /// Tells one fact; answers the deeds asked.
-    pub fn feed(&mut self, body: Body) -> Vec<Command> {
+    pub(super) fn feed(&mut self, body: Body) -> Vec<Command> {
         self.seq += 1;
         let output = self.engine.handle(Event { seq: self.seq, at: self.now, body });
         self.answers.push(format!("{output:?}"));
@@ -102,19 +102,19 @@ impl World {
     }
 
     /// The process dies and starts again; everything it answered was committed.
-    pub fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         self.engine = Engine::new(self.setup.clone(), self.now);
         let recovered = self.kept.recovered();
         self.feed(Body::Started(Box::new(recovered)));
     }
 
     /// A first start: nothing is remembered.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.feed(Body::Started(Box::new(Recovered::default())));
     }
 
     /// Chain, streams, accounts and books come up; nothing of the venues was compared yet.
-    pub fn connect(&mut self) -> Vec<Command> {
+    pub(super) fn connect(&mut self) -> Vec<Command> {
         let mut asked = self.chain_ready(true);
         for venue in [SPOT, HEDGE] {
             asked.extend(self.venue_ready(venue));
@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Started, connected and compared; the next timer opens the house.
-    pub fn ready(setup: Setup) -> Self {
+    pub(super) fn ready(setup: Setup) -> Self {
         let mut world = Self::new(setup);
         world.begin();
         world.connect();
@@ -133,7 +133,7 @@ impl World {
     }
 
     /// Ready, and the house has opened: what it asked first.
-    pub fn open(setup: Setup) -> (Self, Vec<Command>) {
+    pub(super) fn open(setup: Setup) -> (Self, Vec<Command>) {
         let mut world = Self::ready(setup);
         let asked = world.timer();
         assert_eq!(world.mode(), "running");
@@ -141,7 +141,7 @@ impl World {
     }
 
     /// The venues are compared when the engine asks for it.
-    pub fn compare(&mut self) -> Vec<Command> {
+    pub(super) fn compare(&mut self) -> Vec<Command> {
         let asked = self.timer();
         self.answer_audits(&asked)
     }
@@ -158,25 +158,28 @@ impl World {
         then
     }
 
-    pub fn timer(&mut self) -> Vec<Command> {
+    /// Time is looked at.
+    pub(super) fn timer(&mut self) -> Vec<Command> {
         self.feed(Body::Timer)
     }
 
-    pub fn mode(&self) -> &'static str {
+    /// How far the house may act, as people see it.
+    pub(super) fn mode(&self) -> &'static str {
         self.engine.snapshot(self.now).state.kind
     }
 
-    pub fn profit(&self) -> Option<String> {
+    /// All of the profit, as people see it.
+    pub(super) fn profit(&self) -> Option<String> {
         self.engine.snapshot(self.now).pnl.total
     }
 
     /// Time passes with blocks, quotes and comparisons as usual.
-    pub fn pass(&mut self, ms: i64) -> Vec<Command> {
+    pub(super) fn pass(&mut self, ms: i64) -> Vec<Command> {
         self.pass_with(ms, true)
     }
 
     /// Time passes, and no block comes.
-    pub fn pass_without_blocks(&mut self, ms: i64) -> Vec<Command> {
+    pub(super) fn pass_without_blocks(&mut self, ms: i64) -> Vec<Command> {
         self.pass_with(ms, false)
     }
 
@@ -198,7 +201,7 @@ impl World {
     }
 
     /// The chain at its head; with allowances that last, or with none known.
-    pub fn chain_ready(&mut self, is_allowed: bool) -> Vec<Command> {
+    pub(super) fn chain_ready(&mut self, is_allowed: bool) -> Vec<Command> {
         let both = [Spender::PositionManager, Spender::SwapRouter];
         let of = |token| both.map(|spender| (token, spender, U256::MAX));
         let allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
@@ -212,7 +215,8 @@ impl World {
         self.feed(Body::ChainReady(Box::new(start)))
     }
 
-    pub fn venue_ready(&mut self, venue: &str) -> Vec<Command> {
+    /// A user stream opens and its venue is read.
+    pub(super) fn venue_ready(&mut self, venue: &str) -> Vec<Command> {
         let up = Body::UserStream { venue: venue.into(), is_up: true, why: String::new() };
         let mut asked = self.feed(up);
         let start = VenueStart {
@@ -240,7 +244,7 @@ impl World {
     }
 
     /// Both books move to this mid.
-    pub fn quote(&mut self, mid: Decimal) {
+    pub(super) fn quote(&mut self, mid: Decimal) {
         self.update_id += 1;
         let [old_bids, old_asks] = levels(self.mid).map(gone);
         let [new_bids, new_asks] = levels(mid);
@@ -257,26 +261,26 @@ impl World {
     }
 
     /// The connections of both books close.
-    pub fn lose_books(&mut self) {
+    pub(super) fn lose_books(&mut self) {
         for venue in [SPOT, HEDGE] {
             self.book(venue, BookStep::Closed);
         }
     }
 
     /// The connections of both books open again.
-    pub fn regain_books(&mut self) {
+    pub(super) fn regain_books(&mut self) {
         for venue in [SPOT, HEDGE] {
             self.open_book(venue);
         }
     }
 
     /// An empty block, now.
-    pub fn block(&mut self) -> Vec<Command> {
+    pub(super) fn block(&mut self) -> Vec<Command> {
         self.block_with(Vec::new(), Vec::new())
     }
 
     /// A block with pool logs and receipts of ours.
-    pub fn block_with(
+    pub(super) fn block_with(
         &mut self,
         pool_logs: Vec<PoolEvent>,
         receipts: Vec<(u64, Receipt)>,
@@ -286,7 +290,7 @@ impl World {
     }
 
     /// The next block of the chain, not told yet.
-    pub fn next_block(
+    pub(super) fn next_block(
         &mut self,
         pool_logs: Vec<PoolEvent>,
         receipts: Vec<(u64, Receipt)>,
@@ -307,7 +311,7 @@ impl World {
     }
 
     /// What the wallet really holds at the head.
-    pub fn wallet(&self) -> WalletAudit {
+    pub(super) fn wallet(&self) -> WalletAudit {
         WalletAudit {
             block: self.head.block,
             native: self.native,
@@ -317,18 +321,24 @@ impl World {
     }
 
     /// The wallet is read from the chain.
-    pub fn audit_wallet(&mut self) -> Vec<Command> {
+    pub(super) fn audit_wallet(&mut self) -> Vec<Command> {
         let wallet = self.wallet();
         self.feed(Body::WalletAudit(Box::new(wallet)))
     }
 
     /// The chain answers an estimate.
-    pub fn estimated(&mut self, intent: Uuid) -> Vec<Command> {
+    pub(super) fn estimated(&mut self, intent: Uuid) -> Vec<Command> {
         self.feed(Body::Estimated { chain: CHAIN, intent, gas: Ok(100_000) })
     }
 
     /// Part of an order trades, at its own price: the account moves, nobody was told yet.
-    pub fn trade(&mut self, order: &Order, trade_id: u64, order_id: u64, base: Decimal) -> Fill {
+    pub(super) fn trade(
+        &mut self,
+        order: &Order,
+        trade_id: u64,
+        order_id: u64,
+        base: Decimal,
+    ) -> Fill {
         let request = &order.request;
         let fee = (request.price * base * dec!(0.0004)).round_dp(8);
         let account = self.accounts.get_mut(HEDGE).expect("a venue of the setup");
@@ -353,13 +363,13 @@ impl World {
     }
 
     /// A trade is told.
-    pub fn tell(&mut self, fill: &Fill, source: FillSource) -> Vec<Command> {
+    pub(super) fn tell(&mut self, fill: &Fill, source: FillSource) -> Vec<Command> {
         let (venue, symbol) = (HEDGE.to_owned(), SYMBOL.to_owned());
         self.feed(Body::Fills { venue, symbol, fills: vec![fill.clone()], source })
     }
 
     /// The user stream speaks of an order.
-    pub fn report(
+    pub(super) fn report(
         &mut self,
         order: &Order,
         order_id: u64,
@@ -371,20 +381,25 @@ impl World {
     }
 
     /// A request about an order is answered.
-    pub fn reply(&mut self, order: &Order, reply: OrderReply) -> Vec<Command> {
+    pub(super) fn reply(&mut self, order: &Order, reply: OrderReply) -> Vec<Command> {
         let client_order_id = order.request.client_order_id.clone();
         self.feed(Body::OrderReply { client_order_id, reply })
     }
 }
 
 /// What a venue says of an order.
-pub fn report(order: &Order, order_id: u64, state: Reported, filled: Decimal) -> OrderReport {
+pub(super) fn report(
+    order: &Order,
+    order_id: u64,
+    state: Reported,
+    filled: Decimal,
+) -> OrderReport {
     let client_order_id = order.request.client_order_id.clone();
     OrderReport { client_order_id, venue_order_id: order_id, state, filled }
 }
 
 /// Whole coins in wei.
-pub fn ether(n: u64) -> U256 {
+pub(super) fn ether(n: u64) -> U256 {
     U256::from(n) * U256::from(10).pow(U256::from(18))
 }
 
@@ -402,7 +417,7 @@ fn gone(levels: Vec<Level>) -> Vec<Level> {
 }
 
 /// Gas estimates asked for.
-pub fn estimates(asked: &[Command]) -> Vec<(Uuid, Act)> {
+pub(super) fn estimates(asked: &[Command]) -> Vec<(Uuid, Act)> {
     let of = |command: &Command| match command {
         Command::Estimate { intent, act, .. } => Some((*intent, act.clone())),
         _ => None,
@@ -411,7 +426,7 @@ pub fn estimates(asked: &[Command]) -> Vec<(Uuid, Act)> {
 }
 
 /// Transactions to be signed.
-pub fn submits(asked: &[Command]) -> Vec<TxRequest> {
+pub(super) fn submits(asked: &[Command]) -> Vec<TxRequest> {
     let of = |command: &Command| match command {
         Command::Submit { request, .. } => Some(request.clone()),
         _ => None,
@@ -420,7 +435,7 @@ pub fn submits(asked: &[Command]) -> Vec<TxRequest> {
 }
 
 /// Orders to be placed.
-pub fn places(asked: &[Command]) -> Vec<Order> {
+pub(super) fn places(asked: &[Command]) -> Vec<Order> {
     let of = |command: &Command| match command {
         Command::Place { order, .. } => Some(order.clone()),
         _ => None,
@@ -429,19 +444,20 @@ pub fn places(asked: &[Command]) -> Vec<Order> {
 }
 
 /// The only element.
-pub fn only<T: std::fmt::Debug>(mut of: Vec<T>) -> T {
+pub(super) fn only<T: std::fmt::Debug>(mut of: Vec<T>) -> T {
     assert_eq!(of.len(), 1, "{of:?}");
     of.remove(0)
 }
 
 /// True when nothing that reaches a market, or prepares to, was asked.
-pub fn is_idle(asked: &[Command]) -> bool {
+pub(super) fn is_idle(asked: &[Command]) -> bool {
     estimates(asked).is_empty() && submits(asked).is_empty() && places(asked).is_empty()
 }
 
 /// True when everything resting is to be cancelled.
-pub fn cancels_all(asked: &[Command]) -> bool {
-    asked.iter().any(|command| {
-        matches!(command, Command::CancelAll { venue, symbol } if venue == HEDGE && symbol == SYMBOL)
+pub(super) fn cancels_all(asked: &[Command]) -> bool {
+    asked.iter().any(|command| match command {
+        Command::CancelAll { venue, symbol } => venue == HEDGE && symbol == SYMBOL,
+        _ => false,
     })
 }
