@@ -1,6 +1,8 @@
-//! Who may ask: one token, as a bearer for programs and as a cookie for the page.
+//! Who may ask: programs with a bearer token, the page with a session cookie that a one-time token
+//! in the printed address was exchanged for.
 
 use std::fmt::Write as _;
+use std::sync::Mutex;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -17,7 +19,7 @@ const TOKEN_BYTES: usize = 32;
 /// Name of the page's cookie.
 const COOKIE: &str = "tidekeeper_session";
 
-/// The one secret of the API, made anew at every start.
+/// A secret of the API, made anew at every start.
 #[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
 pub struct Token {
     hex: SecretString,
@@ -34,7 +36,7 @@ impl Token {
         Ok(Self { hex: hex::encode(bytes).into() })
     }
 
-    /// The text, for the one address that is printed and the file the command line reads.
+    /// The text, for the address that is printed and the file the command line reads.
     pub fn expose(&self) -> &str {
         self.hex.expose_secret()
     }
@@ -58,6 +60,47 @@ impl Token {
     }
 }
 
+/// Everything that opens the API.
+#[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
+pub struct Keys {
+    bearer: Token,
+    session: Token,
+    entry: Mutex<Option<Token>>,
+}
+
+impl Keys {
+    /// Fresh secrets.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn random() -> std::io::Result<Self> {
+        let entry = Mutex::new(None);
+        Ok(Self { bearer: Token::random()?, session: Token::random()?, entry })
+    }
+
+    /// What programs send.
+    pub fn bearer(&self) -> &Token {
+        &self.bearer
+    }
+
+    /// A path that lets one browser in, once; an earlier one that was not used is void.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn entry_path(&self) -> std::io::Result<String> {
+        let token = Token::random()?;
+        let path = format!("/?token={}", token.expose());
+        *self.entry.lock().expect("no holder panics") = Some(token);
+        Ok(path)
+    }
+
+    /// Exchanges a one-time token for the session's cookie.
+    pub(super) fn enter(&self, text: &str) -> Option<String> {
+        let mut entry = self.entry.lock().expect("no holder panics");
+        entry.take_if(|token| token.is(text)).map(|_| self.session.cookie())
+    }
+}
+
 /// Lets a request pass with the bearer token, or with the cookie from the page's own origin.
 pub(super) async fn require(
     State(shared): State<Shared>,
@@ -65,10 +108,10 @@ pub(super) async fn require(
     next: Next,
 ) -> Response {
     let headers = request.headers();
-    if bearer(headers).is_some_and(|token| shared.token.is(token)) {
+    if bearer(headers).is_some_and(|token| shared.keys.bearer.is(token)) {
         return next.run(request).await;
     }
-    if !cookie(headers).is_some_and(|token| shared.token.is(token)) {
+    if !cookie(headers).is_some_and(|token| shared.keys.session.is(token)) {
         let detail = "open the address the keeper printed, or send its token as a bearer";
         return problem(StatusCode::UNAUTHORIZED, "not signed in", detail);
     }
@@ -105,6 +148,19 @@ mod tests {
         assert!(!token.is(&token.expose()[1..]));
         assert!(!token.is(""));
         assert!(!token.is(&"0".repeat(2 * TOKEN_BYTES)));
+    }
+
+    #[test]
+    fn an_entry_opens_once_and_a_new_one_voids_the_old() {
+        let keys = Keys::random().expect("randomness");
+        let token = |path: String| path.trim_start_matches("/?token=").to_owned();
+        let first = token(keys.entry_path().expect("randomness"));
+        assert!(keys.enter("").is_none() && keys.enter(keys.bearer().expose()).is_none());
+        assert!(keys.enter(&first).is_some_and(|cookie| cookie.contains("HttpOnly")));
+        assert!(keys.enter(&first).is_none(), "it opened twice");
+        let second = token(keys.entry_path().expect("randomness"));
+        let third = token(keys.entry_path().expect("randomness"));
+        assert!(keys.enter(&second).is_none() && keys.enter(&third).is_some());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-pub use auth::Token;
+pub use auth::Keys;
 
 use crate::engine::event::Directive;
 
@@ -46,7 +46,7 @@ pub struct Door {
 #[derive(Clone)]
 struct Shared {
     door: Door,
-    token: Arc<Token>,
+    keys: Arc<Keys>,
     origin: Arc<str>,
 }
 
@@ -57,11 +57,11 @@ struct Shared {
 pub async fn serve(
     listener: TcpListener,
     door: Door,
-    token: Token,
+    keys: Keys,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
-    let router = router(door, token, address);
+    let router = router(door, keys, address);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             // An error means that the owner is gone, which is a stop as well.
@@ -70,9 +70,8 @@ pub async fn serve(
         .await
 }
 
-fn router(door: Door, token: Token, address: SocketAddr) -> Router {
-    let shared =
-        Shared { door, token: Arc::new(token), origin: format!("http://{address}").into() };
+fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
+    let shared = Shared { door, keys: Arc::new(keys), origin: format!("http://{address}").into() };
     let api = Router::new()
         .route("/snapshot", get(snapshot))
         .route("/report", get(report))
@@ -89,6 +88,7 @@ fn router(door: Door, token: Token, address: SocketAddr) -> Router {
         .route("/reconciliation", get(|s| part(s, &["reconciliation"])))
         .route("/halt", post(halt))
         .route("/resume", post(resume))
+        .route("/entry", post(entry))
         .route("/stream", get(stream::open))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
     Router::new()
@@ -160,6 +160,19 @@ struct Reason {
 #[derive(Serialize)]
 struct Accepted {
     accepted: bool,
+}
+
+/// Another one-time address of the page.
+async fn entry(State(shared): State<Shared>) -> Response {
+    match shared.keys.entry_path() {
+        Ok(path) => {
+            let page = format!("{}{path}", shared.origin);
+            Json(json!({ "page": page })).into_response()
+        }
+        Err(error) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "no randomness", &error.to_string())
+        }
+    }
 }
 
 async fn halt(shared: State<Shared>, headers: HeaderMap, body: String) -> Response {

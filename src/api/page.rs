@@ -33,12 +33,12 @@ pub(super) async fn serve(
         return problem(StatusCode::NOT_FOUND, "no such resource", "see the README for the API");
     }
     if let Some(token) = entry.token {
-        if !shared.token.is(&token) {
-            let detail = "this address is of an earlier start: use the newest one";
-            return problem(StatusCode::UNAUTHORIZED, "wrong token", detail);
-        }
-        let cookie = [(header::SET_COOKIE, shared.token.cookie())];
-        return (cookie, Redirect::to("/")).into_response();
+        let Some(cookie) = shared.keys.enter(&token) else {
+            let detail = "this address was used, or is of an earlier start: `tidekeeper page` \
+                          prints another one";
+            return problem(StatusCode::UNAUTHORIZED, "an address opens once", detail);
+        };
+        return ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response();
     }
     let (file, name) = match Files::get(path) {
         Some(file) => (Some(file), path),

@@ -244,6 +244,13 @@ pub(super) async fn status(api: String, state_dir: PathBuf) -> Result<()> {
     Ok(())
 }
 
+/// Prints an address that opens the page once.
+pub(super) async fn page(api: String, state_dir: PathBuf) -> Result<()> {
+    let answer = ask(&api, &state_dir, "entry", Some(serde_json::json!({}))).await?;
+    println!("{}", answer["page"].as_str().context("the agent gave no address")?);
+    Ok(())
+}
+
 /// Halts or resumes a running agent.
 pub(super) async fn direct(
     api: String,

@@ -14,6 +14,8 @@ use crate::store::cluster::Durability;
 use crate::world::{cache, demo};
 use crate::{exchange, run};
 
+/// Exit status of a command line that does not fit the files.
+const USAGE: u8 = 2;
 /// Exit status of files that are refused.
 const CHECK_FAILED: u8 = 3;
 
@@ -38,6 +40,8 @@ enum Verb {
     Check(CheckArguments),
     /// Say how a running agent is doing
     Status(ClientArguments),
+    /// Print an address that opens the page once
+    Page(ClientArguments),
     /// Stop everything: cancel what rests, open nothing new
     Halt(DirectArguments),
     /// Go on after a halt
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => with_runtime(|stop| run_demo(arguments, stop)),
         Verb::Exchange(arguments) => with_runtime(|stop| run_exchange(arguments, stop)),
         Verb::Status(client) => with_runtime(|_| check::status(client.api, client.state_dir)),
+        Verb::Page(client) => with_runtime(|_| check::page(client.api, client.state_dir)),
         Verb::Halt(halt) => with_runtime(|_| direct("halt", halt)),
         Verb::Resume(resume) => with_runtime(|_| direct("resume", resume)),
     };
@@ -149,8 +154,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidekeeper: {error:#}");
-            let is_refused = error.is::<check::Refused>();
-            ExitCode::from(if is_refused { CHECK_FAILED } else { 1 })
+            ExitCode::from(match () {
+                () if error.is::<check::Refused>() => CHECK_FAILED,
+                () if error.is::<run::agent::ModeRefused>() => USAGE,
+                () => 1,
+            })
         }
     }
 }

@@ -12,20 +12,18 @@ use crate::engine::output::{Command, Record};
 use crate::engine::setup::StrategySetup;
 use crate::engine::state::{Pending, VenueState, pool_view};
 use crate::execution::order::{Order, OrderEvent};
-use crate::execution::tx::{Act, Spender, Tx, TxRequest, TxState};
+use crate::execution::plan;
+use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::model::amount::human_unsigned;
 use crate::model::chain::BlockRef;
-use crate::model::intent::{HedgeTarget, Intent, PoolId, Want};
-use crate::model::order::TimeInForce;
+use crate::model::intent::{Intent, PoolId, Want};
 use crate::model::unit::{Account, Unit};
-use crate::model::venue::{NewOrder, OrderReply};
-use crate::risk::gate::{self, Mode, RiskView};
+use crate::model::venue::OrderReply;
+use crate::risk::gate::{self, Approved, Mode, RiskView};
 use crate::strategy::{hedging, liquidity};
 
 /// Gas of one full move (withdraw, swap, approvals, mint), for judging whether it pays.
 const GAS_PER_MOVE: u64 = 1_100_000;
-/// A narrow range may need twice as much of one token a block later: approved is that much.
-const APPROVED_TIMES: U256 = U256::from_limbs([2, 0, 0, 0]);
 /// A lasting refusal is noted so often.
 const REFUSAL_NOTED_EVERY_MS: i64 = 60_000;
 /// Wait after a hedge that traded nothing, doubled so many times at most.
@@ -33,8 +31,6 @@ const HEDGE_RETRY_MS: i64 = 1_000;
 const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
-/// Time an order stays valid at the venue: bounds every doubt about it.
-const ORDER_VALID_MS: i64 = 5_000;
 
 impl Engine {
     /// True when what was decided may still leave: nobody halted and the store answers.
@@ -140,7 +136,7 @@ impl Engine {
             Err(refusal) => return self.refused(&strategy, &refusal.to_string()),
         };
         self.last_refusal.remove(&strategy);
-        let Some(act) = self.next_act(&approved.intent().want) else { return };
+        let Some(act) = self.next_act(&approved) else { return };
         if !self.sends_for(&strategy) {
             return self
                 .refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
@@ -161,41 +157,13 @@ impl Engine {
         }
     }
 
-    /// The want's own transaction, or the approval it still lacks.
-    fn next_act(&self, want: &Want) -> Option<Act> {
-        let pool = pool_of(want)?;
+    /// The next transaction of an approved want.
+    fn next_act(&self, approved: &Approved) -> Option<Act> {
+        let pool = pool_of(&approved.intent().want)?;
         let chain = self.chains.get(&pool.chain)?;
         let setup = chain.setup.pool(pool.address)?;
         let deadline = chain.head?.time.plus_ms(DEADLINE_MS);
-        let (needs, spender, act) = match want {
-            Want::Open(open) => (
-                vec![(setup.token0, open.amount0), (setup.token1, open.amount1)],
-                Spender::PositionManager,
-                Act::Open { open: open.clone(), deadline },
-            ),
-            Want::Swap(swap) => (
-                vec![(swap.token_in, swap.amount_in)],
-                Spender::SwapRouter,
-                Act::Swap { swap: swap.clone(), deadline },
-            ),
-            Want::Close(close) => (
-                Vec::new(),
-                Spender::PositionManager,
-                Act::Close { close: close.clone(), deadline },
-            ),
-            Want::Hedge(_) => return None,
-        };
-        for (token, amount) in needs {
-            // Some tokens (USDT) refuse to change an allowance that is not zero; an unknown one may
-            // be anything, so it is set to zero first as well.
-            let amount = match chain.allowances.get(&(token, spender)) {
-                Some(allowed) if *allowed >= amount => continue,
-                Some(allowed) if allowed.is_zero() => amount.saturating_mul(APPROVED_TIMES),
-                _ => U256::ZERO,
-            };
-            return Some(Act::Approve { token, spender, amount });
-        }
-        Some(act)
+        plan::act(approved, (setup.token0, setup.token1), &chain.allowances, deadline)
     }
 
     /// Takes the next slot and hands the request to the shore, to be signed, committed and sent.
@@ -283,40 +251,24 @@ impl Engine {
     }
 
     fn review_hedge(&mut self, intent: Intent, parameters: &hedging::Parameters) {
-        let Want::Hedge(hedge) = intent.want.clone() else { return };
         let live = self.venue_live(&parameters.venue, &parameters.symbol);
         let view = self.risk_view(live, Some(parameters));
         let (strategy, id, why) = (intent.strategy.clone(), intent.id, intent.why.clone());
-        if let Err(refusal) = gate::review(intent, &view, &self.setup.limits) {
-            return self.refused(&format!("{strategy}/hedge"), &refusal.to_string());
-        }
+        let approved = match gate::review(intent, &view, &self.setup.limits) {
+            Ok(approved) => approved,
+            Err(refusal) => {
+                return self.refused(&format!("{strategy}/hedge"), &refusal.to_string());
+            }
+        };
         self.last_refusal.remove(&format!("{strategy}/hedge"));
         if !self.sends_for(&strategy) {
             return self.refused(&format!("{strategy}/hedge"), &format!("observing only: {why}"));
         }
         self.decisions += 1;
-        let order = self.new_order(&hedge, id, &why);
+        let Some(order) = plan::order(&approved, self.now) else { return };
         self.orders_sent += 1;
         self.orders.insert(order.request.client_order_id.clone(), order.clone());
         self.out.commands.push(Command::Place { order, intent: id, strategy });
-    }
-
-    fn new_order(&self, hedge: &HedgeTarget, intent: Uuid, why: &str) -> Order {
-        // Two letters and 30 hex digits of the intent: alphanumeric, 32 long, unique for ever.
-        let digits = intent.simple().to_string();
-        let client_order_id = format!("tk{}", &digits[..30]);
-        let request = NewOrder {
-            venue: hedge.venue.clone(),
-            symbol: hedge.symbol.clone(),
-            client_order_id,
-            side: hedge.side,
-            price: hedge.price_limit,
-            quantity: hedge.quantity,
-            time_in_force: TimeInForce::Ioc,
-            reduce_only: hedge.reduce_only,
-            valid_until: self.now.plus_ms(ORDER_VALID_MS),
-        };
-        Order::new(request, self.now, why.to_owned())
     }
 
     pub(super) fn order_event(&mut self, id: &str, event: &OrderEvent) {

@@ -143,7 +143,7 @@ impl Engine {
             }
             return;
         }
-        self.reconciled_at(format!("{VENUE_SCOPE}{venue}"), rows);
+        self.reconciled_at(venue_scope(venue), rows);
     }
 
     fn reconciled_at(&mut self, scope: String, rows: Vec<Comparison>) {
@@ -178,6 +178,11 @@ impl Engine {
         let rows = self.reconciled.values().flat_map(|(_, rows)| rows);
         rows.into_iter().find(|row| !row.difference().is_zero())
     }
+}
+
+/// Name of a venue's comparison.
+pub(super) fn venue_scope(venue: &str) -> String {
+    format!("{VENUE_SCOPE}{venue}")
 }
 
 fn wallet_units(audit: &WalletAudit) -> Option<Vec<(Unit, I256)>> {

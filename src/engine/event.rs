@@ -259,8 +259,14 @@ pub struct Recovered {
     pub highest_nonce: Vec<(u64, u64)>,
     /// Orders without an outcome.
     pub orders: Vec<Order>,
-    /// Newest booked trade id by venue and symbol, with the cash the perpetual's fills moved.
-    pub trades: Vec<(String, String, u64, Decimal)>,
+    /// Time of the newest booked trade by venue and symbol, with the cash all trades moved.
+    pub trades: Vec<(String, String, Timestamp, Decimal)>,
+    /// The day (since 1970) whose value was last remembered, and that value.
+    pub day_value: Option<(i64, Decimal)>,
+    /// Wei of gas paid by transactions made since that day began.
+    pub day_gas: U256,
+    /// Ranges closed since that day began, by strategy.
+    pub moves_today: Vec<(String, u32)>,
     /// Base of booked trades by venue and the venue's order id, newest orders only.
     pub booked: Vec<(String, u64, Decimal)>,
     /// When the ledger of each venue began, by the venue's clock.

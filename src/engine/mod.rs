@@ -192,7 +192,8 @@ impl Engine {
         }
         for (venue, symbol, newest, cash) in recovered.trades {
             if let Some(state) = self.venues.get_mut(&venue) {
-                state.newest_trade.insert(symbol.clone(), newest);
+                let since = newest.plus_ms(-on_venue::FACTS_OVERLAP_MS);
+                state.fills_since.insert(symbol.clone(), since);
                 state.cash.insert(symbol, cash);
             }
         }
@@ -214,6 +215,17 @@ impl Engine {
         for mut order in recovered.orders {
             order.apply(&OrderEvent::Restarted, self.now);
             self.orders.insert(order.request.client_order_id.clone(), order);
+        }
+        if let Some((day, value)) = recovered.day_value
+            && day == self.day
+        {
+            self.day_value = Some(value);
+            self.day_gas = recovered.day_gas;
+            for (strategy, moves) in recovered.moves_today {
+                let owners = self.strategies.iter_mut().zip(&self.setup.strategies);
+                let owner = owners.filter(|(_, setup)| setup.liquidity.strategy == strategy);
+                owner.for_each(|(state, _)| state.moves_today = moves);
+            }
         }
         self.decisions = recovered.decisions;
         self.orders_sent = recovered.orders_sent;
@@ -348,6 +360,15 @@ impl Engine {
         }
         if self.day_value.is_none() && self.opening_value.is_some() {
             self.day_value = self.total_value();
+            self.remember_day();
+        }
+    }
+
+    /// A restart must not renew the day's limits.
+    fn remember_day(&mut self) {
+        if let Some(value) = self.day_value {
+            let value = json!({ "day": self.day, "value": value.to_string() });
+            self.remember("day", value);
         }
     }
 
@@ -396,6 +417,7 @@ impl Engine {
         };
         self.opening_value = Some(opening + moved);
         self.day_value = self.day_value.map(|value| value + moved);
+        self.remember_day();
         self.remember("opening_value", json!((opening + moved).to_string()));
     }
 

@@ -44,7 +44,9 @@ impl Engine {
             .collect();
         chain.allowances =
             start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
-        let is_foreign = !is_new && start.signer_nonce > chain.next_nonce;
+        // Before our first slot the count says nothing: the signer may have lived before us.
+        let has_slots = chain.next_nonce > 0;
+        let is_foreign = has_slots && start.signer_nonce > chain.next_nonce;
         chain.next_nonce = chain.next_nonce.max(start.signer_nonce);
         chain.head = Some(start.header);
         chain.head_at = Some(now);

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::engine::Engine;
+use crate::engine::audit::venue_scope;
 use crate::engine::event::{BookStep, FillSource, VenueStart};
 use crate::engine::output::{Command, Record};
 use crate::execution::order::OrderState;
@@ -15,8 +16,9 @@ use crate::model::venue::{AccountView, Fill, Income};
 
 /// Orders in doubt are asked for so often: requests are a budget.
 const QUERY_ORDERS_EVERY_MS: i64 = 1_000;
-/// Incomes are asked again from so long before the newest one: the venue may list some late.
-const INCOME_OVERLAP_MS: i64 = 60_000;
+/// Facts are listed again from so long before the newest one: the stream may have skipped some, and
+/// the venue may list some late.
+pub(super) const FACTS_OVERLAP_MS: i64 = 600_000;
 
 impl Engine {
     pub(super) fn book(&mut self, venue: &str, symbol: &str, step: &BookStep) {
@@ -43,6 +45,9 @@ impl Engine {
         if !is_up {
             // What happened meanwhile is asked for again before anything is traded.
             state.is_ready = false;
+            // Until the account was compared again, nothing is traded on what we remember.
+            self.reconciled.remove(&venue_scope(venue));
+            let Some(state) = self.venues.get_mut(venue) else { return };
             state.last_fact = format!("user stream closed: {}", plain(why));
         }
     }
@@ -53,6 +58,8 @@ impl Engine {
         let Some(state) = self.venues.get_mut(&start.venue) else { return };
         state.rules = start.rules.into_iter().collect();
         state.is_ready = true;
+        // To be compared with the ledger at the next look.
+        state.audited_at = Timestamp(0);
         state.last_fact = at;
         if is_new {
             (state.opened, state.incomes_since) = (start.venue_time, start.venue_time);
@@ -80,7 +87,7 @@ impl Engine {
             venue: venue.to_owned(),
             symbol: symbol.to_owned(),
             after_trade: state.newest_trade.get(symbol).copied().unwrap_or(0),
-            since: state.opened,
+            since: state.fills_since.get(symbol).copied().unwrap_or(state.opened).max(state.opened),
         });
     }
 
@@ -134,7 +141,7 @@ impl Engine {
         for income in incomes.iter().filter(|income| income.venue_time >= opened) {
             let entry = booking::income(venue, income, self.now);
             if let Some(state) = self.venues.get_mut(venue) {
-                let since = income.venue_time.plus_ms(-INCOME_OVERLAP_MS);
+                let since = income.venue_time.plus_ms(-FACTS_OVERLAP_MS);
                 state.incomes_since = state.incomes_since.max(since);
             }
             if self.book_entry(entry) {

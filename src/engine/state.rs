@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::engine::event::Pool;
 use crate::engine::setup::ChainSetup;
-use crate::execution::tx::{Act, Spender, Tx};
+use crate::execution::plan::Allowances;
+use crate::execution::tx::{Act, Tx};
 use crate::ledger::reconcile::Comparison;
 use crate::market::book::Book;
 use crate::market::book::feed::Feed;
@@ -96,7 +97,7 @@ pub struct ChainState {
     /// Next free slot.
     pub next_nonce: u64,
     /// What contracts may still take.
-    pub allowances: BTreeMap<(Address, Spender), U256>,
+    pub allowances: Allowances,
     /// A want waiting for its estimate.
     pub pending: Option<Pending>,
     /// Not before this instant is the next want tried (after a refusal of the chain).
@@ -207,8 +208,10 @@ pub struct VenueState {
     pub is_ready: bool,
     /// Trading rules by symbol.
     pub rules: BTreeMap<String, MarketRules>,
-    /// Newest booked trade by symbol.
+    /// Newest trade of the venue's own list, by symbol.
     pub newest_trade: BTreeMap<String, u64>,
+    /// From where trades are listed while no id of the list is known, by symbol.
+    pub fills_since: BTreeMap<String, Timestamp>,
     /// When this venue's ledger began, by the venue's clock; older facts are in its opening.
     pub opened: Timestamp,
     /// From where incomes are asked again.
@@ -253,6 +256,7 @@ impl VenueState {
             is_ready: false,
             rules: BTreeMap::new(),
             newest_trade: BTreeMap::new(),
+            fills_since: BTreeMap::new(),
             opened: Timestamp(0),
             incomes_since: Timestamp(0),
             cash: BTreeMap::new(),

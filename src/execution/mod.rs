@@ -3,4 +3,5 @@
 //! Nothing here sends; a machine answers what is true after an event and what may follow.
 
 pub mod order;
+pub mod plan;
 pub mod tx;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::api::{self, Door, Token};
+use crate::api::{self, Door, Keys};
 use crate::config::Config;
 use crate::config::agent::Mode;
 use crate::config::signer::Key as KeySource;
@@ -77,17 +77,23 @@ fn secret(name: &str) -> Result<SecretString> {
     variable(name).map(SecretString::from).with_context(|| format!("set {name} in the environment"))
 }
 
+/// The switches for live trading do not agree; the message says which is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ModeRefused(String);
+
 /// The three switches: the file says live, the command line says live, every limit is set (the
 /// files are refused without).
-fn check_mode(options: &Options) -> Result<()> {
-    match (options.config.agent.mode, options.is_live_allowed) {
-        (Mode::Live, false) => bail!("agent.toml says mode = \"live\": say --live as well"),
+fn check_mode(options: &Options) -> Result<(), ModeRefused> {
+    let why = match (options.config.agent.mode, options.is_live_allowed) {
+        (Mode::Live, false) => "agent.toml says mode = \"live\": say --live as well".to_owned(),
         (mode, true) if mode != Mode::Live => {
-            bail!("--live was given, agent.toml says mode = \"{}\"", setup::mode_name(mode))
+            format!("--live was given, agent.toml says mode = \"{}\"", setup::mode_name(mode))
         }
-        (Mode::Paper, _) => bail!("mode = \"paper\" is not there yet: use observe"),
-        _ => Ok(()),
-    }
+        (Mode::Paper, _) => "mode = \"paper\" is not there yet: use observe".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(ModeRefused(why))
 }
 
 /// Runs an agent until `stop` says so.
@@ -152,11 +158,11 @@ async fn with_store(
     let writer =
         tokio::spawn(writer::run(store.clone(), written, committed_in, Arc::clone(&health)));
     let listener = listen(options).await?;
-    let token = Token::random().context("making the API token")?;
+    let keys = Keys::random().context("making the API's secrets")?;
     let address = listener.local_addr()?;
-    announce(options, address, &token, cluster)?;
+    announce(options, address, &keys, cluster)?;
     let door = door(published, directives_in, Arc::clone(&clockwork));
-    let api = tokio::spawn(api::serve(listener, door, token, stop.clone()));
+    let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
     let engine = Engine::new(setup.clone(), clock::now());
     let mut keeper = Keeper {
         engine,
@@ -342,15 +348,16 @@ fn figures(door: &Door) -> Value {
 fn announce(
     options: &Options,
     address: std::net::SocketAddr,
-    token: &Token,
+    keys: &Keys,
     cluster: Option<&Cluster>,
 ) -> Result<()> {
-    let page = format!("http://{address}/?token={}", token.expose());
-    write_private(&options.state_dir.join("api-token"), token.expose())?;
+    let page = format!("http://{address}{}", keys.entry_path()?);
+    let bearer = keys.bearer().expose();
+    write_private(&options.state_dir.join("api-token"), bearer)?;
     if let Some(path) = &options.site_file {
+        let api = format!("http://{address}");
         let database = cluster.map(Cluster::manifest);
-        let site =
-            json!({ "api": format!("http://{address}"), "page": page, "database": database });
+        let site = json!({ "api": api, "page": page, "token": bearer, "database": database });
         write_private(path, &site.to_string())?;
     }
     let token_file = options.state_dir.join("api-token");

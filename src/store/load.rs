@@ -53,6 +53,9 @@ impl Store {
             orders: open_orders(pool).await?,
             trades: trades(pool).await?,
             booked: booked(pool).await?,
+            day_value: self.day_value().await?,
+            day_gas: day_gas(pool).await?,
+            moves_today: moves_today(pool).await?,
             opened: instants(pool, "min(at) filter (where kind = 'opening')").await?,
             incomes_since: instants(
                 pool,
@@ -77,6 +80,11 @@ impl Store {
         super::rows::remember(&mut connection, "starts", &value).await?;
         // A million decisions per start keep ids of one start apart from those of the next.
         Ok(starts.saturating_mul(1_000_000).max(stored))
+    }
+
+    async fn day_value(&self) -> Result<Option<(i64, Decimal)>, StoreError> {
+        let value = self.remembered("day").await?;
+        Ok(value.and_then(|value| Some((value["day"].as_i64()?, decimal(&value["value"])?))))
     }
 
     async fn remembered(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
@@ -292,6 +300,33 @@ fn order(row: &PgRow) -> Result<Order, StoreError> {
     })
 }
 
+/// Start of the day in UTC, as Postgres says it.
+const DAY_START: &str = "date_trunc('day', now() at time zone 'utc') at time zone 'utc'";
+
+async fn day_gas(pool: &PgPool) -> Result<U256, StoreError> {
+    let statement = format!(
+        "select coalesce(sum(cost_wei), 0)::text as cost from tx_slots
+         where created_at >= {DAY_START}"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(pool).await?;
+    read(&row, "tx_slots", "cost")
+}
+
+async fn moves_today(pool: &PgPool) -> Result<Vec<(String, u32)>, StoreError> {
+    let statement = format!(
+        "select strategy, count(*) as moves from positions
+         where closed_at >= {DAY_START}
+         group by strategy"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(pool).await?;
+    rows.iter()
+        .map(|row| {
+            let moves = u32::try_from(row.try_get::<i64, _>("moves")?).unwrap_or(u32::MAX);
+            Ok((row.try_get("strategy")?, moves))
+        })
+        .collect()
+}
+
 /// Base of booked trades of the newest orders.
 async fn booked(pool: &PgPool) -> Result<Vec<(String, u64, Decimal)>, StoreError> {
     let rows = sqlx::query(
@@ -311,9 +346,10 @@ async fn booked(pool: &PgPool) -> Result<Vec<(String, u64, Decimal)>, StoreError
         .collect()
 }
 
-async fn trades(pool: &PgPool) -> Result<Vec<(String, String, u64, Decimal)>, StoreError> {
+async fn trades(pool: &PgPool) -> Result<Vec<(String, String, Timestamp, Decimal)>, StoreError> {
     let rows = sqlx::query(
-        "select venue, symbol, max(trade_id) as newest, sum(cash)::text as cash
+        "select venue, symbol, sum(cash)::text as cash,
+             (extract(epoch from max(venue_time)) * 1000000)::bigint as newest
          from fills
          group by venue, symbol",
     )
@@ -322,7 +358,7 @@ async fn trades(pool: &PgPool) -> Result<Vec<(String, String, u64, Decimal)>, St
     rows.iter()
         .map(|row| {
             let cash = read(row, "fills", "cash")?;
-            Ok((row.try_get("venue")?, row.try_get("symbol")?, read_u64(row, "newest")?, cash))
+            Ok((row.try_get("venue")?, row.try_get("symbol")?, at(row, "newest")?, cash))
         })
         .collect()
 }

@@ -8,6 +8,8 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::store::cluster;
+
 /// Why a manifest could not be written or read.
 #[derive(Debug, Error)]
 pub enum ManifestError {
@@ -48,7 +50,7 @@ pub struct Manifest {
     /// The pools that exist.
     pub pools: Vec<PoolSite>,
     /// The agent's Postgres; unknown until it runs.
-    pub database: Option<DatabaseSite>,
+    pub database: Option<cluster::Manifest>,
 }
 
 /// Addresses of the contracts.
@@ -108,21 +110,6 @@ pub struct PoolSite {
     pub token0: Address,
     /// The other.
     pub token1: Address,
-}
-
-/// How to reach the agent's Postgres: a socket, no network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseSite {
-    /// Directory of the socket.
-    pub socket_dir: PathBuf,
-    /// The port, which is part of the socket's name.
-    pub port: u16,
-    /// Role.
-    pub user: String,
-    /// A file with its password.
-    pub password_file: PathBuf,
-    /// Database.
-    pub database: String,
 }
 
 impl Manifest {

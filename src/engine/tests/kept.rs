@@ -123,11 +123,11 @@ impl Kept {
     pub(super) fn recovered(&mut self) -> Recovered {
         self.starts += 1;
         let mut booked: BTreeMap<(String, u64), Decimal> = BTreeMap::new();
-        let mut trades: BTreeMap<(String, String), (u64, Decimal)> = BTreeMap::new();
+        let mut trades: BTreeMap<(String, String), (Timestamp, Decimal)> = BTreeMap::new();
         for (venue, symbol, fill, cash) in &self.fills {
             *booked.entry((venue.clone(), fill.venue_order_id)).or_default() += fill.quantity;
             let of = trades.entry((venue.clone(), symbol.clone())).or_default();
-            *of = (of.0.max(fill.trade_id), of.1 + cash);
+            *of = (of.0.max(fill.venue_time), of.1 + cash);
         }
         let open = self.orders.values().filter(|order| order.is_open()).cloned();
         Recovered {
@@ -136,7 +136,10 @@ impl Kept {
             txs: self.txs.values().map(|tx| (CHAIN, tx.clone())).collect(),
             highest_nonce: self.txs.keys().max().map(|nonce| (CHAIN, *nonce)).into_iter().collect(),
             orders: open.collect(),
-            trades: trades.into_iter().map(|((v, s), (id, cash))| (v, s, id, cash)).collect(),
+            trades: trades.into_iter().map(|((v, s), (at, cash))| (v, s, at, cash)).collect(),
+            day_value: None,
+            day_gas: U256::ZERO,
+            moves_today: Vec::new(),
             booked: booked.into_iter().map(|((v, id), base)| (v, id, base)).collect(),
             opened: self.opened(),
             incomes_since: Vec::new(),

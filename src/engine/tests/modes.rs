@@ -253,15 +253,17 @@ fn a_chain_that_is_down_or_books_that_are_gone_stop_everything() {
 }
 
 #[test]
-fn a_user_stream_that_is_down_stops_hedging_until_the_venue_was_read_again() {
+fn a_user_stream_that_is_down_stops_hedging_until_the_venue_agrees_again() {
     let mut world = World::ready(only_hedge());
     let venue = "hedge".to_owned();
     world.feed(Body::UserStream { venue: venue.clone(), is_up: false, why: "closed".into() });
     assert!(is_idle(&world.pass(3_000)));
     world.feed(Body::UserStream { venue, is_up: true, why: String::new() });
     assert!(is_idle(&world.pass(3_000)), "up, but what happened meanwhile is not read");
-    let mut asked = world.venue_ready("hedge");
-    asked.extend(world.pass(1_000));
+    let asked = world.venue_ready("hedge");
+    assert!(places(&asked).is_empty(), "read, but not compared with the ledger");
+    let mut asked = world.compare();
+    asked.extend(world.timer());
     assert_eq!(places(&asked).len(), 1);
 }
 

@@ -19,12 +19,13 @@ use tokio::sync::watch;
 
 use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET};
 use crate::io::process::{Child, Output, Spawn, poll, spawn};
+use crate::store::cluster;
 use crate::world::anvil::{self, AnvilPlan, AnvilProcess};
 use crate::world::arbitrageur::{self, Arbitrageur, ArbitrageurPlan};
 use crate::world::artifacts::Artifacts;
 use crate::world::deploy::{Deployment, deploy};
 use crate::world::flow::{self, Flow, FlowPlan};
-use crate::world::manifest::{DatabaseSite, Manifest};
+use crate::world::manifest::Manifest;
 use crate::world::plan::{Purse, WorldPlan};
 use crate::world::{cache, chain};
 
@@ -88,9 +89,7 @@ impl World {
     /// Whatever is missing, with the command that fetches it.
     pub async fn start(options: &Options) -> Result<Self> {
         let dir = &options.dir;
-        if dir.exists() {
-            std::fs::remove_dir_all(dir).with_context(|| format!("emptying {}", dir.display()))?;
-        }
+        empty(dir)?;
         std::fs::create_dir_all(dir.join("logs"))?;
         let dir = dir.canonicalize()?;
         let cache = cache::find().context("the cache is missing: run `tools/setup.sh demo`")?;
@@ -180,9 +179,9 @@ impl World {
         loop {
             if let Ok(text) = std::fs::read_to_string(self.site_file()) {
                 let site: SiteFile = serde_json::from_str(&text).context("reading agent.json")?;
-                self.manifest.database = site.database;
+                self.manifest.database = site.database.clone();
                 self.write_manifest()?;
-                return Site::of(&site.api, &site.page);
+                return Site::of(&site);
             }
             let log = self.dir.join("logs/agent.log");
             ensure!(agent.is_running(), "the agent ended:\n{}", last_lines(&log));
@@ -233,7 +232,8 @@ impl World {
 struct SiteFile {
     api: String,
     page: String,
-    database: Option<DatabaseSite>,
+    token: String,
+    database: Option<cluster::Manifest>,
 }
 
 /// How to reach a running agent.
@@ -243,6 +243,7 @@ pub struct Site {
     pub api: String,
     /// Address of the page, with its one-time token.
     pub page: String,
+    token: String,
     client: reqwest::Client,
 }
 
@@ -251,12 +252,15 @@ fn client() -> Result<reqwest::Client> {
 }
 
 impl Site {
-    fn of(api: &str, page: &str) -> Result<Self> {
-        Ok(Self { api: api.to_owned(), page: page.to_owned(), client: client()? })
+    fn of(site: &SiteFile) -> Result<Self> {
+        let SiteFile { api, page, token, .. } = site;
+        let (api, page, token) = (api.clone(), page.clone(), token.clone());
+        Ok(Self { api, page, token, client: client()? })
     }
 
-    fn token(&self) -> &str {
-        self.page.split_once("token=").map_or("", |(_, token)| token)
+    /// What programs send.
+    pub fn bearer(&self) -> &str {
+        &self.token
     }
 
     /// A document of the API.
@@ -265,7 +269,7 @@ impl Site {
     /// When the agent does not answer or refuses.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let url = format!("{}/api/v1/{path}", self.api);
-        let reply = self.client.get(url).bearer_auth(self.token()).send().await?;
+        let reply = self.client.get(url).bearer_auth(&self.token).send().await?;
         Ok(reply.error_for_status()?.json().await?)
     }
 
@@ -276,7 +280,7 @@ impl Site {
     pub async fn direct(&self, verb: &str, reason: &str) -> Result<()> {
         let url = format!("{}/api/v1/{verb}", self.api);
         let body = serde_json::json!({ "reason": reason });
-        let reply = self.client.post(url).bearer_auth(self.token()).json(&body).send().await?;
+        let reply = self.client.post(url).bearer_auth(&self.token).json(&body).send().await?;
         reply.error_for_status()?;
         Ok(())
     }
@@ -315,6 +319,15 @@ fn last_lines(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(15).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// Empties the demo's folder; a folder that is not a demo's is left alone.
+fn empty(dir: &Path) -> Result<()> {
+    let Ok(mut entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    let is_ours = dir.join("logs").is_dir() || entries.next().is_none();
+    let place = dir.display();
+    ensure!(is_ours, "{place} is not empty and no demo ran there: give another --dir");
+    std::fs::remove_dir_all(dir).with_context(|| format!("emptying {place}"))
 }
 
 async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)> {

@@ -242,6 +242,7 @@ async fn the_api_lets_nobody_in_without_the_token() -> Result<()> {
         "stream",
         "halt",
         "resume",
+        "entry",
     ];
     for path in paths {
         let url = format!("{}/api/v1/{path}", site.api);
@@ -251,6 +252,11 @@ async fn the_api_lets_nobody_in_without_the_token() -> Result<()> {
     }
     let entered = client.get(&site.page).send().await?;
     assert_eq!(entered.status().as_u16(), 303);
+    assert_eq!(client.get(&site.page).send().await?.status().as_u16(), 401, "it opened twice");
+    let another = client.post(format!("{}/api/v1/entry", site.api)).bearer_auth(site.bearer());
+    let another: Value = another.send().await?.json().await?;
+    let another = another["page"].as_str().context("no other address")?;
+    assert_eq!(client.get(another).send().await?.status().as_u16(), 303);
     let cookie = entered.headers()["set-cookie"].to_str()?.to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "no safe cookie");
     let session = cookie.split(';').next().context("an empty cookie")?.to_owned();

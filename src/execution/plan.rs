@@ -1,0 +1,78 @@
+//! From what was approved to the next deed. Nothing but [`Approved`] is planned for.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, U256};
+
+use crate::execution::order::Order;
+use crate::execution::tx::{Act, Spender};
+use crate::model::intent::Want;
+use crate::model::order::TimeInForce;
+use crate::model::time::Timestamp;
+use crate::model::venue::NewOrder;
+use crate::risk::gate::Approved;
+
+/// A narrow range may need twice as much of one token a block later: approved is that much.
+const APPROVED_TIMES: U256 = U256::from_limbs([2, 0, 0, 0]);
+/// Time an order stays valid at the venue: bounds every doubt about it.
+const ORDER_VALID_MS: i64 = 5_000;
+/// Digits of an intent in a client order id: two letters and these are 32 characters.
+const ID_DIGITS: usize = 30;
+
+/// What contracts may still take; a missing one is unknown, not zero.
+pub type Allowances = BTreeMap<(Address, Spender), U256>;
+
+/// The transaction an approved want asks for next: its own, or the approval it still lacks. `None`
+/// for wants of other places. `pair` is token0 and token1 of the want's pool.
+pub fn act(
+    approved: &Approved,
+    pair: (Address, Address),
+    allowances: &Allowances,
+    deadline: Timestamp,
+) -> Option<Act> {
+    let (needs, spender, act) = match &approved.intent().want {
+        Want::Open(open) => (
+            vec![(pair.0, open.amount0), (pair.1, open.amount1)],
+            Spender::PositionManager,
+            Act::Open { open: open.clone(), deadline },
+        ),
+        Want::Swap(swap) => (
+            vec![(swap.token_in, swap.amount_in)],
+            Spender::SwapRouter,
+            Act::Swap { swap: swap.clone(), deadline },
+        ),
+        Want::Close(close) => return Some(Act::Close { close: close.clone(), deadline }),
+        Want::Hedge(_) => return None,
+    };
+    for (token, amount) in needs {
+        // Some tokens (USDT) refuse to change an allowance that is not zero; an unknown one may be
+        // anything, so it is set to zero first as well.
+        let amount = match allowances.get(&(token, spender)) {
+            Some(allowed) if *allowed >= amount => continue,
+            Some(allowed) if allowed.is_zero() => amount.saturating_mul(APPROVED_TIMES),
+            _ => U256::ZERO,
+        };
+        return Some(Act::Approve { token, spender, amount });
+    }
+    Some(act)
+}
+
+/// The order an approved hedge asks for; its id is the intent's, alphanumeric, 32 long, unique for
+/// ever. `None` for wants of other places.
+pub fn order(approved: &Approved, now: Timestamp) -> Option<Order> {
+    let intent = approved.intent();
+    let Want::Hedge(hedge) = &intent.want else { return None };
+    let digits = intent.id.simple().to_string();
+    let request = NewOrder {
+        venue: hedge.venue.clone(),
+        symbol: hedge.symbol.clone(),
+        client_order_id: format!("tk{}", &digits[..ID_DIGITS]),
+        side: hedge.side,
+        price: hedge.price_limit,
+        quantity: hedge.quantity,
+        time_in_force: TimeInForce::Ioc,
+        reduce_only: hedge.reduce_only,
+        valid_until: now.plus_ms(ORDER_VALID_MS),
+    };
+    Some(Order::new(request, now, intent.why.clone()))
+}
