@@ -301,6 +301,16 @@ fn a_nonce_used_by_others_while_the_house_was_down_halts() {
 }
 
 #[test]
+fn a_signer_that_lived_before_us_is_no_stranger() {
+    let mut world = World::ready(only_liquidity());
+    world.signer_nonce = 5;
+    world.die();
+    world.connect();
+    world.pass(3_000);
+    assert_ne!(world.mode(), "halted", "nothing of ours was ever sent");
+}
+
+#[test]
 fn a_receipt_of_a_slot_we_do_not_know_halts() {
     let (mut world, asked) = World::open(only_liquidity());
     let mut request = world.send(&asked);
