@@ -140,7 +140,7 @@ export interface Order {
   venue: string;
   market: string;
   side: 'buy' | 'sell';
-  kind: 'limit' | 'market';
+  kind: 'limit' | 'limit ioc' | 'limit post-only' | 'market';
   price: Amount;
   quantity: Amount;
   filled: Amount;
@@ -199,7 +199,7 @@ export interface Reconciliation {
 
 export interface Label {
   what: string;
-  kind: 'recorded' | 'simulated' | 'assumed';
+  kind: 'recorded' | 'simulated' | 'assumed' | 'real';
   text: string;
 }
 

@@ -17,7 +17,7 @@ use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, Or
 /// One fact, numbered by the run loop.
 #[derive(Debug)]
 pub struct Event {
-    /// Position in the run's order; the engine counts it up by one.
+    /// Position in the run's order, given by the run loop.
     pub seq: u64,
     /// When we learned it.
     pub at: Timestamp,
@@ -251,7 +251,7 @@ pub struct Position {
 pub struct Recovered {
     /// Balances and booked causes.
     pub ledger: ledger::Loaded,
-    /// Positions, closed ones too (newest first, bounded).
+    /// Positions: all open ones, and the newest closed ones.
     pub positions: Vec<Position>,
     /// Slots not final, by chain.
     pub txs: Vec<(u64, Tx)>,

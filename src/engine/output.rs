@@ -1,4 +1,4 @@
-//! What the engine answers: facts worth a row, deeds asked, and when it wants to be woken.
+//! What the engine answers: facts worth a row, and deeds asked.
 
 use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;

@@ -28,7 +28,7 @@ pub struct Setup {
     pub strategies: Vec<StrategySetup>,
     /// Limits over all of them.
     pub limits: Limits,
-    /// Longest time a recovered process may stay without its first reconciliation.
+    /// A book without an update for so long is stale.
     pub book_age_max_ms: i64,
     /// What is recorded, simulated or assumed: (what, kind, text).
     pub labels: Vec<(String, String, String)>,

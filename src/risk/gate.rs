@@ -30,7 +30,7 @@ pub enum Mode {
     Running,
     /// Something we need is not there; ends by itself.
     Paused(String),
-    /// Only what lowers risk; ends by a person.
+    /// Only what lowers risk, while ledger and world differ; ends when they agree again.
     ReduceOnly(String),
     /// Full stop; ends by a person.
     Halted(String),

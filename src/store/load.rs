@@ -160,8 +160,14 @@ async fn positions(pool: &PgPool) -> Result<Vec<Position>, StoreError> {
              fees0::text as fees0, fees1::text as fees1, gas_wei::text as gas_wei,
              blocks_in_range, blocks_total, closed_price::text as closed_price
          from positions
-         order by closed_at is not null, opened_at desc
-         limit $1",
+         where closed_at is null
+             or (chain_id, token_id) in (
+                 select chain_id, token_id
+                 from positions
+                 where closed_at is not null
+                 order by closed_at desc
+                 limit $1
+             )",
         micros("opened_at"),
         micros("closed_at"),
     );

@@ -1,4 +1,4 @@
-//! Forward-only schema steps, applied in order, each in its own transaction.
+//! Forward-only schema steps, applied in order in one transaction.
 
 use sqlx::{Connection, Executor, PgPool};
 

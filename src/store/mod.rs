@@ -70,7 +70,7 @@ impl Batch {
     }
 }
 
-/// Proof of a commit: made by [`Store::commit`] alone.
+/// Proof that something was kept: made by [`Store`] alone, at a commit or when read back.
 #[derive(Debug)]
 pub struct Committed<T> {
     kept: T,

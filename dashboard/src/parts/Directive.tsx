@@ -47,8 +47,8 @@ const WORDING: Record<Verb, Wording> = {
 
 /** Which verbs make sense in a state; an engine we know nothing of can always be halted. */
 export function verbsIn(kind: EngineKind | null): Verb[] {
-  if (kind === 'halted') return ['resume'];
-  return kind === 'paused' ? ['resume', 'halt'] : ['halt'];
+  // A pause ends by itself when what it waits for is back; only a halt waits for a person.
+  return kind === 'halted' ? ['resume'] : ['halt'];
 }
 
 export function Directives({ kind }: { kind: EngineKind | null }): ReactElement {

@@ -415,7 +415,7 @@ pub struct ReconciliationRow {
 pub struct Label {
     /// Part.
     pub what: String,
-    /// recorded, simulated or assumed.
+    /// recorded, simulated, assumed or real.
     pub kind: String,
     /// In words.
     pub text: String,
