@@ -119,6 +119,13 @@ impl Kept {
         self.of(Kind::Opening).iter().filter_map(of_venue).collect()
     }
 
+    /// The day whose value was remembered, and that value.
+    pub(super) fn day_value(&self) -> Option<(i64, Decimal)> {
+        let day = self.memory.get("day")?;
+        let value = text(&day["value"])?.parse().expect("a decimal was remembered");
+        Some((day["day"].as_i64()?, value))
+    }
+
     /// What the store hands to the next start.
     pub(super) fn recovered(&mut self) -> Recovered {
         self.starts += 1;
@@ -137,7 +144,7 @@ impl Kept {
             highest_nonce: self.txs.keys().max().map(|nonce| (CHAIN, *nonce)).into_iter().collect(),
             orders: open.collect(),
             trades: trades.into_iter().map(|((v, s), (at, cash))| (v, s, at, cash)).collect(),
-            day_value: None,
+            day_value: self.day_value(),
             day_gas: U256::ZERO,
             moves_today: Vec::new(),
             booked: booked.into_iter().map(|((v, id), base)| (v, id, base)).collect(),

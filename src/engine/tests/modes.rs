@@ -301,6 +301,32 @@ fn a_nonce_used_by_others_while_the_house_was_down_halts() {
 }
 
 #[test]
+fn a_restart_does_not_renew_the_days_loss_limit() {
+    let mut world = World::ready(only_hedge());
+    world.pass(1_000);
+    let began = world.kept.day_value().expect("the day's value is remembered");
+    let fallen = dec!(2400);
+    world.quote(fallen);
+    world.die();
+    world.connect();
+    world.pass(1_000);
+    assert_eq!(world.kept.day_value(), Some(began));
+}
+
+#[test]
+fn what_was_decided_may_not_leave_after_a_halt_or_while_the_store_is_silent() {
+    let mut world = World::ready(only_hedge());
+    assert!(world.engine.may_send());
+    let store = |is_live| Body::Store { is_live, why: "silent".into() };
+    world.feed(store(false));
+    assert!(!world.engine.may_send());
+    world.feed(store(true));
+    assert!(world.engine.may_send());
+    world.feed(Body::Directive(Directive::Halt { reason: "stop".into() }));
+    assert!(!world.engine.may_send());
+}
+
+#[test]
 fn a_signer_that_lived_before_us_is_no_stranger() {
     let mut world = World::ready(only_liquidity());
     world.signer_nonce = 5;

@@ -151,8 +151,10 @@ fn postgres_processes(world: &World) -> Result<Vec<Pid>> {
 async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
     let mut world = stage::world("weather").await?;
     let (agent, site) = stage::agent(&mut world).await?;
+    let whole = site.wait_for("all streams to be live", NOTICE_TIMEOUT, is_whole).await?;
+    let before = resyncs(&whole);
     world.control("fault", &json!({ "drop_ws": true })).await?;
-    let is_cut = |s: &Value| s["state"]["kind"] != "running" || resyncs(s) > 0 || any_feed_down(s);
+    let is_cut = |s: &Value| !stage::is_running(s) || resyncs(s) > before || any_feed_down(s);
     site.wait_for("the cut to be told", NOTICE_TIMEOUT, is_cut).await?;
     site.wait_for("the streams to be back", NOTICE_TIMEOUT, is_whole).await?;
 
