@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh demo     binaries (anvil, PostgreSQL), contracts, the built dashboard
 #   tools/setup.sh judge    Python environment of the independent reconciler
-#   tools/setup.sh test     all of that, the ccxt client and a browser
+#   tools/setup.sh test     all of that, the Solidity compiler, forge, the ccxt client and a browser
 #
 # Everything lands in .cache (or $TIDEKEEPER_CACHE) and dashboard/. Each step leaves a stamp: the hash of what it
 # was made from. A step whose stamp and product are there is skipped, so a second call does nothing.
@@ -34,6 +34,7 @@ main() {
             test)
                 setup_demo
                 setup_judge
+                setup_solidity
                 setup_clients
                 ;;
             *) fail "unknown target '$target' (demo, judge, test)" ;;
@@ -53,6 +54,10 @@ setup_demo() {
 setup_judge() {
     need_python
     step reconciler "Python environment of the reconciler" reconciler_key venv_present install_reconciler
+}
+
+setup_solidity() {
+    step solidity "Solidity compiler and forge" solidity_key solidity_present install_solidity
 }
 
 setup_clients() {
@@ -107,6 +112,18 @@ contracts_key() { cat tools/contracts.lock.json tools/fetch-contracts.mjs; }
 contracts_present() { [ -f "$CACHE/contracts/UniswapV3Factory.json" ]; }
 install_contracts() { node tools/fetch-contracts.mjs "$CACHE/contracts"; }
 
+solidity_key() { cat tools/solc/package.json tools/solc/package-lock.json tools/.npmrc; }
+solidity_present() { [ -f "$CACHE/solidity/node_modules/solc/soljson.js" ] && find_forge >/dev/null; }
+install_solidity() {
+    mkdir -p "$CACHE/solidity"
+    cp tools/solc/package.json tools/solc/package-lock.json tools/.npmrc "$CACHE/solidity/"
+    npm ci --prefix "$CACHE/solidity" --ignore-scripts --no-audit --no-fund
+    if ! find_forge; then
+        echo "no forge binary for $(uname -sm) in the packages; run: curl -L https://foundry.paradigm.xyz | bash && ~/.foundry/bin/foundryup"
+        return 1
+    fi
+}
+
 dashboard_packages_key() { cat dashboard/package.json dashboard/package-lock.json; }
 # npm writes this file last, so it stands for a whole installation.
 dashboard_packages_present() { [ -f dashboard/node_modules/.package-lock.json ]; }
@@ -140,6 +157,14 @@ find_anvil() {
         [ -x "$found" ] && echo "$found" && return 0
     done
     command -v anvil
+}
+
+find_forge() {
+    local found
+    for found in "$CACHE"/solidity/node_modules/@foundry-rs/forge-*/bin/forge "$HOME/.foundry/bin/forge"; do
+        [ -x "$found" ] && echo "$found" && return 0
+    done
+    command -v forge
 }
 
 find_postgres() {

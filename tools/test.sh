@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the tests, part by part, and ends with one true line per part.
 #
-#   tools/test.sh all      Rust, dashboard, independent clients, browser
-#   tools/test.sh rust     the Rust tests only
+#   tools/test.sh all        Rust, the executor contract, dashboard, independent clients, browser
+#   tools/test.sh rust       the Rust tests only
+#   tools/test.sh contracts  the executor contract's tests only
 #
 # Needs `tools/setup.sh test`. All parts run even if one fails; the exit status is 0 only if none did.
 set -euo pipefail
@@ -21,14 +22,16 @@ main() {
     mkdir -p "$LOGS"
     case "${1:-all}" in
         rust) part rust test_rust "$RUST_SUMMARY" ;;
+        contracts) part contracts contracts/run.sh "$COUNT" ;;
         all)
             part rust test_rust "$RUST_SUMMARY"
+            part contracts contracts/run.sh "$COUNT"
             part dashboard test_dashboard '^ *Tests +'
             part clients tests/clients/run.sh "$COUNT"
             part browser test_browser "$COUNT"
             ;;
         *)
-            echo "unknown part '$1' (all, rust)" >&2
+            echo "unknown part '$1' (all, rust, contracts)" >&2
             exit 2
             ;;
     esac
