@@ -24,6 +24,7 @@ const FLAGS = [
 ];
 const WIDE = { width: 1440, height: 900 };
 const NARROW = { width: 390, height: 844 };
+const TABS = ['Overview', 'Strategies', 'Arbitrage', 'Risk', 'Analytics'];
 /** For everything to show live figures, counted once from the start. */
 const LIVE_WITHIN_MS = 90_000;
 const LIVE_WITHIN_MS_MIN = 5_000;
@@ -125,6 +126,8 @@ async function run() {
   if (!is_open) return;
   await checkLive(page);
   await checkPictures(page);
+  await checkTabs(page);
+  await checkPause(page);
   if (anvil !== null) await checkStaleChain(page);
   await checkHalt(page);
   await check('no console errors', async () =>
@@ -252,6 +255,118 @@ async function assertNoSideways(page) {
         parts.filter((part) => part.getBoundingClientRect().right > window.innerWidth).length,
     );
   assert(cut === 0, `${cut} figures are cut off`);
+}
+
+async function openTab(page, name) {
+  // The risk tab counts what is loud behind its name.
+  const tab = page.getByRole('tab', { name: new RegExp(`^${name}`) });
+  await tab.click();
+  await page.getByRole('tabpanel', { name: new RegExp(`^${name}`) }).waitFor();
+}
+
+function rowsOf(page, table) {
+  return page.getByRole('table', { name: table, exact: true }).locator('tbody tr');
+}
+
+async function checkTabs(page) {
+  await check('strategies say what they want and whether they may', async () => {
+    await openTab(page, 'Strategies');
+    const row = rowsOf(page, 'Strategies').first();
+    await row.waitFor({ timeout: remaining_ms() });
+    await row.getByText(/^(may send|decides only|paused)$/).first().waitFor();
+    await row.getByRole('img', { name: /^budget of .* used/ }).waitFor();
+  });
+  await check('arbitrage counts its funnel and keeps its filter in the address', async () => {
+    await openTab(page, 'Arbitrage');
+    const steps = page.getByRole('list', { name: 'Funnel' }).getByRole('listitem');
+    await until('counts', remaining_ms(), async () => {
+      const counts = await steps.locator('.num').allInnerTexts();
+      return counts.length === 5 && counts.every((text) => /^[\d,]+$/.test(text));
+    });
+    await page.getByRole('button', { name: /^skipped/ }).click();
+    assert(new URL(page.url()).searchParams.get('fate') === 'skipped', page.url());
+    await page.getByRole('button', { name: /^all/ }).click();
+  });
+  await check('risk shows limits, fuel and exposure with figures', async () => {
+    await openTab(page, 'Risk');
+    for (const table of ['Limits', 'Fuel', 'Exposure by asset', 'Exposure by chain'])
+      await rowsOf(page, table)
+        .filter({ has: page.locator('.num') })
+        .first()
+        .waitFor({ timeout: remaining_ms() });
+  });
+  await check('analytics draws what came since the page was opened', async () => {
+    await openTab(page, 'Analytics');
+    await page.getByText(/^Since this page was opened/).waitFor();
+    for (const chart of [/^Price /, /^Book spread/, /^Net delta/, /^Profit and loss/])
+      await until(`line of ${chart}`, remaining_ms(), async () => {
+        const drawing = page.getByRole('img', { name: chart }).first();
+        if ((await drawing.count()) === 0) return false;
+        const lines = await drawing
+          .locator('path[class^="line-"]')
+          .evaluateAll((paths) => paths.map((path) => path.getAttribute('d') ?? ''));
+        return lines.some((line) => line.split('L').length > 3);
+      });
+  });
+  await check('every tab fits 1440 and 390 wide', async () => {
+    for (const [size, word] of [[WIDE, '1440'], [NARROW, '390']]) {
+      await page.setViewportSize(size);
+      for (const name of TABS) {
+        await openTab(page, name);
+        await picture(page, `tab-${name.toLowerCase()}-${word}`, { fullPage: true });
+        await assertNoSideways(page);
+      }
+    }
+    await page.setViewportSize(WIDE);
+  });
+  await check('a tab is an address, and the back button returns', async () => {
+    await openTab(page, 'Risk');
+    await page.reload({ waitUntil: 'load' });
+    await page.getByRole('tabpanel', { name: /^Risk/ }).waitFor();
+    await openTab(page, 'Overview');
+    await page.goBack();
+    await page.getByRole('tabpanel', { name: /^Risk/ }).waitFor();
+    await openTab(page, 'Overview');
+  });
+}
+
+async function confirm(page, button, reason) {
+  const dialog = page.getByRole('dialog');
+  const sure = dialog.getByRole('button', { name: button });
+  assert(await sure.isDisabled(), 'it can be confirmed without a reason');
+  await dialog.getByRole('textbox', { name: 'Reason' }).fill(reason);
+  await sure.click();
+  await dialog.waitFor({ state: 'hidden' });
+}
+
+async function checkPause(page) {
+  const pause = page.getByRole('button', { name: /^Pause / }).first();
+  let label = '';
+  await check('a strategy pauses and says so', async () => {
+    await openTab(page, 'Strategies');
+    label = (await pause.getAttribute('aria-label')) ?? '';
+    await pause.click();
+    await page.getByRole('dialog').getByText('Other strategies and the hedge go on').waitFor();
+    await picture(page, 'dashboard-pause-dialog');
+    await confirm(page, 'Pause now', 'browser test of the pause button');
+    await rowsOf(page, 'Strategies')
+      .filter({ has: startOf(page, label) })
+      .getByText('paused', { exact: true })
+      .waitFor();
+  });
+  await check('a paused strategy starts again', async () => {
+    await startOf(page, label).click();
+    await confirm(page, 'Start now', 'browser test is over');
+    await page.getByRole('button', { name: label, exact: true }).waitFor();
+  });
+  await check('the overview is one press away', async () => {
+    await page.keyboard.press('Escape');
+    await openTab(page, 'Overview');
+  });
+}
+
+function startOf(page, label) {
+  return page.getByRole('button', { name: label.replace('Pause', 'Start'), exact: true });
 }
 
 async function checkStaleChain(page) {

@@ -1,35 +1,10 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { act, cleanup, fireEvent, render, screen, waitFor, within } from '@testing-library/react';
+import { act, cleanup, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { Snapshot } from './api';
-import { App } from './App';
+import { section, show, staleness } from './door';
 import { CHAIN, POSITION, SNAPSHOT } from './fixture';
-import { SNAPSHOT_KEY, type Link, type Received, type Stream } from './stream';
-
-const LINK: Link = { state: 'open', n_gaps: 0, n_connects: 1 };
-const STREAM: Stream = {
-  link: () => LINK,
-  subscribe: () => () => undefined,
-  stop: () => undefined,
-};
 
 const post = vi.fn<(address: string, options?: RequestInit) => Promise<Response>>();
-
-function show(snapshot: Snapshot): void {
-  const client = new QueryClient({
-    defaultOptions: { queries: { staleTime: Infinity, retry: false } },
-  });
-  client.setQueryData<Received>(SNAPSHOT_KEY, { snapshot, received_ms: performance.now() });
-  render(
-    <QueryClientProvider client={client}>
-      <App stream={STREAM} />
-    </QueryClientProvider>,
-  );
-}
-
-const section = (name: string): HTMLElement => screen.getByRole('region', { name });
-const staleness = (element: HTMLElement): string | null => element.getAttribute('data-stale');
 
 beforeEach(() => {
   vi.stubGlobal('fetch', post);
@@ -220,13 +195,7 @@ describe('halt', () => {
 describe('session', () => {
   it('that is refused says how to get one', async () => {
     post.mockResolvedValue(new Response('{}', { status: 401 }));
-    render(
-      <QueryClientProvider
-        client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}
-      >
-        <App stream={STREAM} />
-      </QueryClientProvider>,
-    );
+    show(null);
     expect((await screen.findByRole('alert')).textContent).toContain('address with the token');
   });
 });

@@ -5,7 +5,8 @@ import { useSyncExternalStore, type ReactElement } from 'react';
 import { ApiError } from './api';
 import { Boundary } from './Boundary';
 import { words } from './format';
-import { Overview } from './pages/Overview';
+import type { History } from './history';
+import { Pages } from './pages/Pages';
 import { Directives } from './parts/Directive';
 import { Header } from './parts/Header';
 import { SessionProvider } from './session';
@@ -13,7 +14,7 @@ import { querySnapshot, SNAPSHOT_KEY, type Stream } from './stream';
 
 const STATUS_UNAUTHORIZED = 401;
 
-export function App({ stream }: { stream: Stream }): ReactElement {
+export function App({ stream, history }: { stream: Stream; history: History }): ReactElement {
   const client = useQueryClient();
   const link = useSyncExternalStore(stream.subscribe, stream.link);
   const query = useQuery({ queryKey: SNAPSHOT_KEY, queryFn: () => querySnapshot(client) });
@@ -30,7 +31,7 @@ export function App({ stream }: { stream: Stream }): ReactElement {
       </Boundary>
       {is_refused ? <Refused /> : null}
       <Boundary attempt={snapshot}>
-        <Overview snapshot={snapshot} />
+        <Pages snapshot={snapshot} history={history} />
       </Boundary>
     </SessionProvider>
   );

@@ -203,6 +203,80 @@ export interface Label {
   text: string;
 }
 
+export type Fate = 'skipped' | 'found' | 'sent' | 'landed' | 'lost' | 'reverted';
+
+/**
+ * One chance for arbitrage. Costs are above 0. The pools' fees are already paid in `gross`; gas and
+ * slippage are not.
+ */
+export interface Opportunity {
+  id: string;
+  chain_id: number;
+  strategy: string;
+  block: number;
+  at_ms: number;
+  route: string[];
+  token: string;
+  amount_in: string;
+  gross: Amount;
+  gas: Amount;
+  fees: Amount;
+  slippage: Amount;
+  failure_probability: Amount;
+  expected_net: Amount;
+  realised_net: Amount;
+  fate: Fate;
+  why: string;
+  tx_hash: string | null;
+}
+
+export interface Arbitrage {
+  found: number;
+  sent: number;
+  landed: number;
+  lost: number;
+  reverted: number;
+  expected_net: Amount;
+  realised_net: Amount;
+  opportunities: Opportunity[];
+}
+
+export interface Strategy {
+  id: string;
+  kind: 'liquidity' | 'arbitrage' | 'market_making';
+  chain_id: number | null;
+  market: string;
+  sends: boolean;
+  is_paused: boolean;
+  budget: string;
+  used: Amount;
+  why: string;
+  decided_ms: Millis;
+}
+
+export interface Limit {
+  name: string;
+  used: Amount;
+  limit: string;
+  unit: string;
+}
+
+export interface ScopedExposure {
+  scope: 'asset' | 'venue' | 'chain';
+  name: string;
+  value: Amount;
+  net_delta: Amount;
+}
+
+export interface Fuel {
+  chain_id: number;
+  signer: string;
+  native: Amount;
+  minimum: string;
+  exit_reserve: string;
+  runway_h: Amount;
+}
+
 export interface Snapshot {
   seq: number;
   at_ms: number;
@@ -226,6 +300,12 @@ export interface Snapshot {
   ledger: Ledger;
   reconciliation: Reconciliation;
   labels: Label[];
+  /** Absent in the documents of older agents, as all below: then nothing is known of it. */
+  arbitrage?: Arbitrage | null;
+  strategies?: Strategy[] | null;
+  limits?: Limit[] | null;
+  exposures?: ScopedExposure[] | null;
+  fuel?: Fuel[] | null;
 }
 
 /** One message of the stream; `seq` grows by 1 per connection. */
@@ -237,6 +317,7 @@ export interface Frame {
 }
 
 export type Verb = 'halt' | 'resume';
+export type StrategyVerb = 'pause' | 'resume';
 
 export const REASON_LENGTH_MIN = 3;
 export const REASON_LENGTH_MAX = 200;
@@ -264,19 +345,28 @@ const LISTS = [
   'transactions',
   'labels',
 ];
+const LATER_LISTS = ['strategies', 'limits', 'exposures', 'fuel'];
 
 /** The value of a field of something that came from outside. */
 function field(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }
 
+/** A list, or not told at all. */
+function isListIfTold(value: unknown): boolean {
+  return value === undefined || value === null || Array.isArray(value);
+}
+
 /** Checks the outline, so that a wrong answer is refused at the door and not while drawing. */
 export function isSnapshot(value: unknown): value is Snapshot {
+  const arbitrage = field(value, 'arbitrage') ?? null;
   return (
     typeof field(value, 'at_ms') === 'number' &&
     typeof field(field(value, 'state'), 'kind') === 'string' &&
     typeof field(field(value, 'store'), 'state') === 'string' &&
     LISTS.every((name) => Array.isArray(field(value, name))) &&
+    LATER_LISTS.every((name) => isListIfTold(field(value, name))) &&
+    (arbitrage === null || Array.isArray(field(arbitrage, 'opportunities'))) &&
     Array.isArray(field(field(value, 'pnl'), 'parts')) &&
     Array.isArray(field(field(value, 'ledger'), 'last')) &&
     Array.isArray(field(field(value, 'reconciliation'), 'rows'))
@@ -303,7 +393,22 @@ export async function fetchSnapshot(): Promise<Snapshot> {
 
 /** Asks the engine to halt or to resume; accepted is not yet done. */
 export async function direct(verb: Verb, reason: string): Promise<void> {
-  const response = await fetch(`/api/v1/${verb}`, {
+  await post(`/api/v1/${verb}`, reason);
+}
+
+/** Asks that one strategy pauses or goes on; accepted is not yet done. */
+export async function directStrategy(
+  id: string,
+  verb: StrategyVerb,
+  reason: string,
+): Promise<void> {
+  // As a part of an address "." and ".." would name something else, and no escape prevents it.
+  if (/^\.{0,2}$/.test(id)) throw new ApiError(0, `"${id}" cannot be addressed`);
+  await post(`/api/v1/strategies/${encodeURIComponent(id)}/${verb}`, reason);
+}
+
+async function post(path: string, reason: string): Promise<void> {
+  const response = await fetch(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ reason }),

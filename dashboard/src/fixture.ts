@@ -1,6 +1,6 @@
 // One believable snapshot for the unit tests.
 
-import type { Chain, Position, Snapshot } from './api';
+import type { Arbitrage, Chain, Opportunity, Position, Snapshot, Strategy } from './api';
 
 export const CHAIN: Chain = {
   chain_id: 31337,
@@ -42,6 +42,79 @@ export const POSITION: Position = {
   gas: null,
   opened_ms: 1_700_000_000_000,
   why: 'in range',
+};
+
+export const OPPORTUNITY: Opportunity = {
+  id: 'opp-9',
+  chain_id: 31337,
+  strategy: 'demo-arb',
+  block: 1233,
+  at_ms: 1_700_000_099_000,
+  route: ['WETH/USDT 0.05 %', 'WETH/USDT 0.30 %'],
+  token: 'USDT',
+  amount_in: '5000.123456',
+  gross: '10.5',
+  gas: '1.25',
+  fees: '3.0',
+  slippage: '0.75',
+  failure_probability: '0.1',
+  expected_net: '7.525',
+  realised_net: '5.125',
+  fate: 'landed',
+  why: 'landed at index 0',
+  tx_hash: CHAIN.head_hash,
+};
+
+export const ARBITRAGE: Arbitrage = {
+  found: 120,
+  sent: 40,
+  landed: 25,
+  lost: 71,
+  reverted: 13,
+  expected_net: '310.40',
+  realised_net: '288.05',
+  opportunities: [
+    OPPORTUNITY,
+    {
+      ...OPPORTUNITY,
+      id: 'opp-8',
+      at_ms: 1_700_000_098_000,
+      gross: '2.1',
+      gas: '2.9',
+      fees: '0.6',
+      slippage: '0.2',
+      failure_probability: '0.35',
+      expected_net: '-1.665',
+      realised_net: null,
+      fate: 'skipped',
+      why: 'costs are above the gross',
+      tx_hash: null,
+    },
+    {
+      ...OPPORTUNITY,
+      id: 'opp-7',
+      at_ms: 1_700_000_091_000,
+      gas: null,
+      failure_probability: null,
+      expected_net: null,
+      realised_net: '-0.41',
+      fate: 'reverted',
+      why: '<b>execution reverted</b>',
+    },
+  ],
+};
+
+export const STRATEGY: Strategy = {
+  id: 'demo-lp',
+  kind: 'liquidity',
+  chain_id: 31337,
+  market: 'WETH/USDT 0.05 %',
+  sends: true,
+  is_paused: false,
+  budget: '100000',
+  used: '61230.10',
+  why: 'keep: the price is inside the range',
+  decided_ms: 1_700_000_099_500,
 };
 
 export const SNAPSHOT: Snapshot = {
@@ -196,4 +269,60 @@ export const SNAPSHOT: Snapshot = {
     ],
   },
   labels: [{ what: 'spot book', kind: 'recorded', text: 'Binance ETHUSDT' }],
+  arbitrage: ARBITRAGE,
+  strategies: [
+    STRATEGY,
+    {
+      ...STRATEGY,
+      id: 'demo-arb',
+      kind: 'arbitrage',
+      market: 'WETH/USDT',
+      is_paused: true,
+      budget: '5000',
+      used: '0',
+      why: 'wait: paused by the operator',
+    },
+    {
+      ...STRATEGY,
+      id: 'quotes/eth',
+      kind: 'market_making',
+      chain_id: null,
+      market: 'ETHUSDT-PERP',
+      sends: false,
+      budget: '2000',
+      used: null,
+      why: '',
+      decided_ms: null,
+    },
+  ],
+  limits: [
+    { name: 'gross_exposure', used: '61230.1', limit: '150000', unit: 'USDT' },
+    { name: 'loss_of_day', used: '430', limit: '500', unit: 'USDT' },
+    { name: 'orders_per_minute', used: null, limit: '60', unit: 'orders' },
+    { name: 'unhedged_delta', used: '-12', limit: '1500', unit: 'USDT' },
+  ],
+  exposures: [
+    { scope: 'asset', name: 'ETH', value: '34852.11', net_delta: '268.1' },
+    { scope: 'asset', name: 'USDT', value: '31204.12', net_delta: '-12.5' },
+    { scope: 'venue', name: 'hedge', value: '9120.00', net_delta: null },
+    { scope: 'chain', name: 'demo', value: null, net_delta: '34852.11' },
+  ],
+  fuel: [
+    {
+      chain_id: 31337,
+      signer: '0x70997970c51812dc3a010c7d01b50e0d17dc79c8',
+      native: '99.1',
+      minimum: '0.05',
+      exit_reserve: '0.02',
+      runway_h: '310.5',
+    },
+    {
+      chain_id: 8453,
+      signer: '0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc',
+      native: '0.041',
+      minimum: '0.05',
+      exit_reserve: '0.02',
+      runway_h: null,
+    },
+  ],
 };

@@ -7,12 +7,17 @@ import {
   difference,
   distance,
   exact,
+  hours,
   feeTier,
   instant,
   money,
   percent,
+  plain,
   price,
   quantity,
+  ratio,
+  shareOf,
+  sharePercent,
   short,
   signedMoney,
   signOf,
@@ -117,4 +122,44 @@ describe('ids', () => {
       'wallet:1:0x7099\u202679c8',
     ));
   it('leave short ones alone', () => expect(short('0x1234')).toBe('0x1234'));
+});
+
+describe('share of a limit', () => {
+  it.each([
+    ['50', '200', 0.25],
+    ['-1', '200', 0],
+    ['0', '0', 0],
+    ['1', '0', Infinity],
+    [null, '200', null],
+    ['1', 'x', null],
+  ])('%s of %s is %s', (used, limit, share) => expect(shareOf(used, limit)).toBe(share));
+  it.each([
+    [0.7999, '79.9 %'],
+    [0, '0.0 %'],
+    [1.5, '150.0 %'],
+    [Infinity, '> 999 %'],
+    [null, 'unknown'],
+  ])('%s reads %s', (share, text) => expect(sharePercent(share)).toBe(text));
+  it.each([
+    [1, 3, '33.3 %'],
+    [0, 0, 'unknown'],
+    [null, 3, 'unknown'],
+  ])('%s of %s reads %s', (part, whole, text) => expect(ratio(part, whole)).toBe(text));
+});
+
+describe('computed numbers', () => {
+  it.each([
+    [2681.123, 1, '2,681.1'],
+    [-0.5, 2, '\u22120.50'],
+    [Infinity, 2, 'unknown'],
+    [undefined, 2, 'unknown'],
+    [1e30, 0, 'unknown'],
+  ])('%s with %s digits reads %s', (value, decimals, text) =>
+    expect(plain(value, decimals)).toBe(text),
+  );
+  it.each([
+    ['14.5', '14 h 30 m'],
+    ['-3', '<0.1 s'],
+    [null, 'unknown'],
+  ])('%s hours read %s', (text, said) => expect(hours(text)).toBe(said));
 });

@@ -136,6 +136,39 @@ export function toFloat(text: string | null | undefined): number | null {
   return Number.isFinite(number) ? number : null;
 }
 
+/** How much of a limit is used, for drawing and for judging; below 0 counts as nothing used. */
+export function shareOf(used: string | null, limit: string | null): number | null {
+  const have = toFloat(used);
+  const most = toFloat(limit);
+  if (have === null || most === null) return null;
+  if (have <= 0) return 0;
+  return most > 0 ? have / most : Infinity;
+}
+
+/** A share as per cent, cut so that it never reads more than it is: 0.7999 reads "79.9 %". */
+export function sharePercent(share: number | null): string {
+  if (share === null) return UNKNOWN;
+  return share < 10 ? percent(share.toFixed(9)) : '> 999 %';
+}
+
+/** One of some, as per cent; nothing of nothing has no share. */
+export function ratio(part: number | null, whole: number | null): string {
+  return part === null || whole === null || !(whole > 0) ? UNKNOWN : sharePercent(part / whole);
+}
+
+/** A number that was computed for drawing. */
+export function plain(value: number | null | undefined, decimals: number): string {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return UNKNOWN;
+  const places = Math.min(Math.max(decimals, 0), 12);
+  return decimal(value.toFixed(places), { decimals: places });
+}
+
+/** Hours as an age: "14.5" reads "14 h 30 m". */
+export function hours(text: string | null | undefined): string {
+  const number = toFloat(text);
+  return number === null ? UNKNOWN : age(Math.max(0, number) * 3_600_000);
+}
+
 /** Spread in basis points of the middle. */
 export function spreadBp(bid: string | null, ask: string | null): string {
   const low = toFloat(bid);

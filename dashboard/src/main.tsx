@@ -5,6 +5,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { App } from './App';
+import { startHistory } from './history';
 import { startStream } from './stream';
 import './style.css';
 import { theme } from './theme';
@@ -25,6 +26,7 @@ const client = new QueryClient({
 
 const address = new URL('/api/v1/stream', window.location.href);
 address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
+const history = startHistory(client);
 const stream = startStream(client, address.href);
 
 const root = document.getElementById('root');
@@ -34,7 +36,7 @@ if (root) {
       <QueryClientProvider client={client}>
         <ThemeProvider theme={theme}>
           <CssBaseline />
-          <App stream={stream} />
+          <App stream={stream} history={history} />
         </ThemeProvider>
       </QueryClientProvider>
     </StrictMode>,

@@ -1,7 +1,7 @@
 // Which figures may no longer be believed, and why. Pure: looks at one snapshot only.
 // Each rule answers with the reason, or null while the figures are current.
 
-import type { Chain, Order, Pool, Position, Snapshot, Transaction, Venue } from './api';
+import type { Chain, Order, Pool, ScopedExposure, Snapshot, Strategy, Venue } from './api';
 
 /** Running reconciliation is repeated all the time; an older result says nothing about now. */
 export const RECONCILIATION_AGE_MAX_MS = 60_000;
@@ -14,7 +14,7 @@ export function chainStale(chain: Chain): Reason {
   return chain.head_age_ms > chain.stale_after_ms ? `chain ${chain.name} has an old head` : null;
 }
 
-export function onChainStale(snapshot: Snapshot, at: Position | Pool | Transaction): Reason {
+export function onChainStale(snapshot: Snapshot, at: { chain_id: number }): Reason {
   const chain = snapshot.chains.find((one) => one.chain_id === at.chain_id);
   return chain ? chainStale(chain) : `chain ${at.chain_id} is not followed`;
 }
@@ -36,10 +36,27 @@ export function atVenueStale(snapshot: Snapshot, at: { venue: string } | Order):
 
 /** Sums over everything are as old as their oldest source. */
 export function anyStale(snapshot: Snapshot): Reason {
-  const reasons = [...snapshot.chains.map(chainStale), ...snapshot.venues.map(venueStale)].filter(
-    (reason) => reason !== null,
-  );
-  return reasons.length > 0 ? reasons.join(', ') : null;
+  return joined([...snapshot.chains.map(chainStale), ...snapshot.venues.map(venueStale)]);
+}
+
+/** A strategy without a chain lives on venues, and the document does not say on which. */
+export function strategyStale(snapshot: Snapshot, { chain_id }: Strategy): Reason {
+  return chain_id === null
+    ? joined(snapshot.venues.map(venueStale))
+    : onChainStale(snapshot, { chain_id });
+}
+
+/** What lies in one place is as old as that place; an asset may lie everywhere. */
+export function exposureStale(snapshot: Snapshot, { scope, name }: ScopedExposure): Reason {
+  const chain = snapshot.chains.find((one) => one.name === name || String(one.chain_id) === name);
+  if (scope === 'chain' && chain) return chainStale(chain);
+  const venue = snapshot.venues.find((one) => one.venue === name);
+  return scope === 'venue' && venue ? venueStale(venue) : anyStale(snapshot);
+}
+
+function joined(reasons: Reason[]): Reason {
+  const said = reasons.filter((reason) => reason !== null);
+  return said.length > 0 ? said.join(', ') : null;
 }
 
 export function storeStale(snapshot: Snapshot): Reason {

@@ -2,9 +2,15 @@
 
 import { useSyncExternalStore } from 'react';
 
-export const TABS = ['reconciliation', 'orders', 'transactions', 'ledger'];
-
 const CHANGED = 'tidekeeper:view';
+
+/** One thing a viewer may choose: its name in the address and the words it may have. */
+export interface Choice<Word extends string> {
+  name: string;
+  words: readonly [Word, ...Word[]];
+  /** Whether the browser's back button returns to the word before. */
+  history: 'step' | 'replace';
+}
 
 function subscribe(changed: () => void): () => void {
   window.addEventListener('popstate', changed);
@@ -15,19 +21,23 @@ function subscribe(changed: () => void): () => void {
   };
 }
 
-function read(): string {
-  const tab = new URLSearchParams(window.location.search).get('tab') ?? '';
-  return TABS.includes(tab) ? tab : 'reconciliation';
+function read<Word extends string>({ name, words }: Choice<Word>): Word {
+  const said = new URLSearchParams(window.location.search).get(name);
+  return words.find((word) => word === said) ?? words[0];
 }
 
-export function useTab(): [string, (tab: string) => void] {
-  const tab = useSyncExternalStore(subscribe, read);
-  return [tab, show];
+/** The chosen word (the first one if the address has none that is known) and how to choose. */
+export function useChoice<Word extends string>(
+  choice: Choice<Word>,
+): [Word, (word: string) => void] {
+  const word = useSyncExternalStore(subscribe, () => read(choice));
+  return [word, (next) => show(choice, next)];
 }
 
-function show(tab: string): void {
+function show<Word extends string>(choice: Choice<Word>, word: string): void {
   const address = new URL(window.location.href);
-  address.searchParams.set('tab', tab);
-  window.history.replaceState(null, '', address);
+  address.searchParams.set(choice.name, word);
+  if (choice.history === 'replace') window.history.replaceState(null, '', address);
+  else if (word !== read(choice)) window.history.pushState(null, '', address);
   window.dispatchEvent(new Event(CHANGED));
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The page in a real browser, on a real demo.
 
-Starts `tidekeeper demo`, lets dashboard/e2e judge its page, stops it as Ctrl-C does and looks
-whether anything is left running. Needs a built binary and `tools/setup.sh test`.
+Starts `tidekeeper demo`, lets dashboard/e2e judge its page and every tab of it, stops it as Ctrl-C
+does and looks whether anything is left running. Needs a built binary and `tools/setup.sh test`.
 Prints one line per claim and, last, `N passed, N failed`.
 """
 

@@ -14,7 +14,13 @@ import { Pools } from '../parts/Pools';
 import { Positions } from '../parts/Positions';
 import { Reconciliation, verdict } from '../parts/Reconciliation';
 import { Transactions } from '../parts/Transactions';
-import { useTab } from '../view';
+import { useChoice, type Choice } from '../view';
+
+const TABS: Choice<'reconciliation' | 'orders' | 'transactions' | 'ledger'> = {
+  name: 'tab',
+  words: ['reconciliation', 'orders', 'transactions', 'ledger'],
+  history: 'replace',
+};
 
 /** Is it alive, what does it hold, did it make money, and does the ledger agree? */
 export function Overview({ snapshot }: { snapshot: Snapshot }): ReactElement {
@@ -36,7 +42,7 @@ export function Overview({ snapshot }: { snapshot: Snapshot }): ReactElement {
 }
 
 function Records({ snapshot }: { snapshot: Snapshot }): ReactElement {
-  const [tab, show] = useTab();
+  const [tab, show] = useChoice(TABS);
   const said = verdict(snapshot.reconciliation);
   return (
     <div className="records">

@@ -21,15 +21,17 @@ interface DenseTableProps<Row> {
   stale?: (row: Row) => Reason;
   loud?: (row: Row) => boolean;
   empty: string;
+  /** On a narrow screen each row becomes a card: for tables with something to act on. */
+  narrow?: 'scroll' | 'cards';
 }
 
 export function DenseTable<Row>(props: DenseTableProps<Row>): ReactElement {
-  const { label, columns, rows, rowKey, stale, loud, empty } = props;
+  const { label, columns, rows, rowKey, stale, loud, empty, narrow = 'scroll' } = props;
   if (rows.length === 0) return <p className="empty">{empty}</p>;
   const shown = rows.slice(0, ROWS_MAX);
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={`${label}, scrollable`}>
-      <table className="dense" aria-label={label}>
+      <table className={`dense ${narrow}`} aria-label={label}>
         <thead>
           <tr>
             {columns.map((column) => (
@@ -50,7 +52,11 @@ export function DenseTable<Row>(props: DenseTableProps<Row>): ReactElement {
                 className={loud?.(row) ? 'loud' : undefined}
               >
                 {columns.map((column, column_index) => (
-                  <td key={column.head} className={column.align ?? 'left'}>
+                  <td
+                    key={column.head}
+                    className={column.align ?? 'left'}
+                    data-head={column.unit ? `${column.head}, ${column.unit}` : column.head}
+                  >
                     {column.cell(row)}
                     {column_index === 0 ? <StaleMark why={why} /> : null}
                   </td>

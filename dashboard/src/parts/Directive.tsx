@@ -7,19 +7,19 @@ import DialogContentText from '@mui/material/DialogContentText';
 import DialogTitle from '@mui/material/DialogTitle';
 import TextField from '@mui/material/TextField';
 import { useMutation } from '@tanstack/react-query';
-import { useState, type FormEvent, type ReactElement } from 'react';
+import { useState, type FormEvent, type ReactElement, type ReactNode } from 'react';
 
 import { direct, REASON_LENGTH_MAX, REASON_LENGTH_MIN, type EngineKind, type Verb } from '../api';
 
-interface Wording {
-  button: string;
-  title: string;
+/** What a dangerous button says before it does anything. */
+export interface Wording {
+  title: ReactNode;
   does: string[];
   confirm: string;
-  colour: 'error' | 'success';
+  colour: 'error' | 'warning' | 'success';
 }
 
-const WORDING: Record<Verb, Wording> = {
+const WORDING: Record<Verb, Wording & { button: string }> = {
   halt: {
     button: 'Halt',
     title: 'Halt the engine?',
@@ -68,16 +68,27 @@ export function Directives({ kind }: { kind: EngineKind | null }): ReactElement 
         </Button>
       ))}
       {verb === null ? null : (
-        <DirectiveDialog key={verb} verb={verb} close={() => setVerb(null)} />
+        <ReasonDialog
+          key={verb}
+          wording={WORDING[verb]}
+          send={(reason) => direct(verb, reason)}
+          close={() => setVerb(null)}
+        />
       )}
     </>
   );
 }
 
-export function DirectiveDialog({ verb, close }: { verb: Verb; close: () => void }): ReactElement {
+interface ReasonDialogProps {
+  wording: Wording;
+  send: (reason: string) => Promise<void>;
+  close: () => void;
+}
+
+/** Says what will happen, asks why, and closes once the agent has accepted. */
+export function ReasonDialog({ wording, send, close }: ReasonDialogProps): ReactElement {
   const [reason, setReason] = useState('');
-  const request = useMutation({ mutationFn: () => direct(verb, reason.trim()), onSuccess: close });
-  const wording = WORDING[verb];
+  const request = useMutation({ mutationFn: () => send(reason.trim()), onSuccess: close });
   const n_letters = [...reason.trim()].length;
   const is_reason = n_letters >= REASON_LENGTH_MIN && n_letters <= REASON_LENGTH_MAX;
   const submit = (event: FormEvent): void => {

@@ -4,6 +4,7 @@ import type { PnlPart, Snapshot } from '../api';
 import { exact, signedMoney, signOf, toFloat, words } from '../format';
 import { AgeSince } from '../session';
 import { anyStale } from '../stale';
+import { SignedBar } from './Bars';
 import { Foreign, Num, toneOf } from './Figure';
 import { Section } from './Section';
 
@@ -15,6 +16,11 @@ const NAMES: Record<string, string> = {
   gas: 'Gas',
   venue_fees: 'Exchange fees',
 };
+
+/** Name of a part for people. */
+export function partName(name: string): string {
+  return (Object.hasOwn(NAMES, name) ? NAMES[name] : undefined) ?? words(name);
+}
 
 function answer(total: string | null): string {
   const sign = signOf(total);
@@ -66,12 +72,12 @@ function Part({
   largest: number;
   numeraire: string;
 }): ReactElement {
-  const label = NAMES[part.name] ?? words(part.name);
+  const label = partName(part.name);
   const source = part.source ?? 'source unknown';
   return (
     <li>
       <span>{label}</span>
-      <Bar value={toFloat(part.value)} largest={largest} />
+      <SignedBar value={toFloat(part.value)} largest={largest} />
       <Num
         text={signedMoney(part.value)}
         unit={numeraire}
@@ -82,24 +88,5 @@ function Part({
         <Foreign text={source} />
       </span>
     </li>
-  );
-}
-
-/** Left of the middle is a loss, right of it a gain; the longest bar is the largest part. */
-function Bar({ value, largest }: { value: number | null; largest: number }): ReactElement {
-  const width = value === null || largest === 0 ? 0 : (Math.abs(value) / largest) * 50;
-  const is_loss = value !== null && value < 0;
-  return (
-    <svg className="bar" width="100%" height="12" aria-hidden="true">
-      <line x1="50%" x2="50%" y1="0" y2="12" className="axis" />
-      <rect
-        x={`${is_loss ? 50 - width : 50}%`}
-        width={`${width}%`}
-        y="2"
-        height="8"
-        rx="1.5"
-        className={is_loss ? 'loss' : 'gain'}
-      />
-    </svg>
   );
 }
