@@ -1,5 +1,5 @@
 //! REST, WebSocket and the page, on the loopback address. Reads the published snapshot; the only
-//! things it can do are halt and resume.
+//! things it can do are halt and resume, and pause and start a strategy.
 
 mod auth;
 mod page;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -86,6 +86,11 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
         .route("/transactions", get(|s| part(s, &["transactions"])))
         .route("/ledger", get(|s| part(s, &["ledger"])))
         .route("/reconciliation", get(|s| part(s, &["reconciliation"])))
+        .route("/arbitrage", get(|s| part(s, &["arbitrage"])))
+        .route("/strategies", get(|s| part(s, &["strategies"])))
+        .route("/risk", get(|s| part(s, &["limits", "exposures", "fuel"])))
+        .route("/strategies/{id}/pause", post(pause))
+        .route("/strategies/{id}/resume", post(start))
         .route("/halt", post(halt))
         .route("/resume", post(resume))
         .route("/entry", post(entry))
@@ -175,6 +180,41 @@ async fn entry(State(shared): State<Shared>) -> Response {
     }
 }
 
+async fn pause(
+    shared: State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if !is_strategy(&shared, &id) {
+        return unknown_strategy();
+    }
+    direct(shared, &headers, &body, |reason| Directive::Pause { strategy: id, reason }).await
+}
+
+async fn start(
+    shared: State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if !is_strategy(&shared, &id) {
+        return unknown_strategy();
+    }
+    direct(shared, &headers, &body, |reason| Directive::Start { strategy: id, reason }).await
+}
+
+fn is_strategy(shared: &Shared, id: &str) -> bool {
+    let document = shared.door.document.borrow().clone();
+    let rows = document.as_ref().and_then(|document| document["strategies"].as_array());
+    rows.is_some_and(|rows| rows.iter().any(|row| row["id"] == id))
+}
+
+fn unknown_strategy() -> Response {
+    let detail = "GET /api/v1/strategies lists the names";
+    problem(StatusCode::NOT_FOUND, "no such strategy", detail)
+}
+
 async fn halt(shared: State<Shared>, headers: HeaderMap, body: String) -> Response {
     direct(shared, &headers, &body, |reason| Directive::Halt { reason }).await
 }
@@ -187,7 +227,7 @@ async fn direct(
     State(shared): State<Shared>,
     headers: &HeaderMap,
     body: &str,
-    directive: fn(String) -> Directive,
+    directive: impl FnOnce(String) -> Directive,
 ) -> Response {
     let is_json = headers
         .get(header::CONTENT_TYPE)

@@ -159,14 +159,21 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
         label(
             "contracts",
             "real",
-            "the published Uniswap V2 and V3 bytecode and WETH9 on a local chain; the USDT \
-             is a test token with 6 decimals",
+            "the published Uniswap V2, Uniswap V3 and SushiSwap V2 bytecode and WETH9 on two \
+             local chains; the hash of the pair's code inside SushiSwap's router is replaced by \
+             that of the published pair; USDT and USDC are test tokens with 6 decimals",
         ),
         label(
             "arbitrageur",
             "simulated",
-            "ties the pools to the book, since the two recordings are of different days; \
+            "ties the deepest pool to the book, since the two recordings are of different days; \
              trades to the book's mid",
+        ),
+        label(
+            "rival searchers",
+            "simulated",
+            "two on each chain compete for cycles of pools; latency, skill and bid are drawn \
+             from a seed",
         ),
         label("funding", "simulated", "paid every 30 s at a fixed small rate"),
         label("money", "simulated", "play money on a local chain and a local exchange"),

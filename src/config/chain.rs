@@ -48,6 +48,8 @@ pub struct Chain {
     pub dexes: BTreeMap<Dex, Contracts>,
     /// The pools that are watched and may be used.
     pub pools: Vec<Pool>,
+    /// The contract that runs cycles all or nothing, for arbitrage.
+    pub executor: Option<Address>,
 }
 
 impl Chain {
@@ -141,6 +143,8 @@ pub(super) struct ChainDraft {
     pub(super) assets: BTreeMap<String, String>,
     /// All pools, when all are right.
     pub(super) pools: Option<Vec<Pool>>,
+    /// Whether the file names an executor, right or wrong.
+    pub(super) has_executor: bool,
 }
 
 /// Reads one file: what others may refer to, and the typed chain when all of it is right.
@@ -169,11 +173,19 @@ pub(super) fn read_chain(
     let pools = node
         .table("pools", "the pools that are watched")
         .and_then(|node| read_pools(node, &tokens, &dexes));
+    let has_executor = node.has("executor");
+    let executor = if has_executor {
+        node.table("executor", "the arbitrage contract").and_then(read_executor).map(Some)
+    } else {
+        node.skip_all(&["executor"]);
+        Some(None)
+    };
     node.finish();
     let draft = ChainDraft {
         chain_id,
         assets: assets_of(&tokens),
         pools: pools.clone().filter(|_| doc.is_whole()),
+        has_executor,
     };
     let chain = || {
         schema?;
@@ -191,6 +203,7 @@ pub(super) fn read_chain(
             tokens: complete(tokens)?,
             dexes: complete(dexes)?,
             pools: pools?,
+            executor: executor?,
         })
     };
     (draft, chain())
@@ -313,6 +326,12 @@ fn read_finality(mut node: Node<'_>, is_local: Option<bool>) -> Option<Finality>
         book_final_at: book_final_at?,
         reorg_window_blocks: window?,
     })
+}
+
+fn read_executor(mut node: Node<'_>) -> Option<Address> {
+    let address = node.need("address", &values::address());
+    node.finish();
+    address
 }
 
 fn read_submission(mut node: Node<'_>) -> Option<Submission> {

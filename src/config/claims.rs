@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use crate::config::agent::Limits;
 use crate::config::chain::ChainDraft;
 use crate::config::doc::Report;
-use crate::config::problem::{Fault, Origin};
+use crate::config::problem::{Fault, Origin, suggest};
 use crate::config::strategy::Claim;
 
 /// Refuses a chain whose id another file has.
@@ -39,12 +39,16 @@ pub(super) fn check_claims(
             check_pair(claim, other, report);
         }
     }
+    for claim in claims {
+        check_hedged_with(claim, claims, report);
+    }
     let Some(limits) = limits else { return };
     let gross = limits.gross_exposure_usd;
     check_budgets(claims.iter(), "limits.gross_exposure_usd", gross, report);
     let mut by_venue: BTreeMap<&str, Vec<&Claim>> = BTreeMap::new();
     for claim in claims {
-        if let Some((venue, _, _)) = &claim.market {
+        let hedger = hedger_of(claim, claims).unwrap_or(claim);
+        if let Some((venue, _, _)) = &hedger.market {
             by_venue.entry(venue).or_default().push(claim);
         }
     }
@@ -53,6 +57,26 @@ pub(super) fn check_claims(
     for claims in by_venue.into_values() {
         check_budgets(claims.into_iter(), "limits.venue_exposure_usd", venue, report);
     }
+}
+
+/// The strategy that hedges another one's delta.
+fn hedger_of<'c>(claim: &Claim, claims: &'c [Claim]) -> Option<&'c Claim> {
+    let (name, _) = claim.hedged_with.as_ref()?;
+    claims.iter().find(|other| other.id == *name)
+}
+
+/// Refuses to be hedged by somebody who is not there or has no market of its own.
+fn check_hedged_with(claim: &Claim, claims: &[Claim], report: &RefCell<Report<'_>>) {
+    let Some((name, origin)) = &claim.hedged_with else { return };
+    if hedger_of(claim, claims).is_some_and(|hedger| hedger.market.is_some()) {
+        return;
+    }
+    let names: Vec<&str> =
+        claims.iter().filter(|c| c.market.is_some()).map(|c| c.id.as_str()).collect();
+    let what = format!("{name:?} is no strategy with a hedge of its own");
+    let fault = Fault::new(what, suggest(name, &names));
+    let scope = format!("strategies.{}", claim.id);
+    report.borrow_mut().tell(origin.clone(), &scope, "hedge.with", fault);
 }
 
 fn check_pair(claim: &Claim, other: &Claim, report: &RefCell<Report<'_>>) {

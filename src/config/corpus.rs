@@ -10,8 +10,10 @@ use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config as Runs, TestRunner};
 
 use crate::config::agent::Mode;
+use crate::config::hedge::HedgeBy;
+use crate::config::liquidity::Range;
 use crate::config::problem::{Origin, Problem};
-use crate::config::strategy::{Range, Strategy as OurStrategy};
+use crate::config::strategy::Strategy as OurStrategy;
 use crate::config::{Config, idle_overrides, load, resolved, unset_variables};
 
 type Files = Vec<(PathBuf, String)>;
@@ -97,10 +99,13 @@ fn good_folders_load() {
     let config = loaded(&good());
     assert_eq!(config.agent.mode, Mode::Demo);
     assert!(config.chain("local").unwrap().is_local());
-    let OurStrategy::Liquidity(liquidity) = &config.strategies[0];
+    let OurStrategy::Liquidity(liquidity) = &config.strategies[0] else {
+        panic!("{:?}", config.strategies[0]);
+    };
     let Range::Fixed { half_width_pct } = liquidity.range;
     assert_eq!(half_width_pct.to_string(), "4.0");
-    assert_eq!(liquidity.hedge.symbol(), "ETHUSDT");
+    let HedgeBy::Own(hedge) = &liquidity.hedge else { panic!("{:?}", liquidity.hedge) };
+    assert_eq!(hedge.symbol(), "ETHUSDT");
 }
 
 #[test]

@@ -9,6 +9,15 @@ use crate::config::strategy::Known;
 use crate::config::values::{self, Bounds, integer};
 use crate::config::venue::VenueKind;
 
+/// Who hedges a strategy's delta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HedgeBy {
+    /// The strategy itself, in a market it owns.
+    Own(Hedge),
+    /// Another strategy, whose hedge nets both deltas: one owner per account and market.
+    With(String),
+}
+
 /// How the delta is hedged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hedge {
@@ -36,8 +45,34 @@ impl Hedge {
 /// End of the name of every perpetual.
 const PERPETUAL: &str = "-PERP";
 
-/// Reads `[hedge]`, with the place of its market.
+/// Keys of a hedge of one's own.
+const OWN_KEYS: [&str; 6] =
+    ["venue", "market", "target_delta_fraction", "band_min_usd", "band_max_usd", "max_unhedged_s"];
+
+/// Reads `[hedge]`, with the place of its market, or of the name of whoever hedges.
 pub(super) fn read_hedge(
+    mut node: Node<'_>,
+    known: &Known<'_>,
+    base_asset: Option<&String>,
+) -> Option<(HedgeBy, Origin)> {
+    if !node.has("with") {
+        node.skip_all(&["with"]);
+        return read_own(node, known, base_asset).map(|(own, at)| (HedgeBy::Own(own), at));
+    }
+    let with = node.need("with", &values::name("base-weth-usdc-lp"));
+    let origin = node.origin_of("with");
+    node.skip_all(&OWN_KEYS);
+    for key in OWN_KEYS {
+        if node.has(key) {
+            let what = "belongs to the strategy named by `with`, which hedges both";
+            node.fault(key, Fault::new(what, "remove it here"));
+        }
+    }
+    node.finish();
+    Some((HedgeBy::With(with?), origin))
+}
+
+fn read_own(
     mut node: Node<'_>,
     known: &Known<'_>,
     base_asset: Option<&String>,

@@ -12,11 +12,13 @@
 
 pub mod agent;
 pub mod alerts;
+pub mod arbitrage;
 pub mod chain;
 mod claims;
 mod doc;
 pub mod gas;
 pub mod hedge;
+pub mod liquidity;
 pub mod pool;
 pub mod problem;
 mod reader;

@@ -16,6 +16,8 @@ use crate::config::values::{self, integer};
 pub enum Dex {
     /// Uniswap V2.
     UniswapV2,
+    /// SushiSwap V2: the same curve, another factory and other pair code.
+    SushiswapV2,
     /// Uniswap V3.
     UniswapV3,
 }
@@ -25,15 +27,20 @@ impl Dex {
     pub fn name(self) -> &'static str {
         match self {
             Self::UniswapV2 => "uniswap_v2",
+            Self::SushiswapV2 => "sushiswap_v2",
             Self::UniswapV3 => "uniswap_v3",
         }
     }
 }
 
-const DEXES: &[(&str, Dex)] = &[("uniswap_v3", Dex::UniswapV3), ("uniswap_v2", Dex::UniswapV2)];
+const DEXES: &[(&str, Dex)] = &[
+    ("uniswap_v3", Dex::UniswapV3),
+    ("uniswap_v2", Dex::UniswapV2),
+    ("sushiswap_v2", Dex::SushiswapV2),
+];
 
 /// Exchanges of the design that this version does not know.
-const DEXES_LATER: &[&str] = &["uniswap_v4", "sushiswap_v2", "sushiswap_v3"];
+const DEXES_LATER: &[&str] = &["uniswap_v4", "sushiswap_v3"];
 
 /// Contracts of one exchange on one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +83,7 @@ impl Pool {
     }
 }
 
-/// Fee of every V2 pool: 0.30 %, a constant of `UniswapV2Pair`.
+/// Fee of every V2 pool: 0.30 %, a constant of `UniswapV2Pair` and of SushiSwap's.
 const V2_FEE_PIPS: u32 = 3_000;
 
 /// A V3 factory refuses a fee of one or more: `UniswapV3Factory.enableFeeAmount`.
@@ -87,7 +94,8 @@ pub(super) fn read_pool(node: &mut Node<'_>) -> Option<Pool> {
     let dex = node.need("dex", &values::choice(DEXES, DEXES_LATER));
     let pair = node.need("pair", &values::text("WETH/USDC"));
     let fee_pips = node.need("fee_pips", &integer::<u32>(1..=V3_FEE_PIPS_MAX, 500));
-    if dex == Some(Dex::UniswapV2) && fee_pips.is_some_and(|fee| fee != V2_FEE_PIPS) {
+    let is_v2 = matches!(dex, Some(Dex::UniswapV2 | Dex::SushiswapV2));
+    if is_v2 && fee_pips.is_some_and(|fee| fee != V2_FEE_PIPS) {
         let fault = Fault::new("is not the fee of a V2 pool", format!("write {V2_FEE_PIPS}"));
         node.fault("fee_pips", fault);
         return None;
@@ -127,7 +135,7 @@ fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
     let factory = node.need("factory", &values::address());
     let router = node.may("router", &values::address());
     let (position_manager, quoter) = match dex {
-        Dex::UniswapV2 => (Some(None), Some(None)),
+        Dex::UniswapV2 | Dex::SushiswapV2 => (Some(None), Some(None)),
         Dex::UniswapV3 => {
             // The split of the fee is a fact of each pool; there is nothing else to choose.
             let protocol_fee = values::choice(&[("read_per_pool", ())], &[]);

@@ -43,6 +43,18 @@ pub enum Key {
 pub enum Lane {
     /// Liquidity positions.
     Liquidity,
+    /// Cycles through the executor contract, whose operator the account is.
+    Arbitrage,
+}
+
+impl Lane {
+    /// The word in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Liquidity => "liquidity",
+            Self::Arbitrage => "arbitrage",
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +62,8 @@ enum KeyKind {
     Keystore,
     Dev,
 }
+
+const LANES: &[(&str, Lane)] = &[("liquidity", Lane::Liquidity), ("arbitrage", Lane::Arbitrage)];
 
 /// Most native coin an hour's cap may allow.
 const NATIVE_CAP_MAX: i64 = 1_000;
@@ -80,8 +94,7 @@ pub(super) fn read_signers(agent: &mut Node<'_>) -> BTreeMap<String, Option<Sign
 fn read_signer(node: &mut Node<'_>) -> Option<Signer> {
     let kinds = &[("keystore", KeyKind::Keystore), ("dev", KeyKind::Dev)];
     let kind = node.need("kind", &values::choice(kinds, &["aws_kms", "web3signer"]));
-    let lanes =
-        node.list("lanes", &values::choice(&[("liquidity", Lane::Liquidity)], &["arbitrage"]));
+    let lanes = node.list("lanes", &values::choice(LANES, &[]));
     let cap = values::decimal(Bounds::above(0, NATIVE_CAP_MAX), "0.02");
     let native_spend_cap_per_hour = node.need("native_spend_cap_per_hour", &cap);
     let key = match kind {

@@ -1,36 +1,35 @@
 //! From what is to what is done: strategies decide, the gate reviews, execution plans.
 
-use alloy::primitives::{Address, U256};
+mod arbitrage;
+mod hedge;
+mod liquidity;
+
+pub(super) use arbitrage::cycle_of;
+
 use rust_decimal::Decimal;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::engine::Engine;
-use crate::engine::event::Position;
 use crate::engine::figures::NATIVE_DECIMALS;
-use crate::engine::output::{Command, Record};
-use crate::engine::setup::StrategySetup;
-use crate::engine::state::{Pending, VenueState, pool_view};
-use crate::execution::order::{Order, OrderEvent};
+use crate::engine::output::Command;
+use crate::engine::setup::{StrategyKind, StrategySetup};
+use crate::engine::state::Pending;
 use crate::execution::plan;
 use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::model::amount::human_unsigned;
 use crate::model::chain::BlockRef;
-use crate::model::intent::{Intent, PoolId, Want};
-use crate::model::unit::{Account, Unit};
-use crate::model::venue::OrderReply;
+use crate::model::intent::{Intent, PoolId};
+use crate::model::opportunity::Fate;
 use crate::risk::gate::{self, Approved, Mode, RiskView};
-use crate::strategy::{hedging, liquidity};
+use crate::strategy::hedging;
 
-/// Gas of one full move (withdraw, swap, approvals, mint), for judging whether it pays.
-const GAS_PER_MOVE: u64 = 1_100_000;
 /// A lasting refusal is noted so often.
 const REFUSAL_NOTED_EVERY_MS: i64 = 60_000;
-/// Wait after a hedge that traded nothing, doubled so many times at most.
-const HEDGE_RETRY_MS: i64 = 1_000;
-const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
+/// Blocks after which the executor refuses a cycle: by then its prices are somebody else's.
+const CYCLE_VALID_BLOCKS: u64 = 2;
 
 impl Engine {
     /// True when what was decided may still leave: nobody halted and the store answers.
@@ -45,7 +44,7 @@ impl Engine {
 
     /// True when the mode and the strategy's own stage both send.
     fn sends_for(&self, strategy: &str) -> bool {
-        let is_live = |s: &StrategySetup| s.liquidity.strategy == strategy && s.sends;
+        let is_live = |s: &StrategySetup| s.id == strategy && s.sends;
         self.setup.sends && self.setup.strategies.iter().any(is_live)
     }
 
@@ -54,98 +53,48 @@ impl Engine {
             return;
         }
         for index in 0..self.setup.strategies.len() {
-            self.decide_liquidity(index);
+            if self.strategies[index].is_paused {
+                continue;
+            }
+            match self.setup.strategies[index].kind.clone() {
+                StrategyKind::Liquidity(parameters) => self.decide_liquidity(index, &parameters),
+                StrategyKind::Arbitrage(parameters) => self.decide_arbitrage(index, &parameters),
+            }
+        }
+        // A hedge is not paused with its strategy: what is held must stay hedged.
+        for index in 0..self.setup.hedges.len() {
             self.decide_hedge(index);
         }
     }
 
-    fn decide_liquidity(&mut self, index: usize) {
-        let parameters = self.setup.strategies[index].liquidity.clone();
-        let Some(chain) = self.chains.get(&parameters.pool.chain) else { return };
-        if !chain.is_ready || chain.is_busy() || self.now < chain.retry_at {
-            return;
-        }
-        let decision = match self.liquidity_view(index, &parameters) {
-            Ok(view) => liquidity::decide(&view, &parameters),
-            Err(why) => liquidity::Decision::Wait(why),
-        };
-        match decision {
-            liquidity::Decision::Wait(why) => self.strategies[index].why = why,
-            liquidity::Decision::Act(intent) => {
-                self.strategies[index].why.clone_from(&intent.why);
-                self.review_on_chain(*intent);
-            }
-        }
-    }
-
-    fn liquidity_view(
-        &self,
-        index: usize,
-        parameters: &liquidity::Parameters,
-    ) -> Result<liquidity::View, String> {
-        let chain = self.chains.get(&parameters.pool.chain).ok_or("unknown chain")?;
-        let state = chain.pools.get(&parameters.pool.address).ok_or("the pool is not read yet")?;
-        let pool = pool_view(&chain.setup, parameters.pool.address, state)
-            .ok_or("the pool has no price")?;
-        let reference = self.reference_price().ok_or("the reference book is not live")?;
-        let wallet = |token: Address| -> Result<U256, String> {
-            let signer = chain.setup.signer;
-            let account = Account::Wallet { chain: chain.setup.chain, signer };
-            let unit = Unit::Erc20 { chain: chain.setup.chain, token };
-            let raw = self.ledger.balance(&account, &unit);
-            U256::try_from(raw).map_err(|_| "the ledger shows a negative wallet".to_owned())
-        };
-        let (base, quote) = if pool.base_is_token0 {
-            (pool.token0, pool.token1)
-        } else {
-            (pool.token1, pool.token0)
-        };
-        let base_fee = chain.head.map_or(0, |head| head.base_fee);
-        let gas_price = base_fee.saturating_add(chain.setup.max_priority_fee);
-        let gas = U256::from(GAS_PER_MOVE).saturating_mul(U256::from(gas_price));
-        let gas = human_unsigned(gas, NATIVE_DECIMALS).ok_or("gas has no price")?;
-        Ok(liquidity::View {
-            pool,
-            reference,
-            wallet_base: wallet(base)?,
-            wallet_quote: wallet(quote)?,
-            held: self.open_position(parameters).map(held),
-            moves_today: self.strategies[index].moves_today,
-            gas_per_move: gas * reference,
-            at: self.now,
-            decision: self.decisions,
-        })
-    }
-
-    pub(super) fn open_position(&self, parameters: &liquidity::Parameters) -> Option<&Position> {
-        self.positions.values().find(|position| {
-            position.closed.is_none()
-                && position.strategy == parameters.strategy
-                && position.pool == parameters.pool
-        })
-    }
-
-    /// Reviews a want for a chain and asks for the gas of its next act.
-    fn review_on_chain(&mut self, intent: Intent) {
-        let Some(pool) = pool_of(&intent.want) else { return };
-        let live = self.pool_live(pool);
+    /// Reviews a want for a chain and asks for the gas of its next act; `Err` says why not.
+    fn review_on_chain(&mut self, intent: Intent) -> Result<(), String> {
+        let pools = intent.want.pools();
+        let id = pools.first().map(|pool| pool.chain).ok_or("a want of no chain")?;
+        let live = pools.iter().try_for_each(|pool| self.pool_live(*pool));
         let view = self.risk_view(live, None);
-        let (strategy, id, why) = (intent.strategy.clone(), intent.id, intent.why.clone());
+        let (strategy, intent_id) = (intent.strategy.clone(), intent.id);
+        let why = intent.why.clone();
         let approved = match gate::review(intent, &view, &self.setup.limits) {
             Ok(approved) => approved,
-            Err(refusal) => return self.refused(&strategy, &refusal.to_string()),
+            Err(refusal) => return Err(refusal.to_string()),
         };
-        self.last_refusal.remove(&strategy);
-        let Some(act) = self.next_act(&approved) else { return };
+        let act = self.next_act(&approved).ok_or("the want asks for nothing here")?;
         if !self.sends_for(&strategy) {
-            return self
-                .refused(&strategy, &format!("observing only; would {}: {why}", act.as_str()));
+            return Err(format!("observing only; would {}: {why}", act.as_str()));
         }
-        let body = json!({ "intent": id, "strategy": strategy, "act": act.as_str(), "why": why });
+        self.last_refusal.remove(&strategy);
+        let act_name = act.as_str();
+        let body =
+            json!({ "intent": intent_id, "strategy": strategy, "act": act_name, "why": why });
         self.note("intent", body);
-        let Some(chain) = self.chains.get_mut(&pool.chain) else { return };
-        chain.pending = Some(Pending { intent: id, strategy, act: act.clone(), since: self.now });
-        self.out.commands.push(Command::Estimate { chain: pool.chain, intent: id, act });
+        let pools = pools.into_iter().map(|pool| pool.address).collect();
+        let chain = self.chains.get_mut(&id).ok_or("unknown chain")?;
+        let since = self.now;
+        chain.pending =
+            Some(Pending { intent: intent_id, strategy, act: act.clone(), pools, since });
+        self.out.commands.push(Command::Estimate { chain: id, intent: intent_id, act });
+        Ok(())
     }
 
     /// A refusal is noted when it begins and once a minute while it lasts.
@@ -159,11 +108,15 @@ impl Engine {
 
     /// The next transaction of an approved want.
     fn next_act(&self, approved: &Approved) -> Option<Act> {
-        let pool = pool_of(&approved.intent().want)?;
+        let pool = *approved.intent().want.pools().first()?;
         let chain = self.chains.get(&pool.chain)?;
         let setup = chain.setup.pool(pool.address)?;
-        let deadline = chain.head?.time.plus_ms(DEADLINE_MS);
-        plan::act(approved, (setup.token0, setup.token1), &chain.allowances, deadline)
+        let head = chain.head?;
+        let until = plan::Until {
+            time: head.time.plus_ms(DEADLINE_MS),
+            block: head.block.number.saturating_add(CYCLE_VALID_BLOCKS),
+        };
+        plan::act(approved, (setup.token0, setup.token1), &chain.allowances, until)
     }
 
     /// Takes the next slot and hands the request to the shore, to be signed, committed and sent.
@@ -172,6 +125,9 @@ impl Engine {
             Act::Open { open, .. } => Some((open.tick_lower, open.tick_upper)),
             _ => None,
         };
+        if cycle_of(&request.act).is_some() {
+            self.turn_opportunity(intent, Fate::Sent, None);
+        }
         let Some(chain) = self.chains.get_mut(&request.chain) else { return };
         if let Act::Approve { token, spender, amount } = &request.act {
             chain.allowances.insert((*token, *spender), *amount);
@@ -183,6 +139,7 @@ impl Engine {
             pool: request.act.pool(),
             range,
             strategy: strategy.clone(),
+            intent,
             hash: None,
             state: TxState::Signed,
             created: self.now,
@@ -193,131 +150,6 @@ impl Engine {
         };
         chain.txs.insert(request.nonce, tx);
         self.out.commands.push(Command::Submit { request, intent, strategy });
-    }
-
-    fn decide_hedge(&mut self, index: usize) {
-        let parameters = self.setup.strategies[index].hedge.clone();
-        // An order may be over before its trades are in the ledger: only then we know our hold.
-        let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
-        let is_early = self.now < self.strategies[index].hedge_retry_at;
-        if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled || is_early {
-            return;
-        }
-        let chain = self.setup.strategies[index].liquidity.pool.chain;
-        match self.hedge_intent(index, chain, &parameters) {
-            Ok(Some(intent)) => {
-                self.strategies[index].hedge_why.clone_from(&intent.why);
-                self.review_hedge(intent, &parameters);
-            }
-            Ok(None) => self.strategies[index].hedge_why = "inside the band".into(),
-            Err(why) => self.strategies[index].hedge_why = why,
-        }
-    }
-
-    fn hedge_intent(
-        &mut self,
-        index: usize,
-        chain: u64,
-        parameters: &hedging::Parameters,
-    ) -> Result<Option<Intent>, String> {
-        self.chains.get(&chain).ok_or("unknown chain")?.live(self.now)?;
-        let (in_positions, in_wallet) =
-            self.base_on_chain(chain).ok_or("what the positions hold is not known")?;
-        let contracts = self
-            .contracts(&parameters.venue, &parameters.symbol)
-            .ok_or("the perpetual position is not known")?;
-        let venue = self.venues.get(&parameters.venue).ok_or("unknown venue")?;
-        let rules = venue.rules.get(&parameters.symbol).ok_or("the market's rules are not read")?;
-        let book = venue.books.get(&parameters.symbol).ok_or("unknown market")?;
-        let touch = book.touch(self.now).map_err(|why| why.to_string())?;
-        let mut view = hedging::View {
-            base_held: in_positions + in_wallet,
-            contracts,
-            bid: touch.bid.price,
-            ask: touch.ask.price,
-            rules,
-            outside_since: None,
-            at: self.now,
-            decision: self.decisions,
-        };
-        let gap = view.gap(parameters);
-        let strategy = &mut self.strategies[index];
-        if hedging::is_outside(gap, touch.mid(), parameters) {
-            view.outside_since = Some(*strategy.outside_since.get_or_insert(self.now));
-        } else {
-            strategy.outside_since = None;
-        }
-        Ok(hedging::decide(&view, parameters))
-    }
-
-    fn review_hedge(&mut self, intent: Intent, parameters: &hedging::Parameters) {
-        let live = self.venue_live(&parameters.venue, &parameters.symbol);
-        let view = self.risk_view(live, Some(parameters));
-        let (strategy, id, why) = (intent.strategy.clone(), intent.id, intent.why.clone());
-        let approved = match gate::review(intent, &view, &self.setup.limits) {
-            Ok(approved) => approved,
-            Err(refusal) => {
-                return self.refused(&format!("{strategy}/hedge"), &refusal.to_string());
-            }
-        };
-        self.last_refusal.remove(&format!("{strategy}/hedge"));
-        if !self.sends_for(&strategy) {
-            return self.refused(&format!("{strategy}/hedge"), &format!("observing only: {why}"));
-        }
-        self.decisions += 1;
-        let Some(order) = plan::order(&approved, self.now) else { return };
-        self.orders_sent += 1;
-        self.orders.insert(order.request.client_order_id.clone(), order.clone());
-        self.out.commands.push(Command::Place { order, intent: id, strategy });
-    }
-
-    pub(super) fn order_event(&mut self, id: &str, event: &OrderEvent) {
-        let Some(order) = self.orders.get_mut(id) else { return };
-        let (was_open, filled_before) = (order.is_open(), order.filled);
-        if !order.apply(event, self.now) {
-            return;
-        }
-        if filled_before.is_zero() && !order.filled.is_zero() {
-            self.orders_filled += 1;
-        }
-        let order = order.clone();
-        let report = match event {
-            OrderEvent::Report(report) | OrderEvent::Reply(OrderReply::Known(report)) => {
-                Some(report)
-            }
-            _ => None,
-        };
-        if let Some(report) = report
-            && let Some(venue) = self.venues.get_mut(&order.request.venue)
-        {
-            let settling = venue.settling(report.venue_order_id);
-            settling.reported = settling.reported.max(order.filled);
-        }
-        self.out.records.push(Record::OrderState(order.clone()));
-        if was_open && !order.is_open() {
-            self.orders.remove(id);
-            self.cool_down(&order);
-            // A fill may still be on its way: the ledger takes it by its id whenever it comes.
-            self.query_fills(&order.request.venue, &order.request.symbol);
-            self.keep_closed_order(order);
-        }
-    }
-
-    /// An order that traded nothing is not placed again at once: whatever refused it still does.
-    fn cool_down(&mut self, order: &Order) {
-        let retry_at = if order.filled.is_zero() {
-            let index = self.hedge_refusals.min(HEDGE_RETRY_DOUBLINGS_MAX);
-            self.hedge_refusals = self.hedge_refusals.saturating_add(1);
-            self.now.plus_ms(HEDGE_RETRY_MS << index)
-        } else {
-            self.hedge_refusals = 0;
-            self.now
-        };
-        for (state, setup) in self.strategies.iter_mut().zip(&self.setup.strategies) {
-            if setup.hedge.venue == order.request.venue {
-                state.hedge_retry_at = retry_at;
-            }
-        }
     }
 
     fn pool_live(&self, pool: PoolId) -> Result<(), String> {
@@ -335,7 +167,11 @@ impl Engine {
         book.touch(self.now).map(|_| ()).map_err(|why| format!("{venue} {symbol}: {why}"))
     }
 
-    fn risk_view(&self, live: Result<(), String>, hedge: Option<&hedging::Parameters>) -> RiskView {
+    pub(super) fn risk_view(
+        &self,
+        live: Result<(), String>,
+        hedge: Option<&hedging::Parameters>,
+    ) -> RiskView {
         let price = self.reference_price();
         let exposure = self.exposure();
         let venue_exposure = hedge.and_then(|hedge| {
@@ -392,23 +228,4 @@ pub(super) struct Exposure {
     pub held: Decimal,
     /// Perpetual contracts.
     pub contracts: Decimal,
-}
-
-fn held(position: &Position) -> liquidity::Held {
-    liquidity::Held {
-        token_id: position.token_id,
-        tick_lower: position.tick_lower,
-        tick_upper: position.tick_upper,
-        liquidity: position.liquidity,
-        opened: position.opened,
-    }
-}
-
-fn pool_of(want: &Want) -> Option<PoolId> {
-    match want {
-        Want::Open(open) => Some(open.pool),
-        Want::Close(close) => Some(close.pool),
-        Want::Swap(swap) => Some(swap.pool),
-        Want::Hedge(_) => None,
-    }
 }

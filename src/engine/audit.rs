@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::engine::event::WalletAudit;
 use crate::engine::on_venue::holdings;
 use crate::engine::output::{Command, Record};
+use crate::engine::state::ChainState;
 use crate::ledger::booking;
 use crate::ledger::reconcile::{Comparison, compare};
 use crate::model::amount::signed;
@@ -24,6 +25,12 @@ const COMPARED_AT_LEAST_EVERY_MS: i64 = 120_000;
 const AUDIT_AGAIN_AFTER_MS: i64 = 1_000;
 
 impl Engine {
+    /// Below the operator's minimum only what lowers risk is done, so that exits stay paid for.
+    pub(super) fn is_low_on_fuel(&self, chain: &ChainState) -> bool {
+        chain.is_ready
+            && self.native(chain.setup.chain).is_none_or(|native| native < chain.setup.min_native)
+    }
+
     pub(super) fn is_unopened_chain(&self, chain: u64) -> bool {
         !self
             .ledger

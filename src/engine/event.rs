@@ -11,6 +11,7 @@ use crate::market::book::BookUpdate;
 use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Event, V3Observed};
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::opportunity::{Opportunity, Tally};
 use crate::model::time::Timestamp;
 use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
 
@@ -88,6 +89,10 @@ pub enum Directive {
     Halt { reason: String },
     /// Go on after a halt.
     Resume { reason: String },
+    /// One strategy decides nothing until started again.
+    Pause { strategy: String, reason: String },
+    /// One strategy decides again.
+    Start { strategy: String, reason: String },
 }
 
 /// One block with everything in it that concerns us.
@@ -285,4 +290,10 @@ pub struct Recovered {
     pub opening_value: Option<Decimal>,
     /// A halt that still stands.
     pub halted: Option<String>,
+    /// Strategies the operator paused.
+    pub paused: Vec<String>,
+    /// The newest opportunities, newest first.
+    pub opportunities: Vec<Opportunity>,
+    /// All of them, counted by chain.
+    pub cycles: Vec<(u64, Tally)>,
 }

@@ -165,6 +165,21 @@ impl Engine {
         }
     }
 
+    /// Numeraire per whole unit of an asset, when it is one that is priced here.
+    pub(crate) fn price_of(&self, asset: &str) -> Option<Decimal> {
+        if asset == self.setup.numeraire {
+            return Some(Decimal::ONE);
+        }
+        self.reference_price().filter(|_| asset == self.setup.base_asset)
+    }
+
+    /// Native coin of our signer on a chain, wei, by the ledger.
+    pub(crate) fn native(&self, chain: u64) -> Option<U256> {
+        let signer = self.chains.get(&chain)?.setup.signer;
+        let held = self.ledger.balance(&Account::Wallet { chain, signer }, &Unit::Native { chain });
+        U256::try_from(held).ok()
+    }
+
     /// Value of an amount of an asset at a base price; unknown assets have no value.
     fn value(&self, asset: &str, amount: Decimal, price: Decimal) -> Option<Decimal> {
         if asset == self.setup.numeraire {
@@ -220,7 +235,9 @@ impl Engine {
                 place,
                 Account::Wallet { .. } | Account::Venue { .. } | Account::Owed { .. }
             );
-            if !is_held || matches!(unit, Unit::Perp { .. } | Unit::V3Liquidity { .. }) {
+            let is_counted = !matches!(unit, Unit::Perp { .. } | Unit::V3Liquidity { .. });
+            // Nothing of an asset is worth nothing, whatever its price.
+            if !is_held || !is_counted || amount.is_zero() {
                 continue;
             }
             let (asset, decimals) = self.asset_of(unit)?;

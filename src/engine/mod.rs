@@ -12,6 +12,7 @@ mod on_chain;
 mod on_venue;
 pub mod output;
 pub mod setup;
+mod slots;
 pub mod snapshot;
 pub mod state;
 #[cfg(test)]
@@ -26,12 +27,13 @@ use serde_json::json;
 use crate::engine::event::{Body, Directive, Event, Position, Recovered};
 use crate::engine::output::{Command, Output, Record};
 use crate::engine::setup::Setup;
-use crate::engine::state::{ChainState, StrategyState, VenueState};
+use crate::engine::state::{ChainState, HedgeState, StrategyState, VenueState};
 use crate::execution::order::{Order, OrderEvent, OrderState};
 use crate::ledger::Ledger;
 use crate::ledger::entry::{Entry, Kind};
 use crate::ledger::reconcile::Comparison;
 use crate::market::book::feed::Feed;
+use crate::model::opportunity::{Opportunity, Tally};
 use crate::model::time::Timestamp;
 use crate::risk::gate::Mode;
 
@@ -56,13 +58,16 @@ pub struct Engine {
     chains: BTreeMap<u64, ChainState>,
     venues: BTreeMap<String, VenueState>,
     strategies: Vec<StrategyState>,
+    hedges: Vec<HedgeState>,
     ledger: Ledger,
     positions: BTreeMap<(u64, U256), Position>,
     orders: BTreeMap<String, Order>,
     closed_orders: VecDeque<Order>,
+    /// The newest cycles seen, and what became of all.
+    opportunities: VecDeque<Opportunity>,
+    cycles: BTreeMap<u64, Tally>,
     decisions: u64,
     orders_queried_at: Timestamp,
-    hedge_refusals: u32,
     orders_sent: u64,
     orders_filled: u64,
     rebalances: u64,
@@ -86,6 +91,7 @@ impl Engine {
             |v: &setup::VenueSetup| (v.name.clone(), VenueState::new(&v.symbols, age_max_ms, at));
         let venues = setup.venues.iter().map(venue).collect();
         let strategies = setup.strategies.iter().map(|_| StrategyState::default()).collect();
+        let hedges = setup.hedges.iter().map(|_| HedgeState::default()).collect();
         Self {
             setup,
             seq: 0,
@@ -98,13 +104,15 @@ impl Engine {
             chains,
             venues,
             strategies,
+            hedges,
             ledger: Ledger::default(),
             positions: BTreeMap::new(),
             orders: BTreeMap::new(),
             closed_orders: VecDeque::new(),
+            opportunities: VecDeque::new(),
+            cycles: BTreeMap::new(),
             decisions: 0,
             orders_queried_at: Timestamp(0),
-            hedge_refusals: 0,
             orders_sent: 0,
             orders_filled: 0,
             rebalances: 0,
@@ -222,9 +230,9 @@ impl Engine {
             self.day_value = Some(value);
             self.day_gas = recovered.day_gas;
             for (strategy, moves) in recovered.moves_today {
-                let owners = self.strategies.iter_mut().zip(&self.setup.strategies);
-                let owner = owners.filter(|(_, setup)| setup.liquidity.strategy == strategy);
-                owner.for_each(|(state, _)| state.moves_today = moves);
+                if let Some(state) = self.strategy_mut(&strategy) {
+                    state.moves_today = moves;
+                }
             }
         }
         self.decisions = recovered.decisions;
@@ -233,10 +241,19 @@ impl Engine {
         self.rebalances = recovered.rebalances;
         self.opening_value = recovered.opening_value;
         self.halted = recovered.halted;
+        self.opportunities = recovered.opportunities.into();
+        self.cycles = recovered.cycles.into_iter().collect();
+        for strategy in recovered.paused {
+            if let Some(state) = self.strategy_mut(&strategy) {
+                state.is_paused = true;
+            }
+        }
     }
 
     fn directive(&mut self, directive: Directive) {
         match directive {
+            Directive::Pause { strategy, reason } => self.pause(&strategy, true, &reason),
+            Directive::Start { strategy, reason } => self.pause(&strategy, false, &reason),
             Directive::Halt { reason } => self.halt(reason),
             Directive::Resume { reason } => {
                 if self.halted.take().is_some() {
@@ -245,6 +262,22 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// One strategy decides nothing more, or again; its hedge goes on, since what is held stays.
+    fn pause(&mut self, strategy: &str, is_paused: bool, reason: &str) {
+        let Some(state) = self.strategy_mut(strategy) else { return };
+        if state.is_paused == is_paused {
+            return;
+        }
+        state.is_paused = is_paused;
+        let kind = if is_paused { "strategy_paused" } else { "strategy_started" };
+        self.note(kind, json!({ "strategy": strategy, "reason": reason }));
+        let all = self.strategies.iter().zip(&self.setup.strategies);
+        let paused: Vec<&str> =
+            all.filter(|(state, _)| state.is_paused).map(|(_, setup)| setup.id.as_str()).collect();
+        let paused = json!(paused);
+        self.remember("paused", paused);
     }
 
     /// Full stop: what rests is cancelled at once, nothing new passes until a person resumes.
@@ -312,6 +345,9 @@ impl Engine {
                 row.account,
                 row.unit
             ));
+        }
+        if let Some(chain) = self.chains.values().find(|chain| self.is_low_on_fuel(chain)) {
+            return Mode::ReduceOnly(format!("the signer is low on fuel on {}", chain.setup.name));
         }
         if let Some(scope) = self.overdue_comparison() {
             return Mode::Paused(format!("{scope} could not be compared with the ledger for long"));
@@ -419,6 +455,12 @@ impl Engine {
         self.day_value = self.day_value.map(|value| value + moved);
         self.remember_day();
         self.remember("opening_value", json!((opening + moved).to_string()));
+    }
+
+    /// A strategy's memory, by its name.
+    pub(crate) fn strategy_mut(&mut self, id: &str) -> Option<&mut StrategyState> {
+        let index = self.setup.strategies.iter().position(|setup| setup.id == id)?;
+        self.strategies.get_mut(index)
     }
 
     pub(crate) fn keep_closed_order(&mut self, order: Order) {

@@ -1,15 +1,14 @@
 //! Chain facts: blocks, receipts, audits of pools.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, U256};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Position};
-use crate::engine::output::{Command, Mined, Record};
-use crate::engine::state::{FEE_WINDOW_MS, PoolState, TXS_KEPT};
-use crate::execution::tx::{Act, Spender, TxEvent, TxRequest, TxState};
-use crate::ledger::booking::{self, ChainPlace, PoolTokens};
+use crate::engine::output::{Mined, Record};
+use crate::engine::state::{FEE_WINDOW_MS, PoolState};
+use crate::execution::tx::{CYCLE, Spender, TxEvent, TxState};
+use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
 use crate::ledger::entry::OnBlock;
 use crate::market::book::feed::Feed;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt};
@@ -17,12 +16,8 @@ use crate::model::intent::PoolId;
 
 /// The cursor is stored at least so often, so that a restart never rescans far.
 const CURSOR_EVERY_BLOCKS: u64 = 10;
-/// A slot not mined after so many blocks is sent again, byte for byte.
-const RESEND_AFTER_BLOCKS: u64 = 3;
 /// After a refused estimate or a revert, nothing is tried for so long.
-const RETRY_AFTER_MS: i64 = 5_000;
-/// Longest a want may wait for its gas estimate before it is dropped and decided anew.
-const ESTIMATE_WAIT_MAX_MS: i64 = 15_000;
+pub(super) const RETRY_AFTER_MS: i64 = 5_000;
 
 impl Engine {
     pub(super) fn chain_feed(&mut self, chain: u64, is_up: bool, why: &str) {
@@ -62,7 +57,7 @@ impl Engine {
         }
     }
 
-    fn halt_for_foreign_nonce(&mut self, chain: u64, nonce: u64) {
+    pub(super) fn halt_for_foreign_nonce(&mut self, chain: u64, nonce: u64) {
         self.halt(format!(
             "nonce {nonce} on chain {chain} was used by a transaction we did not make: \
              the signer's key is used elsewhere"
@@ -160,7 +155,11 @@ impl Engine {
     fn place(&self, header: &Header) -> Option<ChainPlace> {
         let setup = &self.chains.get(&header.block.chain)?.setup;
         Some(ChainPlace {
-            on: OnBlock { chain: header.block.chain, hash: header.block.hash },
+            on: OnBlock {
+                chain: header.block.chain,
+                number: header.block.number,
+                hash: header.block.hash,
+            },
             at: self.now,
             signer: setup.signer,
             position_manager: setup.position_manager,
@@ -174,6 +173,7 @@ impl Engine {
             return self.halt(format!("a receipt came for nonce {nonce}, which is not ours"));
         };
         let (pool, range, strategy) = (tx.pool, tx.range, tx.strategy.clone());
+        let is_cycle = tx.purpose == CYCLE;
         if !matches!(tx.state, TxState::Signed | TxState::Broadcast) {
             return;
         }
@@ -181,7 +181,12 @@ impl Engine {
             let setup = self.chains.get(&pool.chain)?.setup.pool(pool.address)?;
             Some(PoolTokens { token0: setup.token0, token1: setup.token1 })
         });
-        match booking::receipt(&place, receipt, tokens, &self.ledger) {
+        let purpose = match tokens {
+            Some(tokens) => Purpose::Pool(tokens),
+            None if is_cycle => Purpose::Cycle,
+            None => Purpose::Other,
+        };
+        match booking::receipt(&place, receipt, purpose, &self.ledger) {
             Ok(entries) => {
                 for entry in entries {
                     self.book_entry::<booking::BookingError>(Ok(Some(entry)));
@@ -195,6 +200,9 @@ impl Engine {
         if let Some(pool) = pool {
             self.change_positions(pool, range, &strategy, receipt);
         }
+        if is_cycle {
+            self.cycle_mined(id, nonce, receipt);
+        }
         self.decisions += 1;
     }
 
@@ -203,6 +211,7 @@ impl Engine {
         let cost = receipt.cost().unwrap_or(U256::MAX);
         self.day_gas = self.day_gas.saturating_add(cost);
         let Some(chain) = self.chains.get_mut(&id) else { return };
+        chain.gas_spent = chain.gas_spent.saturating_add(cost);
         let Some(tx) = chain.txs.get_mut(&nonce) else { return };
         let event = if receipt.is_success { TxEvent::Included } else { TxEvent::Reverted };
         match tx.state.next(event) {
@@ -213,7 +222,8 @@ impl Engine {
         tx.gas_used = Some(receipt.gas_used);
         tx.cost = Some(cost);
         let state = tx.state;
-        if state == TxState::Reverted {
+        // Somebody took the cycle first: the world is as it was, nothing else has to wait.
+        if state == TxState::Reverted && tx.purpose != CYCLE {
             chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
             chain.allowances.clear();
         }
@@ -284,9 +294,9 @@ impl Engine {
                         position.collected1 = *amount1;
                         position.gas = position.gas.saturating_add(gas);
                         self.rebalances += 1;
-                        let owners = self.strategies.iter_mut().zip(&self.setup.strategies);
-                        let owner = owners.filter(|(_, s)| s.liquidity.strategy == strategy);
-                        owner.for_each(|(state, _)| state.moves_today += 1);
+                        if let Some(owner) = self.strategy_mut(strategy) {
+                            owner.moves_today += 1;
+                        }
                     }
                 }
                 NftLog::Collected { token_id, amount0, amount1 } => {
@@ -315,70 +325,6 @@ impl Engine {
         }
     }
 
-    /// Finality, resending, and whether somebody else used our key.
-    fn slots(&mut self, id: u64, block: &Block) {
-        let head = block.header.block.number;
-        let (now, may_send, sends) = (self.now, self.may_send(), self.setup.sends);
-        let Some(chain) = self.chains.get_mut(&id) else { return };
-        let final_after = chain.setup.final_after_blocks;
-        let mut records = Vec::new();
-        let mut foreign = None;
-        for tx in chain.txs.values_mut() {
-            let event = match tx.state {
-                TxState::Signed | TxState::Broadcast
-                    if block.signer_nonce.is_some_and(|nonce| nonce > tx.nonce) =>
-                {
-                    TxEvent::NonceTaken
-                }
-                TxState::Included | TxState::Reverted
-                    if tx.block.is_some_and(|mined| head >= mined.saturating_add(final_after)) =>
-                {
-                    TxEvent::Deep
-                }
-                // What never left and is not an exit does not leave during a halt, nor in a mode
-                // that does not send.
-                TxState::Signed if !may_send && tx.purpose != "withdraw" => continue,
-                TxState::Signed | TxState::Broadcast if !sends => continue,
-                TxState::Signed | TxState::Broadcast
-                    if head >= tx.sent_at_block.saturating_add(RESEND_AFTER_BLOCKS) =>
-                {
-                    tx.sent_at_block = head;
-                    self.out.commands.push(Command::Resend { chain: id, nonce: tx.nonce });
-                    continue;
-                }
-                _ => continue,
-            };
-            if let Ok(state) = tx.state.next(event) {
-                tx.state = state;
-                records.push(Record::TxState { chain: id, nonce: tx.nonce, state, mined: None });
-                if state == TxState::Foreign {
-                    foreign = Some(tx.nonce);
-                }
-            }
-        }
-        if let Some(nonce) = block.signer_nonce
-            && nonce > chain.next_nonce
-            && chain.is_ready
-        {
-            foreign = Some(nonce - 1);
-            chain.next_nonce = nonce;
-        }
-        if chain.pending.as_ref().is_some_and(|p| now.ms_since(p.since) > ESTIMATE_WAIT_MAX_MS) {
-            chain.pending = None;
-        }
-        while chain.txs.len() > TXS_KEPT {
-            let first = chain.txs.first_key_value().map(|(nonce, tx)| (*nonce, tx.state));
-            match first {
-                Some((nonce, TxState::Final)) => chain.txs.remove(&nonce),
-                _ => break,
-            };
-        }
-        self.out.records.extend(records);
-        if let Some(nonce) = foreign {
-            self.halt_for_foreign_nonce(id, nonce);
-        }
-    }
-
     fn count_range(&mut self, chain: u64) {
         let Some(state) = self.chains.get(&chain) else { return };
         for position in self.positions.values_mut().filter(|p| p.closed.is_none()) {
@@ -393,67 +339,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    pub(super) fn sent(&mut self, chain: u64, nonce: u64, hash: B256) {
-        let Some(state) = self.chains.get_mut(&chain) else { return };
-        let head = state.head.map_or(0, |head| head.block.number);
-        let Some(tx) = state.txs.get_mut(&nonce) else { return };
-        tx.hash = Some(hash);
-        tx.sent_at_block = head;
-        if tx.state == TxState::Signed {
-            tx.state = TxState::Broadcast;
-            let state = tx.state;
-            self.out.records.push(Record::TxState { chain, nonce, state, mined: None });
-        }
-    }
-
-    pub(super) fn estimated(&mut self, id: u64, intent: Uuid, gas: Result<u64, String>) {
-        let (now, can_send) = (self.now, self.can_send());
-        let Some(chain) = self.chains.get_mut(&id) else { return };
-        let Some(pending) = chain.pending.take_if(|pending| pending.intent == intent) else {
-            return;
-        };
-        let gas = match gas {
-            Ok(gas) => gas,
-            Err(why) => {
-                chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
-                chain.allowances.clear();
-                let act = pending.act.as_str();
-                return self.note("estimate_refused", json!({ "act": act, "why": why }));
-            }
-        };
-        // The world may have changed while we asked: a halt, a stall or a market that is not live
-        // any more stops here as well.
-        if !can_send && !matches!(pending.act, Act::Close { .. }) {
-            return;
-        }
-        let owner = self.setup.strategies.iter().find(|s| s.liquidity.strategy == pending.strategy);
-        let live = chain.live(now).and_then(|()| match owner {
-            Some(owner) => chain.pool_live(owner.liquidity.pool.address),
-            None => Err(format!("strategy {} is not configured", pending.strategy)),
-        });
-        if let Err(why) = live {
-            return self
-                .note("estimate_refused", json!({ "act": pending.act.as_str(), "why": why }));
-        }
-        let Some(head) = chain.head else { return };
-        if head.base_fee.saturating_add(chain.setup.max_priority_fee) > chain.setup.max_fee {
-            // Signed now, it could not be mined and would hold the lane against every exit.
-            chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
-            let body = json!({ "base_fee_wei": head.base_fee.to_string() });
-            return self.note("gas_too_dear", body);
-        }
-        let fee = head.base_fee.saturating_mul(2).saturating_add(chain.setup.max_priority_fee);
-        let request = TxRequest {
-            chain: id,
-            nonce: chain.next_nonce,
-            act: pending.act,
-            gas_limit: gas.saturating_mul(13) / 10 + 50_000,
-            max_fee: fee.min(chain.setup.max_fee),
-            max_priority_fee: chain.setup.max_priority_fee.min(fee),
-        };
-        self.submit(request, intent, pending.strategy);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::execution::tx::{Act, TxRequest, TxState};
 use crate::ledger::entry::Entry;
 use crate::ledger::reconcile::Comparison;
 use crate::model::chain::BlockRef;
+use crate::model::opportunity::Opportunity;
 use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
 
@@ -36,6 +37,8 @@ pub enum Record {
     Fill { venue: String, symbol: String, fill: Fill, cash: Decimal },
     /// A position opened, changed or closed.
     Position(Position),
+    /// A cycle was seen, or moved on.
+    Opportunity(Opportunity),
     /// Everything up to this block is in the ledger.
     Cursor(BlockRef),
     /// The ledger was compared with the world.

@@ -1,9 +1,10 @@
 //! What the operator's files mean to the engine: names resolved, units fixed, nothing secret.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
 
 use crate::risk::gate::Limits;
-use crate::strategy::{hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity};
 
 /// Everything the engine is told once.
 #[derive(Clone, Debug)]
@@ -24,8 +25,10 @@ pub struct Setup {
     pub chains: Vec<ChainSetup>,
     /// Venues.
     pub venues: Vec<VenueSetup>,
-    /// Strategies.
+    /// Strategies; the first ones come first wherever they compete for a lane.
     pub strategies: Vec<StrategySetup>,
+    /// Hedges, one per market.
+    pub hedges: Vec<HedgeSetup>,
     /// Limits over all of them.
     pub limits: Limits,
     /// A book without an update for so long is stale.
@@ -47,6 +50,8 @@ pub struct ChainSetup {
     pub position_manager: Address,
     /// `SwapRouter`.
     pub swap_router: Address,
+    /// Our contract for cycles, when the chain has one.
+    pub executor: Option<Address>,
     /// Tokens we hold or trade.
     pub tokens: Vec<TokenSetup>,
     /// Pools we watch.
@@ -61,6 +66,10 @@ pub struct ChainSetup {
     pub max_priority_fee: u128,
     /// Blocks after which a transaction counts as final.
     pub final_after_blocks: u64,
+    /// Native coin below which only what lowers risk is done, wei.
+    pub min_native: U256,
+    /// Native coin that only exits may use, wei.
+    pub exit_reserve: U256,
 }
 
 /// One token.
@@ -81,8 +90,12 @@ pub struct TokenSetup {
 pub struct PoolSetup {
     /// Contract.
     pub address: Address,
-    /// `uniswap_v2`, `uniswap_v3`.
+    /// `uniswap_v2`, `sushiswap_v2`, `uniswap_v3`.
     pub dex: String,
+    /// How it prices.
+    pub curve: Curve,
+    /// The executor's number of the exchange, when it may trade there.
+    pub executor_dex: Option<u8>,
     /// For people.
     pub pair: String,
     /// Swap fee.
@@ -95,6 +108,15 @@ pub struct PoolSetup {
     pub token1: Address,
     /// True when token0 is the base asset.
     pub base_is_token0: bool,
+}
+
+/// How a pool prices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// Constant product.
+    V2,
+    /// Concentrated liquidity.
+    V3,
 }
 
 /// One venue.
@@ -110,21 +132,66 @@ pub struct VenueSetup {
     pub is_perpetual: bool,
 }
 
-/// One strategy with its hedge.
+/// One strategy.
 #[derive(Clone, Debug)]
 pub struct StrategySetup {
+    /// Unique name.
+    pub id: String,
     /// False when its stage only observes.
     pub sends: bool,
-    /// Liquidity.
-    pub liquidity: liquidity::Parameters,
-    /// Hedge of its delta.
-    pub hedge: hedging::Parameters,
+    /// Its money, numeraire.
+    pub budget: Decimal,
+    /// What it does.
+    pub kind: StrategyKind,
+}
+
+/// What a strategy does.
+#[derive(Clone, Debug)]
+pub enum StrategyKind {
+    /// One concentrated position.
+    Liquidity(liquidity::Parameters),
+    /// Cycles over the pools of a chain.
+    Arbitrage(arbitrage::Parameters),
+}
+
+impl StrategySetup {
+    /// The chain it acts on.
+    pub fn chain(&self) -> u64 {
+        match &self.kind {
+            StrategyKind::Liquidity(liquidity) => liquidity.pool.chain,
+            StrategyKind::Arbitrage(arbitrage) => arbitrage.chain,
+        }
+    }
+
+    /// Its parameters, when it provides liquidity.
+    pub fn liquidity(&self) -> Option<&liquidity::Parameters> {
+        match &self.kind {
+            StrategyKind::Liquidity(liquidity) => Some(liquidity),
+            StrategyKind::Arbitrage(_) => None,
+        }
+    }
+}
+
+/// The hedge of one market, netting the delta of every chain it stands for.
+#[derive(Clone, Debug)]
+pub struct HedgeSetup {
+    /// False when its owner's stage only observes.
+    pub sends: bool,
+    /// Market, band and owner.
+    pub parameters: hedging::Parameters,
+    /// Chains whose delta it nets.
+    pub chains: Vec<u64>,
 }
 
 impl ChainSetup {
     /// A token by address.
     pub fn token(&self, address: Address) -> Option<&TokenSetup> {
         self.tokens.iter().find(|token| token.address == address)
+    }
+
+    /// A token by the operator's name.
+    pub fn token_named(&self, symbol: &str) -> Option<&TokenSetup> {
+        self.tokens.iter().find(|token| token.symbol == symbol)
     }
 
     /// A pool by address.

@@ -23,6 +23,7 @@ const ROWS_MAX: usize = 50;
 /// Places of shown values.
 const VALUE_DP: u32 = 4;
 
+mod desk;
 mod pnl;
 mod rows;
 
@@ -61,6 +62,11 @@ impl Engine {
             ledger: self.ledger_view(),
             reconciliation: self.reconciliation_view(),
             labels: self.labels(),
+            arbitrage: self.arbitrage_view(),
+            strategies: self.strategy_rows(),
+            limits: self.limit_rows(),
+            exposures: self.exposure_by(),
+            fuel: self.fuel_rows(at),
             rebalances: self.rebalances,
             orders_sent: self.orders_sent,
             orders_filled: self.orders_filled,
@@ -96,6 +102,7 @@ impl Engine {
             pools_quarantined: quarantined,
             native_balance: native.map(text),
             blocks: chain.n_blocks,
+            cycles_landed: self.cycles.get(&id).map_or(0, |cycles| cycles.landed),
             pool_events: chain.n_pool_events,
         }
     }
@@ -234,8 +241,7 @@ impl Engine {
         if position.closed.is_some() {
             return "closed".into();
         }
-        let index =
-            self.setup.strategies.iter().position(|s| s.liquidity.strategy == position.strategy);
+        let index = self.setup.strategies.iter().position(|s| s.id == position.strategy);
         index
             .and_then(|index| self.strategies.get(index))
             .map(|s| s.why.clone())
@@ -288,7 +294,7 @@ impl Engine {
         let exposure = self.exposure();
         let price = self.reference_price();
         let net = exposure.map(|e| e.held + e.contracts);
-        let band = self.setup.strategies.first().map(|s| s.hedge.band_max).zip(price);
+        let band = self.setup.hedges.first().map(|hedge| hedge.parameters.band_max).zip(price);
         let band = band.and_then(|(band, price)| band.checked_div(price));
         vec![ExposureRow {
             asset: self.setup.base_asset.clone(),
@@ -304,17 +310,20 @@ impl Engine {
     }
 
     fn hedge_row(&self) -> Option<HedgeRow> {
-        let setup = self.setup.strategies.first()?;
-        let state = self.strategies.first()?;
-        let have = self.contracts(&setup.hedge.venue, &setup.hedge.symbol);
-        let held = self.base_on_chain(setup.liquidity.pool.chain).map(|(a, b)| a + b);
-        let target = held.map(|held| -held * (Decimal::ONE - setup.hedge.target_delta_fraction));
-        let mid = self.mid(&setup.hedge.venue, &setup.hedge.symbol);
+        let (setup, state) = (self.setup.hedges.first()?, self.hedges.first()?);
+        let hedge = &setup.parameters;
+        let have = self.contracts(&hedge.venue, &hedge.symbol);
+        let held = setup.chains.iter().try_fold(Decimal::ZERO, |held, chain| {
+            let (in_positions, in_wallet) = self.base_on_chain(*chain)?;
+            Some(held + in_positions + in_wallet)
+        });
+        let target = held.map(|held| -held * (Decimal::ONE - hedge.target_delta_fraction));
+        let mid = self.mid(&hedge.venue, &hedge.symbol);
         let gap = target.zip(have).map(|(target, have)| target - have);
-        let is_hedging = self.has_open_order(&setup.hedge.venue, &setup.hedge.symbol);
+        let is_hedging = self.has_open_order(&hedge.venue, &hedge.symbol);
         Some(HedgeRow {
-            venue: setup.hedge.venue.clone(),
-            market: self.market_name(&setup.hedge.venue, &setup.hedge.symbol),
+            venue: hedge.venue.clone(),
+            market: self.market_name(&hedge.venue, &hedge.symbol),
             target: target.map(|t| text(t.round_dp(8))),
             have: have.map(text),
             unhedged_value: gap
@@ -327,7 +336,7 @@ impl Engine {
             } else {
                 "inside band"
             },
-            why: state.hedge_why.clone(),
+            why: state.why.clone(),
         })
     }
 

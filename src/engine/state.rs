@@ -1,8 +1,8 @@
 //! What the engine remembers of each chain and venue between two events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -69,6 +69,8 @@ pub struct Pending {
     pub strategy: String,
     /// What will be sent.
     pub act: Act,
+    /// Pools that must be live when it leaves.
+    pub pools: Vec<Address>,
     /// Since when.
     pub since: Timestamp,
 }
@@ -106,6 +108,8 @@ pub struct ChainState {
     pub n_blocks: u64,
     /// Pool logs applied in this run.
     pub n_pool_events: u64,
+    /// Wei of gas paid in this run.
+    pub gas_spent: U256,
 }
 
 impl ChainState {
@@ -127,6 +131,7 @@ impl ChainState {
             retry_at: Timestamp(0),
             n_blocks: 0,
             n_pool_events: 0,
+            gas_spent: U256::ZERO,
         }
     }
 
@@ -274,14 +279,37 @@ impl VenueState {
 pub struct StrategyState {
     /// The last reason to act or wait, for people.
     pub why: String,
+    /// When that was decided.
+    pub decided: Option<Timestamp>,
+    /// The operator's word: it decides nothing until started again.
+    pub is_paused: bool,
+    /// Ranges moved since the day began.
+    pub moves_today: u32,
+    /// Head at which cycles were last searched for.
+    pub searched: Option<B256>,
+    /// Cycles that were open at that head, by their route.
+    pub open_routes: BTreeSet<String>,
+}
+
+impl StrategyState {
+    /// Keeps a reason and when it was given.
+    pub fn say(&mut self, why: String, at: Timestamp) {
+        self.why = why;
+        self.decided = Some(at);
+    }
+}
+
+/// A hedge's memory.
+#[derive(Debug, Default)]
+pub struct HedgeState {
+    /// The last decision, for people.
+    pub why: String,
     /// Since when the delta is outside the inner band.
     pub outside_since: Option<Timestamp>,
-    /// Moves since the day began.
-    pub moves_today: u32,
-    /// The last hedge decision, for people.
-    pub hedge_why: String,
-    /// Not before this instant is the next hedge tried.
-    pub hedge_retry_at: Timestamp,
+    /// Not before this instant is the next one tried.
+    pub retry_at: Timestamp,
+    /// Orders in a row that traded nothing.
+    pub refusals: u32,
 }
 
 /// Orientation of a pool for strategies; `None` while something is unknown.

@@ -22,14 +22,24 @@ const ID_DIGITS: usize = 30;
 /// What contracts may still take; a missing one is unknown, not zero.
 pub type Allowances = BTreeMap<(Address, Spender), U256>;
 
+/// How long a transaction may be mined: by the chain's clock, and by its height.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// Last block time.
+    pub time: Timestamp,
+    /// Last block, for what is worth nothing later.
+    pub block: u64,
+}
+
 /// The transaction an approved want asks for next: its own, or the approval it still lacks. `None`
 /// for wants of other places. `pair` is token0 and token1 of the want's pool.
 pub fn act(
     approved: &Approved,
     pair: (Address, Address),
     allowances: &Allowances,
-    deadline: Timestamp,
+    until: Until,
 ) -> Option<Act> {
+    let deadline = until.time;
     let (needs, spender, act) = match &approved.intent().want {
         Want::Open(open) => (
             vec![(pair.0, open.amount0), (pair.1, open.amount1)],
@@ -42,6 +52,10 @@ pub fn act(
             Act::Swap { swap: swap.clone(), deadline },
         ),
         Want::Close(close) => return Some(Act::Close { close: close.clone(), deadline }),
+        // A flash swap takes nothing of ours, so it needs no allowance.
+        Want::Cycle(cycle) => {
+            return Some(Act::Cycle { cycle: cycle.clone(), deadline_block: until.block });
+        }
         Want::Hedge(_) => return None,
     };
     for (token, amount) in needs {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::model::intent::{CloseRange, OpenRange, PoolId, SwapPlan};
+use crate::model::intent::{CloseRange, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
 
 /// What a transaction does; the shore turns it into calldata of the chain's own contracts.
@@ -27,7 +27,12 @@ pub enum Act {
     Close { close: CloseRange, deadline: Timestamp },
     /// Turn one token into the other.
     Swap { swap: SwapPlan, deadline: Timestamp },
+    /// Run a cycle through the executor, up to this block.
+    Cycle { cycle: CyclePlan, deadline_block: u64 },
 }
+
+/// The word stored and shown for [`Act::Cycle`].
+pub const CYCLE: &str = "cycle";
 
 /// Contracts that may take our tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +51,14 @@ impl Act {
             Self::Open { .. } => "mint",
             Self::Close { .. } => "withdraw",
             Self::Swap { .. } => "swap",
+            Self::Cycle { .. } => CYCLE,
         }
     }
 
-    /// The pool it works on, when there is one.
+    /// The pool it works on, when there is one alone.
     pub fn pool(&self) -> Option<PoolId> {
         match self {
-            Self::Approve { .. } => None,
+            Self::Approve { .. } | Self::Cycle { .. } => None,
             Self::Open { open, .. } => Some(open.pool),
             Self::Close { close, .. } => Some(close.pool),
             Self::Swap { swap, .. } => Some(swap.pool),
@@ -187,6 +193,8 @@ pub struct Tx {
     pub range: Option<(i32, i32)>,
     /// Strategy that wanted it.
     pub strategy: String,
+    /// The want behind it.
+    pub intent: Uuid,
     /// Where it stands.
     pub state: TxState,
     /// When it was planned.

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use crate::engine::setup::ChainSetup;
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
+use crate::model::intent::{CycleLeg, CyclePlan};
 use crate::model::time::Timestamp;
 use crate::venues::erc20;
+use crate::venues::executor::{self, FeeTooLarge, Flash, Leg};
 use crate::venues::uniswap_v3::calls::{self, EncodeError, ExactInput, MintOrder, Withdrawal};
 
 /// A transaction could not be made.
@@ -27,6 +29,9 @@ pub enum SignError {
     /// An argument does not fit the contract.
     #[error("the call cannot be encoded")]
     Encode(#[from] EncodeError),
+    /// A fee does not fit the executor.
+    #[error("the cycle cannot be encoded")]
+    Cycle(#[from] FeeTooLarge),
     /// The act names a pool or contract that is not configured.
     #[error("the act names something that is not configured")]
     NotConfigured,
@@ -161,7 +166,27 @@ pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignErr
             };
             (chain.swap_router, calls::swap_exact_in(&order)?)
         }
+        Act::Cycle { cycle, deadline_block } => encode_cycle(chain, cycle, *deadline_block)?,
     })
+}
+
+fn encode_cycle(
+    chain: &ChainSetup,
+    cycle: &CyclePlan,
+    deadline_block: u64,
+) -> Result<(Address, Bytes), SignError> {
+    let leg =
+        |leg: &CycleLeg| Leg { dex: leg.dex, fee_pips: leg.fee_pips, token_out: leg.token_out };
+    let legs: Vec<Leg> = cycle.legs.iter().map(leg).collect();
+    let flash = Flash {
+        token: cycle.token,
+        amount_in: cycle.amount_in,
+        min_profit: cycle.min_profit,
+        deadline_block,
+        legs: &legs,
+    };
+    let executor = chain.executor.ok_or(SignError::NotConfigured)?;
+    Ok((executor, executor::flash(&flash)?))
 }
 
 fn seconds(at: Timestamp) -> U256 {

@@ -63,17 +63,25 @@ impl ChainPlace {
     }
 }
 
-/// Gas, liquidity changes and swaps of one of our transactions.
-///
-/// `pool` names the tokens of the position the transaction works on; without it, every transfer is
-/// booked as a swap leg.
+/// What one of our transactions was for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// A position of the pool of these tokens; a swap where no position changed.
+    Pool(PoolTokens),
+    /// A cycle: what arrives is profit.
+    Cycle,
+    /// Anything else: every transfer is a leg of a swap.
+    Other,
+}
+
+/// Gas, liquidity changes, swaps and profits of one of our transactions.
 ///
 /// # Errors
 /// `BookingError`; nothing may be booked then.
 pub fn receipt(
     place: &ChainPlace,
     receipt: &Receipt,
-    pool: Option<PoolTokens>,
+    purpose: Purpose,
     ledger: &Ledger,
 ) -> Result<Vec<Entry>, BookingError> {
     let mut entries = Vec::new();
@@ -82,8 +90,8 @@ pub fn receipt(
     let native = Unit::Native { chain: place.on.chain };
     let gas = place.draft(Kind::Gas, receipt.hash.to_string());
     entries.extend(gas.moved(&place.wallet(), &native, -cost, Reason::Gas).entry()?);
-    match pool {
-        Some(pool) if !receipt.nft_logs.is_empty() => {
+    match purpose {
+        Purpose::Pool(pool) if !receipt.nft_logs.is_empty() => {
             for (index, log) in receipt.nft_logs.iter().enumerate() {
                 let cause = format!("{}/{index}", receipt.hash);
                 let (kind, draft_of): (Kind, DraftOf) = match log {
@@ -96,11 +104,15 @@ pub fn receipt(
             }
         }
         _ => {
-            let mut draft = place.draft(Kind::Swap, receipt.hash.to_string());
+            let (kind, reason) = match purpose {
+                Purpose::Cycle => (Kind::Cycle, Reason::Arbitrage),
+                Purpose::Pool(_) | Purpose::Other => (Kind::Swap, Reason::Swap),
+            };
+            let mut draft = place.draft(kind, receipt.hash.to_string());
             for transfer in &receipt.transfers {
                 let amount = wallet_change(place, transfer)?;
                 let unit = place.erc20(transfer.token);
-                draft = draft.moved(&place.wallet(), &unit, amount, Reason::Swap);
+                draft = draft.moved(&place.wallet(), &unit, amount, reason);
             }
             entries.extend(draft.entry()?);
         }

@@ -38,6 +38,8 @@ pub enum Kind {
     Collect,
     /// One token turned into another.
     Swap,
+    /// Profit of a cycle of pools.
+    Cycle,
     /// A trade on a venue.
     Fill,
     /// Perpetual funding.
@@ -46,6 +48,8 @@ pub enum Kind {
     Deposit,
     /// Something left by another hand than our strategies.
     Withdrawal,
+    /// Takes back an entry whose block the chain replaced.
+    Reversal,
 }
 
 impl Kind {
@@ -58,10 +62,12 @@ impl Kind {
             Self::Burn => "burn",
             Self::Collect => "collect",
             Self::Swap => "swap",
+            Self::Cycle => "cycle",
             Self::Fill => "fill",
             Self::Funding => "funding",
             Self::Deposit => "deposit",
             Self::Withdrawal => "withdrawal",
+            Self::Reversal => "reversal",
         }
     }
 }
@@ -71,6 +77,8 @@ impl Kind {
 pub struct OnBlock {
     /// Chain id.
     pub chain: u64,
+    /// Height.
+    pub number: u64,
     /// Block hash.
     pub hash: B256,
 }

@@ -4,4 +4,5 @@
 //! clock or an account; whatever is integer on chain stays integer here.
 
 pub mod amm;
+pub mod cycle;
 pub mod il;

@@ -43,7 +43,7 @@ impl Intent {
         match &self.want {
             Want::Close(_) => true,
             Want::Hedge(hedge) => hedge.reduce_only,
-            Want::Open(_) | Want::Swap(_) => false,
+            Want::Open(_) | Want::Swap(_) | Want::Cycle(_) => false,
         }
     }
 }
@@ -59,6 +59,21 @@ pub enum Want {
     Swap(SwapPlan),
     /// Trade the perpetual towards flat.
     Hedge(HedgeTarget),
+    /// Trade around a cycle of pools, all or nothing.
+    Cycle(CyclePlan),
+}
+
+impl Want {
+    /// Chain and pools it trades on; none for wants of venues.
+    pub fn pools(&self) -> Vec<PoolId> {
+        match self {
+            Self::Open(open) => vec![open.pool],
+            Self::Close(close) => vec![close.pool],
+            Self::Swap(swap) => vec![swap.pool],
+            Self::Cycle(cycle) => cycle.legs.iter().map(|leg| leg.pool).collect(),
+            Self::Hedge(_) => Vec::new(),
+        }
+    }
 }
 
 /// A range to be opened.
@@ -131,4 +146,39 @@ pub struct HedgeTarget {
     pub reduce_only: bool,
     /// Value in the numeraire.
     pub notional: Decimal,
+}
+
+/// A cycle: the input is borrowed from the first pool and returned to it in the same transaction,
+/// so that only the profit ever reaches us.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CyclePlan {
+    /// Chain id.
+    pub chain: u64,
+    /// Token in which the cycle begins and ends.
+    pub token: Address,
+    /// Input, smallest units.
+    pub amount_in: U256,
+    /// Profit below which the chain must refuse, smallest units.
+    pub min_profit: U256,
+    /// The pools in order.
+    pub legs: Vec<CycleLeg>,
+    /// Value of the input, in the numeraire.
+    pub notional: Decimal,
+}
+
+/// One pool of a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CycleLeg {
+    /// Pool.
+    pub pool: PoolId,
+    /// The executor's number of its exchange.
+    pub dex: u8,
+    /// Swap fee.
+    pub fee_pips: u32,
+    /// Token given to the pool.
+    pub token_in: Address,
+    /// Token taken from it.
+    pub token_out: Address,
+    /// What it is expected to give, smallest units.
+    pub amount_out: U256,
 }

@@ -3,6 +3,7 @@
 pub mod amount;
 pub mod chain;
 pub mod intent;
+pub mod opportunity;
 pub mod order;
 pub mod text;
 pub mod time;

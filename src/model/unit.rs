@@ -114,6 +114,8 @@ pub enum Reason {
     Funding,
     /// Realised profit of perpetual positions, as the venue settles it.
     RealizedPnl,
+    /// Profit of cycles of pools, before gas.
+    Arbitrage,
     /// One asset turned into another by a swap.
     Swap,
     /// One asset turned into another inside a position by price moves.
@@ -124,7 +126,7 @@ pub enum Reason {
     PerpContracts,
 }
 
-const REASONS: [(Reason, &str); 11] = [
+const REASONS: [(Reason, &str); 12] = [
     (Reason::Opening, "equity:opening"),
     (Reason::External, "external:unknown"),
     (Reason::LpFees, "income:lp_fees"),
@@ -132,6 +134,7 @@ const REASONS: [(Reason, &str); 11] = [
     (Reason::VenueFees, "expense:venue_fees"),
     (Reason::Funding, "income:funding"),
     (Reason::RealizedPnl, "income:realized_pnl"),
+    (Reason::Arbitrage, "income:arbitrage"),
     (Reason::Swap, "trading:swap"),
     (Reason::Conversion, "trading:conversion"),
     (Reason::Liquidity, "trading:liquidity"),

@@ -163,7 +163,7 @@ fn daily_loss(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), R
 
 fn gas_budget(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
     match intent.want {
-        Want::Open(_) | Want::Swap(_) => {
+        Want::Open(_) | Want::Swap(_) | Want::Cycle(_) => {
             let spent = known("gas of the day", view.gas_today)?;
             within("gas of the day", spent, limits.gas_budget_per_day)
         }
@@ -197,7 +197,8 @@ fn exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Ref
             let gross = known("gross exposure", view.gross_exposure)?;
             within("gross exposure", gross, limits.gross_exposure)
         }
-        Want::Close(_) | Want::Hedge(_) => Ok(()),
+        // A cycle is flat before and after, within one transaction.
+        Want::Close(_) | Want::Hedge(_) | Want::Cycle(_) => Ok(()),
     }
 }
 

@@ -3,24 +3,38 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rust_decimal::Decimal;
 
 use crate::config::Config;
 use crate::config::agent::Mode;
+use crate::config::arbitrage::Arbitrage;
 use crate::config::chain::{Chain, UrlSource};
+use crate::config::hedge::HedgeBy;
+use crate::config::liquidity::{Liquidity, Range};
 use crate::config::pool::{Contracts, Dex, Pool};
-use crate::config::strategy::{Liquidity, Range, Strategy};
+use crate::config::strategy::Strategy;
 use crate::config::venue::VenueKind;
-use crate::engine::setup::{ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup};
+use crate::engine::setup::{
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
+    VenueSetup,
+};
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
 use crate::model::intent::PoolId;
 use crate::risk::gate::Limits;
-use crate::strategy::{hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity};
+use crate::venues::executor::Executor;
+use crate::venues::uniswap_v2::abi::UniswapV2Factory;
+use crate::venues::uniswap_v3;
 use crate::venues::uniswap_v3::abi::UniswapV3Pool;
-use crate::venues::{uniswap_v2, uniswap_v3};
 
+/// Gas of a cycle besides its legs, and of one leg: what the contract's own tests measure, rounded
+/// up (`contracts/.gas-snapshot`).
+const GAS_PER_CYCLE: u64 = 60_000;
+const GAS_PER_LEG: u64 = 90_000;
+/// Most exchanges read from an executor.
+const DEXES_MAX: u64 = 255;
 /// A book older than this is stale.
 const BOOK_AGE_MAX_MS: i64 = 3_000;
 
@@ -67,15 +81,17 @@ pub(super) async fn resolve(
     let strategies = config
         .strategies
         .iter()
-        .map(|Strategy::Liquidity(strategy)| resolve_strategy(strategy, config, &chains))
+        .map(|strategy| resolve_strategy(strategy, config, &chains))
         .collect::<Result<Vec<_>>>()?;
+    let hedges = hedges(config)?;
     let limits = &config.agent.limits;
     let (base_asset, numeraire) = assets(config)?;
-    let symbols: Vec<String> = config
-        .strategies
-        .iter()
-        .map(|Strategy::Liquidity(strategy)| strategy.hedge.symbol().to_owned())
-        .collect();
+    let mut symbols: Vec<String> = Vec::new();
+    for hedge in &hedges {
+        if !symbols.contains(&hedge.parameters.symbol) {
+            symbols.push(hedge.parameters.symbol.clone());
+        }
+    }
     let venues = venues(config, &symbols);
     let reference = reference(&venues, &symbols)?;
     Ok(Setup {
@@ -88,6 +104,7 @@ pub(super) async fn resolve(
         chains,
         venues,
         strategies,
+        hedges,
         limits: Limits {
             gross_exposure: limits.gross_exposure_usd,
             net_delta: limits.net_delta_usd,
@@ -110,10 +127,18 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
+/// The strategies that provide liquidity.
+fn liquidity(config: &Config) -> impl Iterator<Item = &Liquidity> {
+    config.strategies.iter().filter_map(|strategy| match strategy {
+        Strategy::Liquidity(liquidity) => Some(liquidity),
+        Strategy::Arbitrage(_) => None,
+    })
+}
+
 /// Base and quote asset of the strategies: one of each, since one book prices everything here.
 fn assets(config: &Config) -> Result<(String, String)> {
-    let pair_of = |Strategy::Liquidity(strategy): &Strategy| -> Result<(String, String)> {
-        let chain = config.chain(&strategy.chain).context("unknown chain")?;
+    let pair_of = |strategy: &Liquidity| -> Result<(String, String)> {
+        let chain = config.chain(&strategy.head.chain).context("unknown chain")?;
         let asset = |symbol: &String| -> Result<String> {
             let token =
                 chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
@@ -121,8 +146,8 @@ fn assets(config: &Config) -> Result<(String, String)> {
         };
         Ok((asset(&strategy.pool.base)?, asset(&strategy.pool.quote)?))
     };
-    let mut pairs = config.strategies.iter().map(pair_of);
-    let first = pairs.next().context("no strategy is configured")??;
+    let mut pairs = liquidity(config).map(pair_of);
+    let first = pairs.next().context("no strategy of kind \"liquidity\" is configured")??;
     for pair in pairs {
         let pair = pair?;
         let ((base, quote), (other, in_quote)) = (&first, &pair);
@@ -132,6 +157,43 @@ fn assets(config: &Config) -> Result<(String, String)> {
         );
     }
     Ok(first)
+}
+
+/// One hedge per owner, netting the chains of everybody who is hedged with it.
+fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
+    let mut hedges = Vec::new();
+    for owner in liquidity(config) {
+        let HedgeBy::Own(hedge) = &owner.hedge else { continue };
+        let is_hedged = |strategy: &&Liquidity| {
+            strategy.head.id == owner.head.id
+                || strategy.hedge == HedgeBy::With(owner.head.id.clone())
+        };
+        let mut chains = Vec::new();
+        for strategy in liquidity(config).filter(is_hedged) {
+            let chain = config.chain(&strategy.head.chain).context("unknown chain")?.chain_id;
+            if !chains.contains(&chain) {
+                chains.push(chain);
+            }
+        }
+        hedges.push(HedgeSetup {
+            sends: owner.head.stage.sends_in(config.agent.mode),
+            parameters: hedging::Parameters {
+                strategy: owner.head.id.clone(),
+                venue: hedge.venue.clone(),
+                symbol: hedge.symbol().to_owned(),
+                target_delta_fraction: hedge.target_delta_fraction,
+                band_min: hedge.band_min_usd,
+                band_max: hedge.band_max_usd,
+                unhedged_ms_max: milliseconds(hedge.max_unhedged_s),
+            },
+            chains,
+        });
+    }
+    Ok(hedges)
+}
+
+fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }
 
 fn venues(config: &Config, symbols: &[String]) -> Vec<VenueSetup> {
@@ -168,14 +230,7 @@ async fn resolve_chain(
         "the endpoint is chain {found}, the file says {}",
         chain.chain_id
     );
-    let strategy = config.strategies.iter().map(|Strategy::Liquidity(s)| s);
-    let on_chain = strategy.filter(|s| s.chain == chain.name).collect::<Vec<_>>();
-    ensure!(
-        on_chain.len() <= 1,
-        "one strategy on a chain for now, the files have {}",
-        on_chain.len()
-    );
-    let name = &on_chain.first().context("no strategy uses this chain")?.signer;
+    let name = signer_of(config, chain)?;
     let signer = *signers.get(name).with_context(|| format!("signer {name} has no key"))?;
     let v3 = chain.dexes.get(&Dex::UniswapV3).context("needs [dex.uniswap_v3]")?;
     let tokens = chain
@@ -188,30 +243,79 @@ async fn resolve_chain(
             asset: token.asset.clone(),
         })
         .collect();
+    let dexes = match chain.executor {
+        Some(executor) => executor_dexes(client, executor, signer).await.context("executor")?,
+        None => Vec::new(),
+    };
     let mut pools = Vec::new();
     for pool in &chain.pools {
         let contracts = chain.dexes.get(&pool.dex).context("the pool's dex is not configured")?;
-        pools.push(resolve_pool(chain, pool, contracts, client).await?);
+        let mut pool = resolve_pool(chain, pool, contracts, client).await?;
+        pool.executor_dex = dexes.iter().position(|dex| *dex == contracts.factory).and_then(to_u8);
+        pools.push(pool);
     }
     let gwei = |value: Decimal| -> Result<u128> {
         let wei = raw_down(value, 9).and_then(|wei: U256| u128::try_from(wei).ok());
         wei.context("a gas price does not fit")
     };
-    let milliseconds = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let coins = |value: Decimal| raw_down(value, 18).context("a native amount does not fit");
+    let signed_ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     Ok(ChainSetup {
         chain: chain.chain_id,
         name: chain.name.clone(),
         signer,
         position_manager: v3.position_manager.context("needs position_manager")?,
         swap_router: v3.router.context("needs router")?,
+        executor: chain.executor,
         tokens,
         pools,
-        stale_after_ms: milliseconds(chain.ingest.stale_after_ms),
-        block_time_ms: milliseconds(chain.ingest.block_time_ms),
+        stale_after_ms: signed_ms(chain.ingest.stale_after_ms),
+        block_time_ms: signed_ms(chain.ingest.block_time_ms),
         max_fee: gwei(chain.gas.max_fee_gwei)?,
         max_priority_fee: gwei(chain.gas.max_priority_gwei)?,
         final_after_blocks: chain.finality.reorg_window_blocks,
+        min_native: coins(chain.fuel.min_native_per_signer)?,
+        exit_reserve: coins(chain.fuel.exit_reserve_native)?,
     })
+}
+
+/// The one signer of a chain's strategies: one account, one lane of nonces.
+fn signer_of<'c>(config: &'c Config, chain: &Chain) -> Result<&'c String> {
+    let on_chain = || config.strategies.iter().filter(|s| s.head().chain == chain.name);
+    let first = on_chain().next().context("no strategy uses this chain")?;
+    for other in on_chain() {
+        let (one, two) = (&first.head().signer, &other.head().signer);
+        ensure!(one == two, "signers {one} and {two} on one chain: one signer a chain for now");
+    }
+    let n_liquidity = liquidity(config).filter(|s| s.head.chain == chain.name).count();
+    ensure!(
+        n_liquidity <= 1,
+        "one liquidity strategy on a chain for now, the files have {n_liquidity}"
+    );
+    Ok(&first.head().signer)
+}
+
+/// Factories of the exchanges an executor trades on, in its own order; it must obey our signer.
+async fn executor_dexes(
+    client: &ChainClient,
+    executor: Address,
+    signer: Address,
+) -> Result<Vec<Address>> {
+    let at = client.latest().await?.header.hash;
+    let operator = client.view(executor, &Executor::operatorCall {}, at).await;
+    let operator = operator.with_context(|| format!("no executor answers at {executor}"))?;
+    ensure!(operator == signer, "the executor obeys {operator}, not our signer {signer}");
+    let count = client.view(executor, &Executor::dexCountCall {}, at).await?;
+    let mut factories = Vec::new();
+    for index in 0..count.saturating_to::<u64>().min(DEXES_MAX) {
+        let call = Executor::dexAtCall { index: U256::from(index) };
+        factories.push(client.view(executor, &call, at).await?.factory);
+    }
+    Ok(factories)
+}
+
+fn to_u8(index: usize) -> Option<u8> {
+    u8::try_from(index).ok()
 }
 
 /// Finds a pool by its factory and proves that there is one.
@@ -229,9 +333,13 @@ async fn resolve_pool(
     let (token0, token1) = if base < quote { (base, quote) } else { (quote, base) };
     let at = client.latest().await?.header.hash;
     let pair = format!("{}/{}", pool.base, pool.quote);
-    let (dex, address, tick_spacing) = match pool.dex {
-        Dex::UniswapV2 => {
-            ("uniswap_v2", uniswap_v2::pair_address(contracts.factory, base, quote), 1)
+    let (curve, address, tick_spacing) = match pool.dex {
+        Dex::UniswapV2 | Dex::SushiswapV2 => {
+            let call = UniswapV2Factory::getPairCall { _0: base, _1: quote };
+            let address = client.view(contracts.factory, &call, at).await?;
+            let dex = pool.dex.name();
+            ensure!(address != Address::ZERO, "{dex} has no {pair} pair: check the factory");
+            (Curve::V2, address, 1)
         }
         Dex::UniswapV3 => {
             let address = uniswap_v3::pool_address(contracts.factory, base, quote, pool.fee_pips);
@@ -242,12 +350,14 @@ async fn resolve_pool(
                     pool.fee_pips
                 )
             })?;
-            ("uniswap_v3", address, spacing.as_i32())
+            (Curve::V3, address, spacing.as_i32())
         }
     };
     Ok(PoolSetup {
         address,
-        dex: dex.to_owned(),
+        dex: pool.dex.name().to_owned(),
+        curve,
+        executor_dex: None,
         pair,
         fee_pips: pool.fee_pips,
         tick_spacing,
@@ -258,46 +368,66 @@ async fn resolve_pool(
 }
 
 fn resolve_strategy(
-    strategy: &Liquidity,
+    strategy: &Strategy,
     config: &Config,
     chains: &[ChainSetup],
 ) -> Result<StrategySetup> {
-    let chain = config.chain(&strategy.chain).context("unknown chain")?;
-    let setup = chains.iter().find(|c| c.chain == chain.chain_id).context("unknown chain")?;
+    let head = strategy.head();
+    let chain = config.chain(&head.chain).context("unknown chain")?.chain_id;
+    let setup = chains.iter().find(|c| c.chain == chain).context("unknown chain")?;
+    let (budget, kind) = match strategy {
+        Strategy::Liquidity(liquidity) => {
+            let budget = liquidity.capital.budget_usd;
+            (budget, StrategyKind::Liquidity(resolve_liquidity(liquidity, setup)?))
+        }
+        Strategy::Arbitrage(arbitrage) => {
+            let budget = arbitrage.capital.budget_usd;
+            (budget, StrategyKind::Arbitrage(resolve_arbitrage(arbitrage, setup)?))
+        }
+    };
+    ensure!(budget > Decimal::ZERO, "budget_usd must be positive");
+    let sends = head.stage.sends_in(config.agent.mode);
+    Ok(StrategySetup { id: head.id.clone(), sends, budget, kind })
+}
+
+fn resolve_liquidity(strategy: &Liquidity, setup: &ChainSetup) -> Result<liquidity::Parameters> {
     let pair = format!("{}/{}", strategy.pool.base, strategy.pool.quote);
     let pool = setup
         .pools
         .iter()
-        .find(|p| p.dex == "uniswap_v3" && p.pair == pair && p.fee_pips == strategy.pool.fee_pips)
+        .find(|p| p.curve == Curve::V3 && p.pair == pair && p.fee_pips == strategy.pool.fee_pips)
         .context("the strategy's pool is not in the chain's allow list")?;
     let Range::Fixed { half_width_pct } = strategy.range;
     let rebalance = &strategy.rebalance;
-    let milliseconds = |s: u64| i64::try_from(s.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    if strategy.capital.budget_usd <= Decimal::ZERO {
-        bail!("budget_usd must be positive");
-    }
-    Ok(StrategySetup {
-        sends: strategy.stage.sends_in(config.agent.mode),
-        liquidity: liquidity::Parameters {
-            strategy: strategy.id.clone(),
-            pool: PoolId { chain: chain.chain_id, address: pool.address },
-            budget: strategy.capital.budget_usd,
-            half_width_pct,
-            horizon_h: Decimal::from(rebalance.horizon_h),
-            min_gain_over_cost: rebalance.min_gain_over_cost,
-            min_dwell_ms: milliseconds(rebalance.min_dwell_s),
-            moves_per_day_max: rebalance.max_per_day,
-            max_slippage_bps: rebalance.max_slippage_bps,
-            max_pool_vs_reference_bps: rebalance.max_pool_vs_reference_bps,
-        },
-        hedge: hedging::Parameters {
-            strategy: strategy.id.clone(),
-            venue: strategy.hedge.venue.clone(),
-            symbol: strategy.hedge.symbol().to_owned(),
-            target_delta_fraction: strategy.hedge.target_delta_fraction,
-            band_min: strategy.hedge.band_min_usd,
-            band_max: strategy.hedge.band_max_usd,
-            unhedged_ms_max: milliseconds(strategy.hedge.max_unhedged_s),
-        },
+    Ok(liquidity::Parameters {
+        strategy: strategy.head.id.clone(),
+        pool: PoolId { chain: setup.chain, address: pool.address },
+        budget: strategy.capital.budget_usd,
+        half_width_pct,
+        horizon_h: Decimal::from(rebalance.horizon_h),
+        min_gain_over_cost: rebalance.min_gain_over_cost,
+        min_dwell_ms: milliseconds(rebalance.min_dwell_s),
+        moves_per_day_max: rebalance.max_per_day,
+        max_slippage_bps: rebalance.max_slippage_bps,
+        max_pool_vs_reference_bps: rebalance.max_pool_vs_reference_bps,
+    })
+}
+
+fn resolve_arbitrage(strategy: &Arbitrage, setup: &ChainSetup) -> Result<arbitrage::Parameters> {
+    let token = |symbol: &String| {
+        let token = setup.token_named(symbol);
+        token.map(|t| t.address).with_context(|| format!("unknown token {symbol}"))
+    };
+    let search = &strategy.search;
+    Ok(arbitrage::Parameters {
+        strategy: strategy.head.id.clone(),
+        chain: setup.chain,
+        legs_max: search.legs_max,
+        min_net: search.min_net_usd,
+        budget: strategy.capital.budget_usd,
+        slippage_bps: search.slippage_bps,
+        gas_per_leg: GAS_PER_LEG,
+        gas_base: GAS_PER_CYCLE,
+        start_tokens: search.start_tokens.iter().map(token).collect::<Result<_>>()?,
     })
 }

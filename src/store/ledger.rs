@@ -11,7 +11,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::reconcile::Comparison;
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::rows::{instant, read};
+use crate::store::rows::{bigint, instant, read};
 
 /// Adds an entry with its lines; an entry already there is left as it is.
 pub(super) async fn insert_entry(
@@ -20,16 +20,17 @@ pub(super) async fn insert_entry(
     seq: u64,
 ) -> Result<(), StoreError> {
     let inserted = sqlx::query(
-        "insert into entries (id, seq, at, kind, cause, chain_id, block_hash)
-         values ($1, $2, $3::text::timestamptz, $4, $5, $6, $7)
+        "insert into entries (id, seq, at, kind, cause, chain_id, block_number, block_hash)
+         values ($1, $2, $3::text::timestamptz, $4, $5, $6, $7, $8)
          on conflict do nothing",
     )
     .bind(entry.id)
-    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+    .bind(bigint(seq))
     .bind(instant(entry.at))
     .bind(entry.kind.as_str())
     .bind(&entry.cause)
-    .bind(entry.block.map(|on| i64::try_from(on.chain).unwrap_or(i64::MAX)))
+    .bind(entry.block.map(|on| bigint(on.chain)))
+    .bind(entry.block.map(|on| bigint(on.number)))
     .bind(entry.block.map(|on| on.hash.to_vec()))
     .execute(&mut *connection)
     .await?;

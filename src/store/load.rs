@@ -14,7 +14,7 @@ use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
 use crate::model::venue::NewOrder;
 use crate::store::rows::{bigint, read, read_u64};
-use crate::store::{Store, StoreError, ledger};
+use crate::store::{Store, StoreError, ledger, opportunities};
 
 /// Closed positions loaded for display.
 const CLOSED_POSITIONS_MAX: i64 = 40;
@@ -22,7 +22,7 @@ const CLOSED_POSITIONS_MAX: i64 = 40;
 /// Instants leave Postgres as integer microseconds.
 const MICROS: &str = "(extract(epoch from {}) * 1000000)::bigint";
 
-fn micros(column: &str) -> String {
+pub(super) fn micros(column: &str) -> String {
     format!("{} as {column}", MICROS.replace("{}", column))
 }
 
@@ -69,6 +69,9 @@ impl Store {
             rebalances: count(rebalances),
             opening_value: self.remembered("opening_value").await?.and_then(|v| decimal(&v)),
             halted: self.remembered("halted").await?.and_then(|v| v.as_str().map(str::to_owned)),
+            paused: self.remembered("paused").await?.map(names).unwrap_or_default(),
+            opportunities: opportunities::newest(pool).await?,
+            cycles: opportunities::tallies(pool).await?,
         })
     }
 
@@ -139,7 +142,7 @@ fn decimal(value: &serde_json::Value) -> Option<Decimal> {
     value.as_str()?.parse().ok()
 }
 
-fn at(row: &PgRow, column: &'static str) -> Result<Timestamp, StoreError> {
+pub(super) fn at(row: &PgRow, column: &'static str) -> Result<Timestamp, StoreError> {
     Ok(Timestamp(row.try_get::<i64, _>(column)?.saturating_mul(1_000)))
 }
 
@@ -215,8 +218,8 @@ fn position(row: &PgRow) -> Result<Position, StoreError> {
 
 async fn txs(pool: &PgPool) -> Result<Vec<(u64, Tx)>, StoreError> {
     let statement = format!(
-        "select chain_id, nonce, purpose, pool, tick_lower, tick_upper, strategy, hash, state, {},
-             block_number, gas_used, cost_wei::text as cost_wei
+        "select chain_id, nonce, purpose, pool, tick_lower, tick_upper, strategy, intent, hash,
+             state, {}, block_number, gas_used, cost_wei::text as cost_wei
          from tx_slots
          order by created_at desc
          limit 200",
@@ -245,6 +248,7 @@ fn tx(row: &PgRow) -> Result<(u64, Tx), StoreError> {
         pool: address(row, "pool")?.map(|address| PoolId { chain, address }),
         range: range.0.zip(range.1),
         strategy: row.try_get("strategy")?,
+        intent: row.try_get("intent")?,
         hash: Some(hash),
         state,
         created: at(row, "created_at")?,
@@ -304,6 +308,11 @@ fn order(row: &PgRow) -> Result<Order, StoreError> {
         created: at(row, "created_at")?,
         why: word("why")?,
     })
+}
+
+/// A remembered list of names.
+fn names(value: serde_json::Value) -> Vec<String> {
+    serde_json::from_value(value).unwrap_or_default()
 }
 
 /// Start of the day in UTC, as Postgres says it.

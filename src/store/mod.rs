@@ -7,6 +7,7 @@ pub mod cluster;
 mod ledger;
 mod load;
 mod migrate;
+mod opportunities;
 mod rows;
 
 use alloy::primitives::{Address, B256, Bytes};
@@ -181,6 +182,7 @@ async fn write_record(
         Record::Fill { venue, symbol, fill, cash } => {
             rows::insert_fill(connection, venue, symbol, fill, *cash).await
         }
+        Record::Opportunity(seen) => opportunities::upsert(connection, seen).await,
         Record::Position(position) => rows::upsert_position(connection, position).await,
         Record::Cursor(block) => rows::upsert_cursor(connection, block).await,
         Record::Reconciled(comparisons) => {

@@ -1,4 +1,5 @@
 //! What we want: pure functions from what is to intents. Siblings never name each other.
 
+pub mod arbitrage;
 pub mod hedging;
 pub mod liquidity;

@@ -3,5 +3,6 @@
 
 pub mod binance;
 pub mod erc20;
+pub mod executor;
 pub mod uniswap_v2;
 pub mod uniswap_v3;

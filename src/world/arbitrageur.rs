@@ -1,4 +1,4 @@
-//! The background arbitrageur: ties the pools to the exchange's book.
+//! The background arbitrageur: ties the deepest pool to the exchange's book.
 //!
 //! Simulated, and labelled so wherever it shows: the recorded flow and the recorded book are from
 //! different days, so somebody must keep the pools at the book's price. It trades a pool all the
@@ -31,6 +31,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const GAP_BPS_MAX: u64 = 500;
 /// Basis points of the whole.
 const WHOLE_BPS: u64 = 10_000;
+/// The pool of this fee is tied to the book.
+const TIED_FEE_PIPS: u32 = 100;
 /// Pips in a basis point.
 const PIPS_PER_BPS: u32 = 100;
 
@@ -133,7 +135,7 @@ impl Arbitrageur {
         Ok(Self {
             provider,
             contracts: world.contracts,
-            pools: world.pools.clone(),
+            pools: tied(world),
             account: world.accounts.arbitrageur,
             client: reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?,
             url: format!("{}/api/v3/ticker/bookTicker", plan.exchange_http),
@@ -257,10 +259,10 @@ impl Arbitrageur {
         }
         let given = if gap_bps.is_sign_positive() { Given::Base } else { Given::Quote };
         let (amount, sqrt_price_limit_x96) = match pool.dex {
-            Dex::UniswapV2 => (v2_amount_to(mid, view.depth, given), U256::ZERO),
+            Dex::UniswapV2 | Dex::SushiswapV2 => (v2_amount_to(mid, view.depth, given), U256::ZERO),
             Dex::UniswapV3 => {
                 let most = most_for(view.depth_of(given), gap_bps);
-                (Some(most), trade::limit_at(&self.contracts, mid)?)
+                (Some(most), trade::limit_at(&self.contracts, pool, mid)?)
             }
         };
         let from = self.account;
@@ -273,6 +275,15 @@ impl Arbitrageur {
 struct BookTicker {
     bid_price: Decimal,
     ask_price: Decimal,
+}
+
+/// The deepest pools of ether; the others are left to whoever cycles between them.
+fn tied(world: &Deployment) -> Vec<PoolSite> {
+    let is_tied = |pool: &&PoolSite| {
+        let is_main = pool.other(world.contracts.weth) == Some(world.contracts.usdt);
+        is_main && pool.dex == Dex::UniswapV3 && pool.fee_pips == TIED_FEE_PIPS
+    };
+    world.pools.iter().filter(is_tied).copied().collect()
 }
 
 fn count(counter: &AtomicU64) {

@@ -14,12 +14,31 @@ use thiserror::Error;
 /// What set-up fetched and what each contract's code must hash to.
 const LOCK: &str = include_str!("../../tools/contracts.lock.json");
 
+/// Our own executor, built and compared by the tests of `contracts/`.
+const EXECUTOR: &str = include_str!("../../contracts/Executor.json");
+
+/// Creation code of our executor without constructor arguments.
+///
+/// # Errors
+/// When the committed file is not a build product.
+pub fn executor_code() -> Result<Vec<u8>, ArtifactError> {
+    #[derive(Deserialize)]
+    struct Built {
+        bytecode: Bytes,
+    }
+    let built: Built = serde_json::from_str(EXECUTOR).map_err(ArtifactError::Executor)?;
+    Ok(built.bytecode.to_vec())
+}
+
 /// Why a contract cannot be deployed.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
     /// The committed lock file is not what this program understands.
     #[error("contracts.lock.json is malformed")]
     Lock(#[source] serde_json::Error),
+    /// The committed executor is not a build product.
+    #[error("contracts/Executor.json is malformed")]
+    Executor(#[source] serde_json::Error),
     /// Set-up has not fetched it.
     #[error("cannot read {}; run set-up first", .path.display())]
     Read { path: PathBuf, source: io::Error },

@@ -177,8 +177,20 @@ pub async fn head(provider: &DynProvider) -> Result<Head, ChainError> {
 /// # Errors
 /// When the node is silent or mines nothing.
 pub async fn next_head(provider: &DynProvider, seen: u64) -> Result<Head, ChainError> {
+    next_head_soon(provider, seen, LOOK_STEP_MAX).await
+}
+
+/// As [`next_head`], looking at least every `step_max`: for actors to whom milliseconds matter.
+///
+/// # Errors
+/// When the node is silent or mines nothing.
+pub async fn next_head_soon(
+    provider: &DynProvider,
+    seen: u64,
+    step_max: Duration,
+) -> Result<Head, ChainError> {
     let look = async || head(provider).await.map(|head| (head.number != seen).then_some(head));
-    poll(HEAD_LIMIT, look).await?.ok_or(ChainError::Halted { head: seen })
+    poll_every(step_max, HEAD_LIMIT, look).await?.ok_or(ChainError::Halted { head: seen })
 }
 
 /// Sends a transaction and returns its hash without waiting for its block.
@@ -278,6 +290,14 @@ async fn bounded<T>(
 /// Looks until there is an answer, at growing distances; `None` when `limit` has been slept away.
 async fn poll<T, F: Future<Output = Result<Option<T>, ChainError>>>(
     limit: Duration,
+    look: impl FnMut() -> F,
+) -> Result<Option<T>, ChainError> {
+    poll_every(LOOK_STEP_MAX, limit, look).await
+}
+
+async fn poll_every<T, F: Future<Output = Result<Option<T>, ChainError>>>(
+    step_max: Duration,
+    limit: Duration,
     mut look: impl FnMut() -> F,
 ) -> Result<Option<T>, ChainError> {
     let (mut slept, mut step) = (Duration::ZERO, LOOK_STEP_MIN);
@@ -287,7 +307,7 @@ async fn poll<T, F: Future<Output = Result<Option<T>, ChainError>>>(
         }
         sleep(step).await;
         slept += step;
-        step = (step * 2).min(LOOK_STEP_MAX);
+        step = (step * 2).min(step_max);
     }
     Ok(None)
 }

@@ -1,5 +1,5 @@
-//! Builds the demo's chain: the real Uniswap V2 and V3 contracts, two tokens, pools with liquidity,
-//! and accounts with something to trade.
+//! Builds one chain of the demo: the real Uniswap V2 and V3 and SushiSwap V2 contracts, our
+//! executor, three tokens, pools with liquidity, and accounts with something to trade.
 //!
 //! Everything here is play money set up by us; the contracts are the published ones. The order of
 //! steps is here, the steps themselves are in `site`.
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::artifacts::Artifacts;
 use crate::world::chain::{self, ChainError};
-use crate::world::manifest::{Accounts, Contracts, PoolSite};
+use crate::world::manifest::{Accounts, Contracts, Dex, PoolSite};
 use crate::world::plan::WorldPlan;
 use crate::world::site::{DeployError, Site, at};
 
@@ -20,7 +20,9 @@ use crate::world::site::{DeployError, Site, at};
 const DEPLOYER: usize = 0;
 const SIGNER: usize = 1;
 const TRADERS: Range<usize> = 2..6;
+const OWNER: usize = 6;
 const ARBITRAGEUR: usize = 7;
+const RIVALS: Range<usize> = 8..10;
 
 /// What stands on the chain after [`deploy`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Deployment {
     pub pools: Vec<PoolSite>,
     /// Who is who.
     pub accounts: Accounts,
+    /// An executor for each rival, in their order.
+    pub rival_executors: Vec<Address>,
     /// Last block of the building.
     pub block: u64,
 }
@@ -50,22 +54,32 @@ pub async fn deploy(
     // Each step needs the one before: a block per transaction, at once.
     set_mining(provider, Mining::AtOnce).await?;
     let mut site = Site { provider, artifacts, plan, from: accounts.deployer };
-    let contracts = site.contracts().await?;
+    let mut contracts = site.contracts().await?;
     site.stock(&contracts, &accounts).await?;
     let mut pools = Vec::new();
     for pool in &plan.v3_pools {
         pools.push(site.v3_pool(&contracts, pool).await?);
     }
-    pools.push(site.v2_pair(&contracts).await?);
+    for dex in [Dex::UniswapV2, Dex::SushiswapV2] {
+        pools.push(site.v2_pair(&contracts, dex).await?);
+    }
+    let owner = accounts.owner;
+    contracts.executor = site.executor(&contracts, owner, accounts.signer).await?;
+    let mut rival_executors = Vec::new();
+    for rival in &accounts.rivals {
+        rival_executors.push(site.executor(&contracts, owner, *rival).await?);
+    }
+    let Contracts { swap_router, v2_router, sushi_router, .. } = contracts;
     for actor in accounts.traders.iter().chain([&accounts.arbitrageur]) {
         site.from = *actor;
-        site.allow(&contracts, &[contracts.swap_router, contracts.v2_router]).await?;
+        site.allow(&contracts, &[swap_router, v2_router, sushi_router]).await?;
     }
     set_mining(provider, Mining::EverySeconds(plan.block_time_s)).await?;
     let chain_id =
         at("reading the chain id", chain::raw::<_, U256>(provider, "eth_chainId", ()).await)?;
     let block = at("reading the head", chain::head(provider).await)?.number;
-    Ok(Deployment { chain_id: chain_id.saturating_to(), contracts, pools, accounts, block })
+    let chain_id = chain_id.saturating_to();
+    Ok(Deployment { chain_id, contracts, pools, accounts, rival_executors, block })
 }
 
 /// When the node mines.
@@ -94,5 +108,7 @@ async fn accounts(provider: &DynProvider) -> Result<Accounts, DeployError> {
         signer: one(SIGNER)?,
         traders: all.get(TRADERS).ok_or_else(too_few)?.to_vec(),
         arbitrageur: one(ARBITRAGEUR)?,
+        owner: one(OWNER)?,
+        rivals: all.get(RIVALS).ok_or_else(too_few)?.to_vec(),
     })
 }

@@ -129,13 +129,15 @@ impl Flow {
         world: &Deployment,
         plan: FlowPlan,
     ) -> Result<Self, TapeError> {
-        if world.pools.is_empty() || world.accounts.traders.is_empty() {
+        let has_ether = |pool: &&PoolSite| pool.other(world.contracts.weth).is_some();
+        let pools: Vec<PoolSite> = world.pools.iter().filter(has_ether).copied().collect();
+        if pools.is_empty() || world.accounts.traders.is_empty() {
             return Err(TapeError::Deserted);
         }
         Ok(Self {
             provider,
             contracts: world.contracts,
-            pools: world.pools.clone(),
+            pools,
             traders: world.accounts.traders.clone(),
             seed: plan.seed,
             tape: Tape::new(recording()?, plan.compression.max(1)),
@@ -234,9 +236,9 @@ fn capped(amount: U256, depth: U256) -> U256 {
 /// cheapest, as on mainnet.
 fn weight(pool: &PoolSite) -> u64 {
     match (pool.dex, pool.fee_pips) {
-        (Dex::UniswapV3, ..=500) => 16,
+        (Dex::UniswapV3, ..=100) => 16,
         (Dex::UniswapV3, _) => 3,
-        (Dex::UniswapV2, _) => 1,
+        (Dex::UniswapV2 | Dex::SushiswapV2, _) => 2,
     }
 }
 
@@ -425,7 +427,7 @@ mod tests {
     #[test]
     fn pools_are_chosen_by_weight_and_repeatably() {
         let pools =
-            [pool(Dex::UniswapV3, 500), pool(Dex::UniswapV3, 3_000), pool(Dex::UniswapV2, 3_000)];
+            [pool(Dex::UniswapV3, 100), pool(Dex::UniswapV3, 3_000), pool(Dex::UniswapV2, 3_000)];
         let mut hits = [0; 3];
         for sequence in 0..2_000 {
             let chosen = choose(&pools, 7, sequence);

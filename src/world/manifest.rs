@@ -25,12 +25,8 @@ pub enum ManifestError {
 /// ones with play money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-    /// The chain, for requests.
-    pub rpc_http: String,
-    /// The chain, for subscriptions.
-    pub rpc_ws: String,
+    /// The chains.
+    pub chains: Vec<ChainSite>,
     /// The exchange's REST address, without a path.
     pub exchange_http: String,
     /// The exchange's WebSocket address, without a path.
@@ -43,14 +39,29 @@ pub struct Manifest {
     pub spot_venue: String,
     /// The agent's name for the perpetual side.
     pub usdm_venue: String,
-    /// The agent's account on the chain.
+    /// The agent's account on every chain.
     pub signer: Address,
+    /// The agent's Postgres; unknown until it runs.
+    pub database: Option<cluster::Manifest>,
+}
+
+/// One chain of the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainSite {
+    /// The operator's name of it.
+    pub name: String,
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Seconds between blocks.
+    pub block_time_s: u64,
+    /// For requests.
+    pub rpc_http: String,
+    /// For subscriptions.
+    pub rpc_ws: String,
     /// Where the contracts are.
     pub contracts: Contracts,
     /// The pools that exist.
     pub pools: Vec<PoolSite>,
-    /// The agent's Postgres; unknown until it runs.
-    pub database: Option<cluster::Manifest>,
 }
 
 /// Addresses of the contracts.
@@ -60,10 +71,16 @@ pub struct Contracts {
     pub weth: Address,
     /// The test dollar, 6 decimals, free to mint.
     pub usdt: Address,
+    /// Another one.
+    pub usdc: Address,
     /// `UniswapV2Factory`.
     pub v2_factory: Address,
     /// `UniswapV2Router02`.
     pub v2_router: Address,
+    /// SushiSwap's `UniswapV2Factory`.
+    pub sushi_factory: Address,
+    /// SushiSwap's `UniswapV2Router02`.
+    pub sushi_router: Address,
     /// `UniswapV3Factory`.
     pub v3_factory: Address,
     /// `NonfungiblePositionManager`.
@@ -72,6 +89,8 @@ pub struct Contracts {
     pub swap_router: Address,
     /// `QuoterV2`.
     pub quoter: Address,
+    /// Our executor, operated by the agent.
+    pub executor: Address,
 }
 
 /// The chain's accounts by role; the node holds all their keys.
@@ -83,8 +102,12 @@ pub struct Accounts {
     pub signer: Address,
     /// Replay the recorded swaps.
     pub traders: Vec<Address>,
-    /// Ties the pools to the book.
+    /// Ties the deepest pools to the book.
     pub arbitrageur: Address,
+    /// Holds the cold key of the executors.
+    pub owner: Address,
+    /// Compete for cycles of pools.
+    pub rivals: Vec<Address>,
 }
 
 /// Which curve a pool follows.
@@ -93,6 +116,8 @@ pub struct Accounts {
 pub enum Dex {
     /// Constant product.
     UniswapV2,
+    /// Constant product, from SushiSwap's factory.
+    SushiswapV2,
     /// Concentrated liquidity.
     UniswapV3,
 }
@@ -110,6 +135,17 @@ pub struct PoolSite {
     pub token0: Address,
     /// The other.
     pub token1: Address,
+}
+
+impl PoolSite {
+    /// The token that is not this one; `None` for a pool without it.
+    pub fn other(&self, token: Address) -> Option<Address> {
+        if self.token0 == token {
+            Some(self.token1)
+        } else {
+            (self.token1 == token).then_some(self.token0)
+        }
+    }
 }
 
 impl Manifest {
@@ -143,10 +179,32 @@ mod tests {
 
     fn manifest() -> Manifest {
         let at = Address::with_last_byte;
+        let contracts = Contracts {
+            weth: at(2),
+            usdt: at(3),
+            usdc: at(11),
+            v2_factory: at(4),
+            v2_router: at(5),
+            sushi_factory: at(12),
+            sushi_router: at(13),
+            v3_factory: at(6),
+            position_manager: at(7),
+            swap_router: at(8),
+            quoter: at(9),
+            executor: at(14),
+        };
+        let (dex, token0, token1) = (Dex::UniswapV3, at(2), at(3));
+        let pool = PoolSite { address: at(10), dex, fee_pips: 500, token0, token1 };
         Manifest {
-            chain_id: 31_337,
-            rpc_http: "http://127.0.0.1:8545".to_owned(),
-            rpc_ws: "ws://127.0.0.1:8545".to_owned(),
+            chains: vec![ChainSite {
+                name: "demo".to_owned(),
+                chain_id: 31_337,
+                block_time_s: 1,
+                rpc_http: "http://127.0.0.1:8545".to_owned(),
+                rpc_ws: "ws://127.0.0.1:8545".to_owned(),
+                contracts,
+                pools: vec![pool],
+            }],
             exchange_http: "http://127.0.0.1:9000".to_owned(),
             exchange_ws: "ws://127.0.0.1:9000".to_owned(),
             api_key: "key".to_owned(),
@@ -154,23 +212,6 @@ mod tests {
             spot_venue: "spot".to_owned(),
             usdm_venue: "hedge".to_owned(),
             signer: at(1),
-            contracts: Contracts {
-                weth: at(2),
-                usdt: at(3),
-                v2_factory: at(4),
-                v2_router: at(5),
-                v3_factory: at(6),
-                position_manager: at(7),
-                swap_router: at(8),
-                quoter: at(9),
-            },
-            pools: vec![PoolSite {
-                address: at(10),
-                dex: Dex::UniswapV3,
-                fee_pips: 500,
-                token0: at(2),
-                token1: at(3),
-            }],
             database: None,
         }
     }
@@ -193,8 +234,9 @@ mod tests {
     #[test]
     fn names_are_the_agreed_ones() {
         let json = serde_json::to_value(manifest()).unwrap();
-        assert_eq!(json["pools"][0]["dex"], "uniswap_v3");
-        assert_eq!(json["contracts"]["usdt"], "0x0000000000000000000000000000000000000003");
+        let chain = &json["chains"][0];
+        assert_eq!(chain["pools"][0]["dex"], "uniswap_v3");
+        assert_eq!(chain["contracts"]["usdt"], "0x0000000000000000000000000000000000000003");
         assert!(json["database"].is_null());
     }
 }

@@ -15,5 +15,6 @@ pub mod flow;
 pub mod manifest;
 pub mod plan;
 pub mod price;
+pub mod rivals;
 mod site;
 pub mod trade;

@@ -11,8 +11,10 @@ pub struct WorldPlan {
     pub block_time_s: u64,
     /// The V3 pools.
     pub v3_pools: Vec<V3Plan>,
-    /// Ether in the V2 pair; as much value again in test dollars.
+    /// Ether in Uniswap's V2 pair; as much value again in test dollars.
     pub v2_base: Decimal,
+    /// Ether in SushiSwap's V2 pair; as much value again in test dollars.
+    pub sushi_base: Decimal,
     /// What the agent begins with.
     pub agent: Purse,
     /// Native ether the agent begins with, for gas.
@@ -23,9 +25,22 @@ pub struct WorldPlan {
     pub arbitrageur: Purse,
 }
 
-/// One V3 pool: its fee tier and its liquidity.
+/// The two tokens of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// Ether in the dollar that the books trade in.
+    WethUsdt,
+    /// Ether in the other dollar.
+    WethUsdc,
+    /// One dollar in the other.
+    UsdcUsdt,
+}
+
+/// One V3 pool: its tokens, its fee tier and its liquidity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct V3Plan {
+    /// Its tokens.
+    pub pair: Pair,
     /// Fee tier in millionths.
     pub fee_pips: u32,
     /// Positions of the deployer around the start price.
@@ -37,7 +52,7 @@ pub struct V3Plan {
 pub struct Band {
     /// How far it reaches.
     pub reach: Reach,
-    /// Ether in it; as much value again in test dollars.
+    /// The first token in it; as much value again in the second.
     pub base: Decimal,
 }
 
@@ -60,8 +75,9 @@ pub struct Purse {
 }
 
 impl WorldPlan {
-    /// The demo's world at a start price: a deep 0.05 % pool at about a third of mainnet's depth on
-    /// the recorded day, a 0.3 % pool and a V2 pair beside it.
+    /// The demo's world at a start price: a deep 0.01 % pool at about a third of the depth that
+    /// mainnet's 0.05 % pool had on the recorded day; beside it a 0.3 % pool and two V2 pairs, shallow enough for a trade to
+    /// open a gap, and a second dollar, so that cycles of three pools exist.
     #[must_use]
     pub fn demo(price: Decimal) -> Self {
         let purse = |base: i64, quote: i64| Purse { base: base.into(), quote: quote.into() };
@@ -72,10 +88,17 @@ impl WorldPlan {
             price,
             block_time_s: 1,
             v3_pools: vec![
-                V3Plan { fee_pips: 500, bands: vec![near(3_000), full(1_000)] },
-                V3Plan { fee_pips: 3_000, bands: vec![near(600), full(400)] },
+                V3Plan {
+                    pair: Pair::WethUsdt,
+                    fee_pips: 100,
+                    bands: vec![near(3_000), full(1_000)],
+                },
+                V3Plan { pair: Pair::WethUsdt, fee_pips: 3_000, bands: vec![near(100), full(100)] },
+                V3Plan { pair: Pair::WethUsdc, fee_pips: 500, bands: vec![near(100), full(100)] },
+                V3Plan { pair: Pair::UsdcUsdt, fee_pips: 100, bands: vec![near(5_000_000)] },
             ],
-            v2_base: 1_000.into(),
+            v2_base: 300.into(),
+            sushi_base: 150.into(),
             agent: purse(60, 150_000),
             agent_ether: 100.into(),
             trader: purse(2_000, 5_000_000),
@@ -92,7 +115,7 @@ mod tests {
     fn demo_has_pools_of_several_tiers_and_something_in_each() {
         let plan = WorldPlan::demo(Decimal::from(2_683));
         let tiers: Vec<u32> = plan.v3_pools.iter().map(|pool| pool.fee_pips).collect();
-        assert_eq!(tiers, [500, 3_000]);
+        assert_eq!(tiers, [100, 3_000, 500, 100]);
         assert!(
             plan.v3_pools.iter().all(|pool| pool.bands.iter().all(|band| !band.base.is_zero()))
         );

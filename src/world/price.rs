@@ -1,4 +1,4 @@
-//! Prices of the world's one pair: wrapped ether in test dollars, in a pool's terms and back.
+//! Prices of wrapped ether in test dollars, in a pool's terms and back.
 //!
 //! V3 terms come from `math::amm::price`; here is only the frame and the size of a V2 swap.
 
@@ -34,15 +34,26 @@ pub enum Given {
     Quote,
 }
 
-/// How a pool of these two tokens tells its price.
+/// How a pool of wrapped ether and a test dollar tells its price.
 ///
 /// # Errors
 /// None with the decimals above; the error is that of the frame's constructor.
 pub fn frame(base: Address, quote: Address) -> Result<PriceFrame, AmmError> {
+    frame_of((base, BASE_DECIMALS), (quote, QUOTE_DECIMALS))
+}
+
+/// How a pool of two tokens, each with its decimals, tells the price of the first in the second.
+///
+/// # Errors
+/// With more decimals than can be converted.
+pub fn frame_of(
+    (base, base_decimals): (Address, u8),
+    (quote, quote_decimals): (Address, u8),
+) -> Result<PriceFrame, AmmError> {
     if base < quote {
-        PriceFrame::new(BASE_DECIMALS, QUOTE_DECIMALS, Base::Token0)
+        PriceFrame::new(base_decimals, quote_decimals, Base::Token0)
     } else {
-        PriceFrame::new(QUOTE_DECIMALS, BASE_DECIMALS, Base::Token1)
+        PriceFrame::new(quote_decimals, base_decimals, Base::Token1)
     }
 }
 

@@ -4,7 +4,7 @@
 //! expected code.
 
 use alloy::primitives::aliases::{I24, U24};
-use alloy::primitives::{Address, B256, Bytes, U160, U256, uint};
+use alloy::primitives::{Address, B256, Bytes, U160, U256, b256, keccak256, uint};
 use alloy::providers::DynProvider;
 use alloy::sol_types::{SolCall, SolConstructor, SolValue};
 use rust_decimal::Decimal;
@@ -14,22 +14,30 @@ use crate::math::amm::tick::{MAX_TICK, MIN_TICK, align_down, align_up, tick_at};
 use crate::math::amm::{AmmError, Rounding};
 use crate::model::amount::raw_down;
 use crate::venues::erc20::{Erc20, Weth9};
+use crate::venues::executor::{Executor, KIND_V2, KIND_V3};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v3::abi::{
     NonfungiblePositionManager as Positions, QuoterV2, SwapRouter, UniswapV3Factory,
 };
 use crate::venues::uniswap_v3::calls::{self, EncodeError, MintOrder};
 use crate::venues::{erc20, uniswap_v2, uniswap_v3};
-use crate::world::artifacts::{ArtifactError, Artifacts};
+use crate::world::artifacts::{self, ArtifactError, Artifacts};
 use crate::world::chain::{self, ChainError, Deed, NO_DEADLINE};
 use crate::world::manifest::{Accounts, Contracts, Dex, PoolSite};
-use crate::world::plan::{Purse, Reach, V3Plan, WorldPlan};
-use crate::world::price::{BASE_DECIMALS, QUOTE_DECIMALS, frame};
+use crate::world::plan::{Pair, Purse, Reach, V3Plan, WorldPlan};
+use crate::world::price::{BASE_DECIMALS, QUOTE_DECIMALS, frame_of};
 
 /// The lowest fee tier, which the factory's owner must switch on: pips and tick spacing.
 const LOWEST_TIER: (U24, I24) = (uint!(100_U24), I24::ONE);
 /// Fee of every V2 pair.
 const V2_FEE_PIPS: u32 = 3_000;
+/// Keccak of the code of mainnet's SushiSwap pair, compiled into the published router.
+const SUSHI_MAINNET_PAIR_HASH: B256 =
+    b256!("e18a34eb0e04b04f7a0ac29a6e80748dca96319b42c54d679cb821dca90c6303");
+/// The executor's numbers of the exchanges, in the order they are given to it.
+pub(crate) const DEX_UNISWAP_V2: u8 = 0;
+pub(crate) const DEX_SUSHISWAP_V2: u8 = 1;
+pub(crate) const DEX_UNISWAP_V3: u8 = 2;
 
 /// Why the world could not be built.
 #[derive(Debug, Error)]
@@ -55,6 +63,9 @@ pub enum DeployError {
     /// A pool is not where its factory's rule puts it: its code is not the expected code.
     #[error("pool is at {found}, expected at {expected}")]
     Misplaced { expected: Address, found: Address },
+    /// The router is not the published one.
+    #[error("the router holds mainnet's pair code hash {found} times, not once")]
+    PairHash { found: usize },
     /// The node has fewer accounts than there are roles.
     #[error("the node has {0} accounts, too few for the roles of the world")]
     Accounts(usize),
@@ -85,16 +96,13 @@ impl Site<'_> {
     pub(crate) async fn contracts(&self) -> Result<Contracts, DeployError> {
         let owner = self.from;
         let weth = self.create("WETH9", &[], &[]).await?;
-        let usdt = Erc20::constructorCall {
-            _name: "Tidekeeper Test USDT".to_owned(),
-            _symbol: "USDT".to_owned(),
-            _decimals: QUOTE_DECIMALS,
-        };
-        let usdt = self.create("MockERC20", &[], &usdt.abi_encode()).await?;
+        let usdt = self.dollar("USDT").await?;
+        let usdc = self.dollar("USDC").await?;
         let v2_factory = UniswapV2Factory::constructorCall { _feeToSetter: owner };
         let v2_factory = self.create("UniswapV2Factory", &[], &v2_factory.abi_encode()).await?;
         let v2_router = UniswapV2Router02::constructorCall { _factory: v2_factory, _WETH: weth };
         let v2_router = self.create("UniswapV2Router02", &[], &v2_router.abi_encode()).await?;
+        let (sushi_factory, sushi_router) = self.sushiswap(weth).await?;
         let v3_factory = self.create("UniswapV3Factory", &[], &[]).await?;
         self.enable_lowest_tier(v3_factory).await?;
         let position_manager = self.position_manager(v3_factory, weth).await?;
@@ -106,13 +114,74 @@ impl Site<'_> {
         Ok(Contracts {
             weth,
             usdt,
+            usdc,
             v2_factory,
             v2_router,
+            sushi_factory,
+            sushi_router,
             v3_factory,
             position_manager,
             swap_router,
             quoter,
+            // Comes last: it is told of all the others.
+            executor: Address::ZERO,
         })
+    }
+
+    async fn dollar(&self, symbol: &str) -> Result<Address, DeployError> {
+        let token = Erc20::constructorCall {
+            _name: format!("Tidekeeper Test {symbol}"),
+            _symbol: symbol.to_owned(),
+            _decimals: QUOTE_DECIMALS,
+        };
+        self.create("MockERC20", &[], &token.abi_encode()).await
+    }
+
+    /// Factory and router. The published router looks for pairs by the code hash of mainnet's pair,
+    /// which its own package does not contain: the one hash in it is replaced by that of the pair
+    /// this factory really makes.
+    async fn sushiswap(&self, weth: Address) -> Result<(Address, Address), DeployError> {
+        let factory = UniswapV2Factory::constructorCall { _feeToSetter: self.from };
+        let factory = self.create("SushiV2Factory", &[], &factory.abi_encode()).await?;
+        let code = self.artifacts.init_code("SushiV2Router02", &[])?;
+        let mut code = with_pair_hash(code, self.sushi_pair_hash()?)?;
+        let router = UniswapV2Router02::constructorCall { _factory: factory, _WETH: weth };
+        code.extend_from_slice(&router.abi_encode());
+        let created = chain::create(self.provider, self.from, Bytes::from(code)).await;
+        Ok((factory, at("SushiV2Router02", created)?))
+    }
+
+    fn sushi_pair_hash(&self) -> Result<B256, DeployError> {
+        Ok(keccak256(self.artifacts.init_code("SushiV2Pair", &[])?))
+    }
+
+    /// The executor of one operator, told where pools of which code come from.
+    pub(crate) async fn executor(
+        &self,
+        contracts: &Contracts,
+        owner: Address,
+        operator: Address,
+    ) -> Result<Address, DeployError> {
+        let v2 = |factory, hash| Executor::Dex {
+            kind: KIND_V2,
+            factory,
+            initCodeHash: hash,
+            feePips: U24::from(V2_FEE_PIPS),
+        };
+        let dexes = vec![
+            v2(contracts.v2_factory, uniswap_v2::PAIR_INIT_CODE_HASH),
+            v2(contracts.sushi_factory, self.sushi_pair_hash()?),
+            Executor::Dex {
+                kind: KIND_V3,
+                factory: contracts.v3_factory,
+                initCodeHash: uniswap_v3::POOL_INIT_CODE_HASH,
+                feePips: U24::ZERO,
+            },
+        ];
+        let arguments = (owner, operator, dexes).abi_encode_params();
+        let mut code = artifacts::executor_code()?;
+        code.extend_from_slice(&arguments);
+        at("Executor", chain::create(self.provider, self.from, Bytes::from(code)).await)
     }
 
     async fn position_manager(
@@ -150,12 +219,20 @@ impl Site<'_> {
         accounts: &Accounts,
     ) -> Result<(), DeployError> {
         let plan = self.plan;
-        let bands = plan.v3_pools.iter().flat_map(|pool| &pool.bands);
-        let mut pooled = plan.v2_base;
-        for band in bands {
-            pooled = pooled.checked_add(band.base).ok_or(DeployError::Amount(band.base))?;
+        let add = |a: Decimal, b: Decimal| a.checked_add(b).ok_or(DeployError::Amount(b));
+        let (mut pooled, mut dollars) = (add(plan.v2_base, plan.sushi_base)?, Decimal::ZERO);
+        for pool in &plan.v3_pools {
+            for band in &pool.bands {
+                match pool.pair {
+                    Pair::WethUsdt | Pair::WethUsdc => pooled = add(pooled, band.base)?,
+                    Pair::UsdcUsdt => dollars = add(dollars, band.base)?,
+                }
+            }
         }
-        let own = Purse { base: pooled, quote: self.value(pooled)? };
+        let own = Purse { base: pooled, quote: add(self.value(pooled)?, dollars)? };
+        let mint = Erc20::mintCall { to: self.from, value: quote_raw(own.quote)? };
+        self.send("minting the second dollar", Deed::call(self.from, contracts.usdc, &mint))
+            .await?;
         let traders = accounts.traders.iter().map(|trader| (*trader, plan.trader));
         let others = [
             (self.from, own),
@@ -169,7 +246,8 @@ impl Site<'_> {
         let set: Result<(), ChainError> =
             chain::raw(self.provider, "anvil_setBalance", (accounts.signer, ether)).await;
         at("setting the agent's ether", set)?;
-        self.allow(contracts, &[contracts.position_manager, contracts.v2_router]).await
+        let Contracts { position_manager, v2_router, sushi_router, .. } = *contracts;
+        self.allow(contracts, &[position_manager, v2_router, sushi_router]).await
     }
 
     /// Wraps the owner's own ether and mints it test dollars.
@@ -193,7 +271,7 @@ impl Site<'_> {
         contracts: &Contracts,
         spenders: &[Address],
     ) -> Result<(), DeployError> {
-        for token in [contracts.weth, contracts.usdt] {
+        for token in [contracts.weth, contracts.usdt, contracts.usdc] {
             for spender in spenders {
                 let input = erc20::approve(*spender, U256::MAX);
                 self.send("approving a router", Deed::with_input(self.from, token, input)).await?;
@@ -207,9 +285,14 @@ impl Site<'_> {
         contracts: &Contracts,
         plan: &V3Plan,
     ) -> Result<PoolSite, DeployError> {
-        let Contracts { weth, usdt, .. } = *contracts;
-        let (token0, token1) = sorted(weth, usdt);
-        let sqrt_price = frame(weth, usdt)?.sqrt_price_x96(self.plan.price, Rounding::Down)?;
+        let (base, quote) = tokens_of(contracts, plan.pair);
+        let (base_decimals, start) = match plan.pair {
+            Pair::WethUsdt | Pair::WethUsdc => (BASE_DECIMALS, self.plan.price),
+            Pair::UsdcUsdt => (QUOTE_DECIMALS, Decimal::ONE),
+        };
+        let (token0, token1) = sorted(base, quote);
+        let frame = frame_of((base, base_decimals), (quote, QUOTE_DECIMALS))?;
+        let sqrt_price = frame.sqrt_price_x96(start, Rounding::Down)?;
         let open = Positions::createAndInitializePoolIfNecessaryCall {
             token0,
             token1,
@@ -221,23 +304,26 @@ impl Site<'_> {
         let get =
             UniswapV3Factory::getPoolCall { _0: token0, _1: token1, _2: tier(plan.fee_pips)? };
         let found = self.read("finding a V3 pool", contracts.v3_factory, &get).await?;
-        let expected = uniswap_v3::pool_address(contracts.v3_factory, weth, usdt, plan.fee_pips);
+        let expected = uniswap_v3::pool_address(contracts.v3_factory, base, quote, plan.fee_pips);
         let address = placed(expected, found)?;
         let spacing = UniswapV3Factory::feeAmountTickSpacingCall(tier(plan.fee_pips)?);
         let spacing = self.read("reading the grid", contracts.v3_factory, &spacing).await?.as_i32();
         let tick = tick_at(sqrt_price)?;
         for band in &plan.bands {
             let (lower, upper) = reach(band.reach, tick, spacing)?;
-            let (base, quote) = (base_raw(band.base)?, quote_raw(self.value(band.base)?)?);
-            let base_first = token0 == weth;
+            let worth = band.base.checked_mul(start).ok_or(DeployError::Amount(band.base))?;
+            let in_base = raw_down(band.base, base_decimals.into());
+            let in_base = in_base.ok_or(DeployError::Amount(band.base))?;
+            let in_quote = quote_raw(worth)?;
+            let base_first = token0 == base;
             let mint = calls::mint(&MintOrder {
                 token0,
                 token1,
                 fee_pips: plan.fee_pips,
                 lower,
                 upper,
-                amount0_desired: if base_first { base } else { quote },
-                amount1_desired: if base_first { quote } else { base },
+                amount0_desired: if base_first { in_base } else { in_quote },
+                amount1_desired: if base_first { in_quote } else { in_base },
                 amount0_min: U256::ZERO,
                 amount1_min: U256::ZERO,
                 recipient: self.from,
@@ -249,11 +335,24 @@ impl Site<'_> {
         Ok(PoolSite { address, dex: Dex::UniswapV3, fee_pips: plan.fee_pips, token0, token1 })
     }
 
-    pub(crate) async fn v2_pair(&self, contracts: &Contracts) -> Result<PoolSite, DeployError> {
+    pub(crate) async fn v2_pair(
+        &self,
+        contracts: &Contracts,
+        dex: Dex,
+    ) -> Result<PoolSite, DeployError> {
         let Contracts { weth, usdt, .. } = *contracts;
         let (token0, token1) = sorted(weth, usdt);
-        let (base, quote) =
-            (base_raw(self.plan.v2_base)?, quote_raw(self.value(self.plan.v2_base)?)?);
+        let (factory, router, pair_hash, pooled) = match dex {
+            Dex::SushiswapV2 => {
+                let hash = self.sushi_pair_hash()?;
+                (contracts.sushi_factory, contracts.sushi_router, hash, self.plan.sushi_base)
+            }
+            Dex::UniswapV2 | Dex::UniswapV3 => {
+                let hash = uniswap_v2::PAIR_INIT_CODE_HASH;
+                (contracts.v2_factory, contracts.v2_router, hash, self.plan.v2_base)
+            }
+        };
+        let (base, quote) = (base_raw(pooled)?, quote_raw(self.value(pooled)?)?);
         let add = UniswapV2Router02::addLiquidityCall {
             tokenA: weth,
             tokenB: usdt,
@@ -264,12 +363,12 @@ impl Site<'_> {
             to: self.from,
             deadline: NO_DEADLINE,
         };
-        self.send("adding V2 liquidity", Deed::call(self.from, contracts.v2_router, &add)).await?;
+        self.send("adding V2 liquidity", Deed::call(self.from, router, &add)).await?;
         let get = UniswapV2Factory::getPairCall { _0: weth, _1: usdt };
-        let found = self.read("finding the V2 pair", contracts.v2_factory, &get).await?;
-        let expected = uniswap_v2::pair_address(contracts.v2_factory, weth, usdt);
+        let found = self.read("finding a V2 pair", factory, &get).await?;
+        let expected = uniswap_v2::pair_address(factory, pair_hash, weth, usdt);
         let address = placed(expected, found)?;
-        Ok(PoolSite { address, dex: Dex::UniswapV2, fee_pips: V2_FEE_PIPS, token0, token1 })
+        Ok(PoolSite { address, dex, fee_pips: V2_FEE_PIPS, token0, token1 })
     }
 
     /// Value of ether in test dollars at the start price.
@@ -300,6 +399,30 @@ impl Site<'_> {
     ) -> Result<C::Return, DeployError> {
         at(doing, chain::call(self.provider, to, call).await)
     }
+}
+
+/// Tokens of a pair, the priced one first.
+fn tokens_of(contracts: &Contracts, pair: Pair) -> (Address, Address) {
+    match pair {
+        Pair::WethUsdt => (contracts.weth, contracts.usdt),
+        Pair::WethUsdc => (contracts.weth, contracts.usdc),
+        Pair::UsdcUsdt => (contracts.usdc, contracts.usdt),
+    }
+}
+
+/// The router's code with its one pair code hash replaced.
+fn with_pair_hash(mut code: Vec<u8>, hash: B256) -> Result<Vec<u8>, DeployError> {
+    let places: Vec<usize> = code
+        .windows(B256::len_bytes())
+        .enumerate()
+        .filter(|(_, window)| *window == SUSHI_MAINNET_PAIR_HASH.as_slice())
+        .map(|(place, _)| place)
+        .collect();
+    let [place] = places[..] else {
+        return Err(DeployError::PairHash { found: places.len() });
+    };
+    code[place..place + B256::len_bytes()].copy_from_slice(hash.as_slice());
+    Ok(code)
 }
 
 fn sorted(a: Address, b: Address) -> (Address, Address) {
@@ -335,6 +458,20 @@ mod tests {
         assert_eq!(reach(Reach::Ticks(1_000), -197_003, 10), Ok((-198_010, -196_000)));
         assert_eq!(reach(Reach::Full, 0, 60), Ok((-887_220, 887_220)));
         assert_eq!(reach(Reach::Ticks(i32::MAX), 5, 60), Ok((-887_220, 887_220)));
+    }
+
+    #[test]
+    fn only_a_router_with_one_hash_is_changed() {
+        let hash = B256::repeat_byte(7);
+        let code = |n: usize| [&[1][..], &SUSHI_MAINNET_PAIR_HASH.repeat(n), &[2]].concat();
+        let changed = with_pair_hash(code(1), hash).unwrap();
+        assert_eq!(changed, [&[1][..], hash.as_slice(), &[2]].concat());
+        for n in [0, 2] {
+            assert!(matches!(
+                with_pair_hash(code(n), hash),
+                Err(DeployError::PairHash { found }) if found == n
+            ));
+        }
     }
 
     #[test]

@@ -5,9 +5,10 @@ use alloy::providers::DynProvider;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use crate::math::amm::price::Base;
+use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::{AmmError, Rounding};
 use crate::venues::erc20::{Erc20, Weth9};
+use crate::venues::executor::FeeTooLarge;
 use crate::venues::uniswap_v2;
 use crate::venues::uniswap_v2::abi::UniswapV2Pair;
 use crate::venues::uniswap_v3::abi::UniswapV3Pool;
@@ -33,6 +34,12 @@ pub enum TradeError {
     /// The pool has no price.
     #[error("pool price")]
     Amm(#[from] AmmError),
+    /// A fee does not fit the executor's calldata.
+    #[error("calldata of the executor")]
+    Executor(#[from] FeeTooLarge),
+    /// The pool holds no ether: nobody here trades it.
+    #[error("pool {0} has no ether")]
+    Foreign(Address),
     /// The pool is empty.
     #[error("pool {0} has no liquidity")]
     Empty(Address),
@@ -83,7 +90,7 @@ pub async fn look(
     pool: &PoolSite,
 ) -> Result<PoolView, TradeError> {
     match pool.dex {
-        Dex::UniswapV2 => look_v2(provider, contracts, pool).await,
+        Dex::UniswapV2 | Dex::SushiswapV2 => look_v2(provider, contracts, pool).await,
         Dex::UniswapV3 => look_v3(provider, contracts, pool).await,
     }
 }
@@ -108,12 +115,21 @@ async fn look_v3(
     let slot = chain::call(provider, pool.address, &UniswapV3Pool::slot0Call {}).await?;
     let liquidity = chain::call(provider, pool.address, &UniswapV3Pool::liquidityCall {}).await?;
     let (sqrt, liquidity) = (U256::from(slot.sqrtPriceX96), U256::from(liquidity));
-    let price = frame(contracts.weth, contracts.usdt)?.price(sqrt, Rounding::Down)?;
+    let price = frame_in(contracts, pool)?.price(sqrt, Rounding::Down)?;
     // Virtual reserves: L / sqrt(P) of token0 and L sqrt(P) of token1 (V3 whitepaper, 6.2). 128 and
     // 160 bits multiply without overflow only when shifted first; the depth needs no last digit.
     let first = (liquidity << Q96_BITS).checked_div(sqrt).ok_or(TradeError::Empty(pool.address))?;
     let second = liquidity * (sqrt >> (Q96_BITS / 2)) >> (Q96_BITS / 2);
     Ok(PoolView { price, depth: by_role(contracts, pool, first, second) })
+}
+
+/// The dollar of a pool of ether.
+fn dollar(contracts: &Contracts, pool: &PoolSite) -> Result<Address, TradeError> {
+    pool.other(contracts.weth).ok_or(TradeError::Foreign(pool.address))
+}
+
+fn frame_in(contracts: &Contracts, pool: &PoolSite) -> Result<PriceFrame, TradeError> {
+    Ok(frame(contracts.weth, dollar(contracts, pool)?)?)
 }
 
 fn by_role(contracts: &Contracts, pool: &PoolSite, first: U256, second: U256) -> Reserves {
@@ -124,17 +140,21 @@ fn by_role(contracts: &Contracts, pool: &PoolSite, first: U256, second: U256) ->
     }
 }
 
-/// Where a V3 price must stop to equal a human price.
+/// Where the price of a V3 pool must stop to equal a human price.
 ///
 /// # Errors
-/// When the price is not one.
-pub fn limit_at(contracts: &Contracts, price: Decimal) -> Result<U256, AmmError> {
-    let frame = frame(contracts.weth, contracts.usdt)?;
+/// When the price is not one, or the pool has no ether.
+pub fn limit_at(
+    contracts: &Contracts,
+    pool: &PoolSite,
+    price: Decimal,
+) -> Result<U256, TradeError> {
+    let frame = frame_in(contracts, pool)?;
     let rounding = match frame.base() {
         Base::Token0 => Rounding::Down,
         Base::Token1 => Rounding::Up,
     };
-    frame.sqrt_price_x96(price, rounding)
+    Ok(frame.sqrt_price_x96(price, rounding)?)
 }
 
 /// The transaction that makes a swap. Any output is accepted: these actors are simulated, and what
@@ -142,14 +162,19 @@ pub fn limit_at(contracts: &Contracts, price: Decimal) -> Result<U256, AmmError>
 ///
 /// # Errors
 /// When a number does not fit.
-pub fn deed(contracts: &Contracts, trade: &Trade) -> Result<Deed, EncodeError> {
+pub fn deed(contracts: &Contracts, trade: &Trade) -> Result<Deed, TradeError> {
+    let dollar = dollar(contracts, &trade.pool)?;
     let (token_in, token_out) = match trade.given {
-        Given::Base => (contracts.weth, contracts.usdt),
-        Given::Quote => (contracts.usdt, contracts.weth),
+        Given::Base => (contracts.weth, dollar),
+        Given::Quote => (dollar, contracts.weth),
     };
     let (recipient, amount_in) = (trade.from, trade.amount);
     Ok(match trade.pool.dex {
-        Dex::UniswapV2 => {
+        Dex::UniswapV2 | Dex::SushiswapV2 => {
+            let router = match trade.pool.dex {
+                Dex::SushiswapV2 => contracts.sushi_router,
+                Dex::UniswapV2 | Dex::UniswapV3 => contracts.v2_router,
+            };
             let input = uniswap_v2::swap_exact_in(&uniswap_v2::ExactInput {
                 token_in,
                 token_out,
@@ -158,7 +183,7 @@ pub fn deed(contracts: &Contracts, trade: &Trade) -> Result<Deed, EncodeError> {
                 recipient,
                 deadline: NO_DEADLINE,
             });
-            Deed::with_input(trade.from, contracts.v2_router, input)
+            Deed::with_input(trade.from, router, input)
         }
         Dex::UniswapV3 => {
             let input = calls::swap_exact_in(&calls::ExactInput {
@@ -193,7 +218,8 @@ pub async fn provide(
     provider: &DynProvider,
     contracts: &Contracts,
     trade: &Trade,
-) -> Result<Purse, ChainError> {
+) -> Result<Purse, TradeError> {
+    let dollar = dollar(contracts, &trade.pool)?;
     let owner = trade.from;
     let refill = trade.amount.saturating_mul(U256::from(REFILL_FACTOR));
     let (token, deed) = match trade.given {
@@ -203,7 +229,7 @@ pub async fn provide(
         }
         Given::Quote => {
             let mint = Erc20::mintCall { to: owner, value: refill };
-            (contracts.usdt, Deed::call(owner, contracts.usdt, &mint))
+            (dollar, Deed::call(owner, dollar, &mint))
         }
     };
     let held = chain::call(provider, token, &Erc20::balanceOfCall(owner)).await?;

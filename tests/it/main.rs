@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod chain_files;
 mod cluster;
 mod tidy;
 mod worlds;

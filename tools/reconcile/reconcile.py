@@ -39,6 +39,8 @@ RECV_WINDOW_MS = 10_000
 ATTEMPTS_MAX = 5
 ATTEMPT_PAUSE_S = 1.0
 NFTS_MAX = 10_000
+HTTP_TOO_MANY = 429
+WAIT_MAX_S = 65  # request limits are counted by the minute
 VENUE_STEPS = Decimal(10**8)  # venue assets and contracts are counted in steps of 1e-8
 # A product that does not fit is an error, never a rounding.
 EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
@@ -59,6 +61,14 @@ POSITIONS_LIQUIDITY_WORD = 7
 
 class CannotJudge(Exception):
     """The comparison could not be made; the text says why."""
+
+
+class Wait(CannotJudge):
+    """The venue's request limit is used up for so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the venue's request limit is used up for {seconds} s")
+        self.seconds = seconds
 
 
 class Reverted(Exception):
@@ -235,7 +245,13 @@ def places_of(balances: list[list[str]]) -> dict[Key, int]:
 def read_world(world: dict[str, Any], keys: list[Key]) -> dict[Key, Actual]:
     """What all places of `keys`, and what is found beside them, really hold."""
     on_chain = [key for key in keys if not key.place.startswith("venue:")]
-    actuals = Chain(world).read(on_chain)
+    actuals: dict[Key, Actual] = {}
+    for site in world["chains"]:
+        chain = Chain(site, world["signer"])
+        actuals |= chain.read([key for key in on_chain if chain.holds(key)])
+    for key in on_chain:
+        if key not in actuals:
+            raise CannotJudge(f"{key.place} {key.unit} is on no chain of the world")
     exchange = Exchange(world["exchange_http"], world["api_key"], world["api_secret"])
     actuals |= exchange.read_spot(world["spot_venue"])
     actuals |= exchange.read_usdm(world["usdm_venue"])
@@ -249,20 +265,24 @@ def read_world(world: dict[str, Any], keys: list[Key]) -> dict[Key, Actual]:
 
 
 class Chain:
-    """The chain at one block; every read names the block's hash (EIP-1898)."""
+    """One chain at one block; every read names the block's hash (EIP-1898)."""
 
-    def __init__(self, world: dict[str, Any]) -> None:
-        self.url: str = world["rpc_http"]
-        self.id = int(world["chain_id"])
-        self.signer: str = world["signer"].lower()
-        self.position_manager: str = world["contracts"]["position_manager"].lower()
-        self.tokens = known_tokens(world)
+    def __init__(self, site: dict[str, Any], signer: str) -> None:
+        self.url: str = site["rpc_http"]
+        self.id = int(site["chain_id"])
+        self.signer: str = signer.lower()
+        self.position_manager: str = site["contracts"]["position_manager"].lower()
+        self.tokens = known_tokens(site)
         chain_id = int(self.rpc("eth_chainId", []), 16)
         if chain_id != self.id:
             raise CannotJudge(f"the RPC serves chain {chain_id}, world.json names {self.id}")
         block = self.rpc("eth_getBlockByNumber", ["latest", False])
         self.block = {"blockHash": block["hash"]}
         self.at = f"block {block['hash']} ({int(block['number'], 16)})"
+
+    def holds(self, key: Key) -> bool:
+        """Whether a place of the ledger says that it is on this chain."""
+        return key.place.split(":")[1] == str(self.id)
 
     def read(self, keys: list[Key]) -> dict[Key, Actual]:
         wallet = f"wallet:{self.id}:{self.signer}"
@@ -326,10 +346,10 @@ class Chain:
         raise CannotJudge(f"{method} failed: {error}")
 
 
-def known_tokens(world: dict[str, Any]) -> list[str]:
-    """Every token the world names, and the V2 pools themselves, whose shares are tokens too."""
-    tokens = [world["contracts"]["weth"], world["contracts"]["usdt"]]
-    for pool in world.get("pools", []):
+def known_tokens(site: dict[str, Any]) -> list[str]:
+    """Every token the chain names, and the V2 pools themselves, whose shares are tokens too."""
+    tokens = [site["contracts"][name] for name in ("weth", "usdt", "usdc")]
+    for pool in site.get("pools", []):
         tokens += [pool["token0"], pool["token1"]]
         if "v2" in pool["dex"]:
             tokens.append(pool["address"])
@@ -381,6 +401,15 @@ class Exchange:
         return int(fetch_json(urllib.request.Request(f"{self.url}/api/v3/time"))["serverTime"])
 
     def signed(self, path: str) -> Any:
+        """A signed question. Told to wait by the venue's request limit, it waits once: the
+        agent beside us has used the same allowance."""
+        try:
+            return self.ask(path)
+        except Wait as limit:
+            time.sleep(limit.seconds)
+            return self.ask(path)
+
+    def ask(self, path: str) -> Any:
         query = urllib.parse.urlencode({"recvWindow": RECV_WINDOW_MS, "timestamp": self.time_ms()})
         signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self.url}{path}?{query}&signature={signature}"
@@ -405,6 +434,9 @@ def fetch_json(request: urllib.request.Request) -> Any:
             # Numbers stay exact: whatever has a fraction becomes a Decimal.
             return json.loads(response.read(), parse_float=Decimal)
     except urllib.error.HTTPError as error:
+        wait = error.headers.get("Retry-After", "")
+        if error.code == HTTP_TOO_MANY and wait.isdigit():
+            raise Wait(min(int(wait), WAIT_MAX_S)) from error
         body = error.read(500).decode(errors="replace")
         raise CannotJudge(f"{place} answered {error.code}: {body}") from error
     except (OSError, ValueError) as error:

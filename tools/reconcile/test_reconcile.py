@@ -14,7 +14,8 @@ from reconcile import CannotJudge, Key, Ledger
 
 SIGNER = "0x" + "11" * 20
 STRANGER = "0x" + "22" * 20
-WETH, USDT, MANAGER, V2_POOL = ("0x" + byte * 20 for byte in ("aa", "bb", "cc", "dd"))
+WETH, USDT, MANAGER, V2_POOL, USDC = (
+    "0x" + byte * 20 for byte in ("aa", "bb", "cc", "dd", "ee"))
 BLOCK_HASH = "0x" + "ab" * 32
 KEY, SECRET = "the key", "the secret"
 
@@ -70,6 +71,12 @@ class FakeServer(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
+        if self.server.state["busy"].pop(path, None) is not None:
+            self.send_response(429)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if path == "/api/v3/time":
             return self.reply({"serverTime": 1_700_000_000_000})
         signed, _, signature = query.partition("&signature=")
@@ -86,6 +93,7 @@ def fresh_state():
         "native": {SIGNER: 10**18, STRANGER: 5},
         "n_balance_reads": 0,
         "drift": 0,
+        "busy": {},
         "tokens": {WETH: 2 * 10**18, USDT: 3_000_000},
         "nfts": [{"id": 7, "owner": SIGNER, "liquidity": 123},
                  {"id": 8, "owner": STRANGER, "liquidity": 9}],
@@ -123,11 +131,14 @@ class ReconcileTest(unittest.TestCase):
         patience.start()
         self.addCleanup(patience.stop)
         url = f"http://127.0.0.1:{self.server.server_port}"
-        self.world = {
-            "chain_id": 31337, "rpc_http": url, "exchange_http": url, "api_key": KEY,
-            "api_secret": SECRET, "spot_venue": "spot", "usdm_venue": "hedge", "signer": SIGNER,
-            "contracts": {"weth": WETH, "usdt": USDT, "position_manager": MANAGER},
+        self.site = {
+            "chain_id": 31337, "rpc_http": url,
+            "contracts": {"weth": WETH, "usdt": USDT, "usdc": USDC, "position_manager": MANAGER},
             "pools": [{"address": V2_POOL, "dex": "uniswap_v2", "token0": WETH, "token1": USDT}],
+        }
+        self.world = {
+            "chains": [self.site], "exchange_http": url, "api_key": KEY, "api_secret": SECRET,
+            "spot_venue": "spot", "usdm_venue": "hedge", "signer": SIGNER,
         }
         self.ledger = fresh_ledger()
 
@@ -202,6 +213,10 @@ class ReconcileTest(unittest.TestCase):
     def cannot_judge(self, reason):
         self.assertRaisesRegex(CannotJudge, reason, self.rows)
 
+    def test_a_used_up_request_limit_is_waited_for(self):
+        self.state["busy"] = {"/fapi/v2/balance": True}
+        self.check()
+
     def test_a_moving_world_cannot_be_judged(self):
         self.state["drift"] = 1
         self.cannot_judge("moved during each")
@@ -216,7 +231,7 @@ class ReconcileTest(unittest.TestCase):
 
     def test_a_place_on_another_chain_cannot_be_judged(self):
         self.ledger.places[Key(f"wallet:1:{SIGNER}", "eip155:1/native")] = 1
-        self.cannot_judge("not on chain 31337")
+        self.cannot_judge("is on no chain of the world")
 
     def test_a_wrong_secret_cannot_judge(self):
         self.world["api_secret"] = "another"
@@ -227,7 +242,7 @@ class ReconcileTest(unittest.TestCase):
         self.cannot_judge("finer than 1e-8")
 
     def test_a_dead_chain_cannot_be_judged(self):
-        self.world["rpc_http"] = "http://127.0.0.1:1"
+        self.site["rpc_http"] = "http://127.0.0.1:1"
         self.cannot_judge("does not answer")
 
 

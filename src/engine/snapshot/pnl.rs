@@ -34,6 +34,7 @@ impl Engine {
             ("hedge", add(booked(Reason::RealizedPnl), unrealized), "perpetual, settled and open"),
             ("funding", booked(Reason::Funding), "perpetual funding received"),
             ("venue_fees", booked(Reason::VenueFees), "commissions of the venues"),
+            ("arbitrage", booked(Reason::Arbitrage), "cycles of pools, before gas"),
             ("gas", booked(Reason::Gas), "gas at the price of now"),
         ];
         let known = parts.iter().try_fold(Decimal::ZERO, |sum, (_, v, _)| v.map(|v| sum + v));

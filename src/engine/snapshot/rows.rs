@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::desk::{ArbitrageView, ExposureBy, FuelRow, LimitRow, StrategyRow};
+
 /// The whole document.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
@@ -47,6 +49,16 @@ pub struct Snapshot {
     pub reconciliation: ReconciliationView,
     /// What is recorded, simulated or assumed.
     pub labels: Vec<Label>,
+    /// Cycles of pools: what was seen and what became of it.
+    pub arbitrage: ArbitrageView,
+    /// Strategies.
+    pub strategies: Vec<StrategyRow>,
+    /// Limits, and how much of each is used.
+    pub limits: Vec<LimitRow>,
+    /// Exposure by asset, venue and chain.
+    pub exposures: Vec<ExposureBy>,
+    /// Native coin kept for gas.
+    pub fuel: Vec<FuelRow>,
     /// Ranges closed to be moved.
     pub rebalances: u64,
     /// Orders sent over the life of the store.
@@ -99,6 +111,8 @@ pub struct ChainRow {
     pub native_balance: Option<String>,
     /// Blocks handled in this run.
     pub blocks: u64,
+    /// Cycles of ours that landed, over the life of the store.
+    pub cycles_landed: u64,
     /// Pool logs applied in this run.
     pub pool_events: u64,
 }

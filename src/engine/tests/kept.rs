@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{B256, I256, U256};
 use rust_decimal::Decimal;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::engine::event::{Position, Recovered};
 use crate::engine::output::{Command, Record};
@@ -13,6 +14,7 @@ use crate::execution::order::Order;
 use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::ledger::Loaded;
 use crate::ledger::entry::{Entry, Kind};
+use crate::model::opportunity::{Opportunity, Tally};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::Fill;
@@ -27,6 +29,7 @@ pub(super) struct Kept {
     pub(super) txs: BTreeMap<u64, Tx>,
     pub(super) memory: BTreeMap<&'static str, Value>,
     pub(super) notes: Vec<(&'static str, Value)>,
+    pub(super) opportunities: BTreeMap<Uuid, Opportunity>,
     pub(super) starts: u64,
 }
 
@@ -63,6 +66,9 @@ impl Kept {
             Record::Remember { key, value } => {
                 self.memory.insert(key, value);
             }
+            Record::Opportunity(opportunity) => {
+                self.opportunities.insert(opportunity.id, opportunity);
+            }
             Record::Cursor(_) | Record::Reconciled(_) => {}
         }
     }
@@ -74,8 +80,8 @@ impl Kept {
                 let id = order.request.client_order_id.clone();
                 assert!(self.orders.insert(id, order.clone()).is_none(), "an order id came twice");
             }
-            Command::Submit { request, strategy, .. } => {
-                let before = self.txs.insert(request.nonce, slot(request, strategy, at));
+            Command::Submit { request, strategy, intent } => {
+                let before = self.txs.insert(request.nonce, slot(request, strategy, *intent, at));
                 assert!(before.is_none(), "a slot was used twice");
             }
             _ => {}
@@ -160,6 +166,15 @@ impl Kept {
                 .and_then(text)
                 .map(|v| v.parse().expect("a decimal was remembered")),
             halted: self.memory.get("halted").and_then(text),
+            paused: Vec::new(),
+            opportunities: self.opportunities.values().cloned().collect(),
+            cycles: vec![(
+                CHAIN,
+                self.opportunities.values().fold(Tally::default(), |mut tally, seen| {
+                    tally.turn(None, seen);
+                    tally
+                }),
+            )],
         }
     }
 }
@@ -168,7 +183,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn slot(request: &TxRequest, strategy: &str, at: Timestamp) -> Tx {
+fn slot(request: &TxRequest, strategy: &str, intent: Uuid, at: Timestamp) -> Tx {
     let range = match &request.act {
         Act::Open { open, .. } => Some((open.tick_lower, open.tick_upper)),
         _ => None,
@@ -180,6 +195,7 @@ fn slot(request: &TxRequest, strategy: &str, at: Timestamp) -> Tx {
         hash: Some(hash_of(request.nonce)),
         range,
         strategy: strategy.to_owned(),
+        intent,
         state: TxState::Signed,
         created: at,
         sent_at_block: 0,

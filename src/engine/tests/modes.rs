@@ -360,6 +360,7 @@ fn an_observing_house_sends_nothing_and_says_what_it_would() {
 fn an_observing_strategy_in_a_live_house_sends_nothing() {
     let mut setup = both();
     setup.strategies[0].sends = false;
+    setup.hedges[0].sends = false;
     let mut world = World::ready(setup);
     let asked = world.pass(10_000);
     assert_eq!(places(&asked).len(), 0);

@@ -5,7 +5,7 @@ use alloy::primitives::{Address, U256};
 use crate::engine::event::{Body, OwnedPosition, PoolEvent};
 use crate::engine::output::Command;
 use crate::engine::tests::kept::hash_of;
-use crate::engine::tests::stage::{POOL, SIGNER, USDT, WETH, price_of};
+use crate::engine::tests::stage::{EXECUTOR, POOL, SIGNER, USDT, WETH, price_of};
 use crate::engine::tests::world::{World, estimates, only, submits};
 use crate::execution::tx::{Act, TxRequest};
 use crate::market::pools::v3::V3Event;
@@ -38,6 +38,11 @@ impl World {
             Act::Open { open, .. } => self.minted(open, request.nonce),
             Act::Close { close, .. } => self.withdrawn(close, request.nonce),
             Act::Swap { .. } => panic!("no story swaps"),
+            Act::Cycle { cycle, .. } => {
+                let paid = Amounts { amount0: U256::ZERO, amount1: cycle.min_profit };
+                self.usdt += paid.amount1;
+                (Vec::new(), moved(request.nonce, EXECUTOR, SIGNER, paid), Vec::new())
+            }
         };
         let receipt = self.receipt(request.nonce, true, transfers, nft_logs);
         self.block_with(logs, vec![(request.nonce, receipt)])

@@ -6,7 +6,10 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::Pool;
 use crate::engine::figures::pool_price;
-use crate::engine::setup::{ChainSetup, PoolSetup, Setup, StrategySetup, TokenSetup, VenueSetup};
+use crate::engine::setup::{
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
+    VenueSetup,
+};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::math::amm::tick::{TickState, sqrt_price_at};
 use crate::model::intent::PoolId;
@@ -18,6 +21,7 @@ pub(super) const CHAIN: u64 = 31_337;
 pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
 pub(super) const MANAGER: Address = Address::with_last_byte(0xa2);
 pub(super) const ROUTER: Address = Address::with_last_byte(0xa3);
+pub(super) const EXECUTOR: Address = Address::with_last_byte(0xa4);
 pub(super) const WETH: Address = Address::with_last_byte(0x01);
 pub(super) const USDT: Address = Address::with_last_byte(0x02);
 pub(super) const POOL: Address = Address::with_last_byte(0x0f);
@@ -84,10 +88,13 @@ fn chain() -> ChainSetup {
         signer: SIGNER,
         position_manager: MANAGER,
         swap_router: ROUTER,
+        executor: None,
         tokens: vec![token(WETH, "WETH", 18, "ETH"), token(USDT, "USDT", 6, "USDT")],
         pools: vec![PoolSetup {
             address: POOL,
             dex: "uniswap_v3".into(),
+            curve: Curve::V3,
+            executor_dex: None,
             pair: "WETH/USDT".into(),
             fee_pips: 500,
             tick_spacing: 10,
@@ -100,13 +107,17 @@ fn chain() -> ChainSetup {
         max_fee: 50_000_000_000,
         max_priority_fee: 100_000_000,
         final_after_blocks: 5,
+        min_native: U256::ZERO,
+        exit_reserve: U256::ZERO,
     }
 }
 
 fn strategy() -> StrategySetup {
     StrategySetup {
+        id: "lp".into(),
         sends: true,
-        liquidity: liquidity::Parameters {
+        budget: dec!(50000),
+        kind: StrategyKind::Liquidity(liquidity::Parameters {
             strategy: "lp".into(),
             pool: PoolId { chain: CHAIN, address: POOL },
             budget: dec!(50000),
@@ -117,8 +128,15 @@ fn strategy() -> StrategySetup {
             moves_per_day_max: 10,
             max_slippage_bps: 30,
             max_pool_vs_reference_bps: 40,
-        },
-        hedge: hedging::Parameters {
+        }),
+    }
+}
+
+fn hedge() -> HedgeSetup {
+    HedgeSetup {
+        sends: true,
+        chains: vec![CHAIN],
+        parameters: hedging::Parameters {
             strategy: "lp".into(),
             venue: HEDGE.into(),
             symbol: SYMBOL.into(),
@@ -148,6 +166,7 @@ pub(super) fn both() -> Setup {
         chains: vec![chain()],
         venues: vec![venue(SPOT, "binance_spot", false), venue(HEDGE, "binance_usdm", true)],
         strategies: vec![strategy()],
+        hedges: vec![hedge()],
         limits: Limits {
             gross_exposure: dec!(1000000),
             net_delta: dec!(10000),
@@ -163,15 +182,17 @@ pub(super) fn both() -> Setup {
 /// Only liquidity: the band is wider than any delta.
 pub(super) fn only_liquidity() -> Setup {
     let mut setup = both();
-    (setup.strategies[0].hedge.band_min, setup.strategies[0].hedge.band_max) =
-        (dec!(1000000000), dec!(1000000000));
+    let hedge = &mut setup.hedges[0].parameters;
+    (hedge.band_min, hedge.band_max) = (dec!(1000000000), dec!(1000000000));
     setup
 }
 
 /// Only the hedge of what the wallet holds: no budget for liquidity.
 pub(super) fn only_hedge() -> Setup {
     let mut setup = both();
-    setup.strategies[0].liquidity.budget = dec!(0);
+    if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
+        liquidity.budget = dec!(0);
+    }
     setup
 }
 

@@ -4,7 +4,7 @@ use alloy::primitives::aliases::I24;
 use alloy::primitives::{Address, B256, U256};
 
 use crate::engine::event::{Observed, OwnedPosition, Pool, WalletAudit};
-use crate::engine::setup::{ChainSetup, PoolSetup};
+use crate::engine::setup::{ChainSetup, Curve, PoolSetup};
 use crate::execution::tx::Spender;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::market::pools::v2::{PoolV2, V2Observed};
@@ -31,7 +31,7 @@ impl ChainClient {
     /// # Errors
     /// `ChainError`, also when the values cannot belong to one state.
     pub async fn pool(&self, setup: &PoolSetup, block: &BlockRef) -> Result<Pool, ChainError> {
-        if setup.dex == "uniswap_v2" {
+        if setup.curve == Curve::V2 {
             let observed = self.pair(setup.address, block.hash).await?;
             return Ok(Pool::V2(PoolV2::from_snapshot(observed, KeptPart::UNISWAP)));
         }
@@ -63,7 +63,7 @@ impl ChainClient {
     /// # Errors
     /// `ChainError`.
     pub async fn observe(&self, setup: &PoolSetup, at: B256) -> Result<Observed, ChainError> {
-        if setup.dex == "uniswap_v2" {
+        if setup.curve == Curve::V2 {
             return Ok(Observed::V2(self.pair(setup.address, at).await?));
         }
         Ok(Observed::V3(Box::new(self.v3(setup.address, at).await?)))

@@ -11,7 +11,7 @@ use alloy::sol_types::SolEvent;
 use tokio::sync::{Notify, mpsc};
 
 use crate::engine::event::{Block, Body, ChainStart, PoolEvent};
-use crate::engine::setup::ChainSetup;
+use crate::engine::setup::{ChainSetup, Curve};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::io::websocket;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt, TokenTransfer};
@@ -243,14 +243,13 @@ impl Watcher {
     fn pool_log(&self, log: &Log) -> Option<(Address, PoolEvent)> {
         let address = log.inner.address;
         let setup = self.setup.pool(address)?;
-        let event = if setup.dex == "uniswap_v2" {
-            uniswap_v2::decode_pair_log(&log.inner)
+        let event = match setup.curve {
+            Curve::V2 => uniswap_v2::decode_pair_log(&log.inner)
                 .map(|event| event.map(PoolEvent::V2))
-                .map_err(|e| e.to_string())
-        } else {
-            uniswap_v3::decode_pool_log(&log.inner)
+                .map_err(|e| e.to_string()),
+            Curve::V3 => uniswap_v3::decode_pool_log(&log.inner)
                 .map(|event| event.map(PoolEvent::V3))
-                .map_err(|e| e.to_string())
+                .map_err(|e| e.to_string()),
         };
         match event {
             Ok(event) => Some((address, event?)),

@@ -46,11 +46,17 @@ pub struct ExactInput {
     pub deadline: U256,
 }
 
-/// The address of a pair, from its factory and tokens alone (CREATE2, EIP-1014).
+/// The address of a pair, from its factory, the hash of its creation code (forks have their own)
+/// and its tokens alone (CREATE2, EIP-1014).
 #[must_use]
-pub fn pair_address(factory: Address, token_a: Address, token_b: Address) -> Address {
+pub fn pair_address(
+    factory: Address,
+    code_hash: B256,
+    token_a: Address,
+    token_b: Address,
+) -> Address {
     let (token0, token1) = if token_a < token_b { (token_a, token_b) } else { (token_b, token_a) };
-    factory.create2(keccak256((token0, token1).abi_encode_packed()), PAIR_INIT_CODE_HASH)
+    factory.create2(keccak256((token0, token1).abi_encode_packed()), code_hash)
 }
 
 /// The pair event a log tells of; `None` when it is not one that moves reserves. Transfers of the
@@ -130,8 +136,8 @@ mod tests {
         let factory = address!("5c69bee701ef814a2b6a3edd4b1652cb9cc5aa6f");
         let usdc = address!("a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48");
         let weth = address!("c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2");
-        assert_eq!(pair_address(factory, usdc, weth), PAIR);
-        assert_eq!(pair_address(factory, weth, usdc), PAIR);
+        assert_eq!(pair_address(factory, PAIR_INIT_CODE_HASH, usdc, weth), PAIR);
+        assert_eq!(pair_address(factory, PAIR_INIT_CODE_HASH, weth, usdc), PAIR);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::world::manifest::{Dex, Manifest, PoolSite};
+use crate::world::manifest::{ChainSite, Contracts, Dex, Manifest, PoolSite};
 
 /// Names of the variables the demo's files refer to.
 pub(super) const KEY_VARIABLE: &str = "TK_DEMO_SIGNER_KEY";
@@ -17,11 +17,20 @@ pub(super) const SIGNER_KEY: &str =
 /// Writes the three kinds of file and returns their folder.
 pub(super) fn write(dir: &Path, world: &Manifest, listen: &str) -> Result<PathBuf> {
     let config = dir.join("config");
-    let files = [
-        ("agent.toml", agent(dir, world, listen)),
-        ("chains/demo.toml", chain(world)),
-        ("strategies/demo-lp.toml", STRATEGY.to_owned()),
-    ];
+    let mut files = vec![("agent.toml".to_owned(), agent(dir, world, listen))];
+    let mut hedger = None;
+    for site in &world.chains {
+        let name = &site.name;
+        files.push((format!("chains/{name}.toml"), chain(site)));
+        // The first one owns the hedge; it nets the others' delta as well.
+        let hedge = hedger.as_ref().map_or(OWN_HEDGE.to_owned(), |hedger| {
+            format!("with = \"{hedger}\"                        # one hedge nets both chains\n")
+        });
+        let lp = LIQUIDITY.replace("{chain}", name).replace("{hedge}", &hedge);
+        files.push((format!("strategies/{name}-lp.toml"), lp));
+        files.push((format!("strategies/{name}-cycles.toml"), CYCLES.replace("{chain}", name)));
+        hedger.get_or_insert_with(|| format!("{name}-lp"));
+    }
     for (name, text) in files {
         let path = config.join(name);
         let parent = path.parent().context("every file has a folder")?;
@@ -51,9 +60,9 @@ unknown_pnl_action = "reduce_only"
 deadman_every_s = 30
 
 [limits]
-gross_exposure_usd = "500000"
+gross_exposure_usd = "800000"
 net_delta_usd = "20000"
-venue_exposure_usd = "200000"
+venue_exposure_usd = "400000"
 daily_loss_usd = "20000"
 drawdown_from_peak_pct = "10.0"
 es_97_5_1d_usd = "20000"
@@ -64,7 +73,7 @@ unhedged_delta_usd_seconds = "2000000"
 [signers.lp]
 kind = "dev"
 private_key_env = "{KEY_VARIABLE}"
-lanes = ["liquidity"]
+lanes = ["liquidity", "arbitrage"]
 native_spend_cap_per_hour = "5"
 
 [venues.spot]
@@ -94,20 +103,38 @@ ws_url = "{ws}"
     )
 }
 
-fn chain(world: &Manifest) -> String {
+/// A pool's pair as an operator writes it, the priced token first.
+fn pair(contracts: &Contracts, pool: &PoolSite) -> &'static str {
+    match (pool.other(contracts.weth), pool.other(contracts.usdt)) {
+        (Some(_), Some(_)) => "WETH/USDT",
+        (Some(_), None) => "WETH/USDC",
+        (None, _) => "USDC/USDT",
+    }
+}
+
+fn chain(world: &ChainSite) -> String {
     let contracts = &world.contracts;
     let pool = |pool: &PoolSite| {
         let dex = match pool.dex {
             Dex::UniswapV2 => "uniswap_v2",
+            Dex::SushiswapV2 => "sushiswap_v2",
             Dex::UniswapV3 => "uniswap_v3",
         };
-        let fee = pool.fee_pips;
-        format!("    {{ dex = \"{dex}\", pair = \"WETH/USDT\", fee_pips = {fee} }},\n")
+        let (pair, fee) = (pair(contracts, pool), pool.fee_pips);
+        format!("    {{ dex = \"{dex}\", pair = \"{pair}\", fee_pips = {fee} }},\n")
     };
+    let block_ms = world.block_time_s * 1_000;
     let values = [
+        ("{name}", world.name.clone()),
         ("{chain_id}", world.chain_id.to_string()),
+        ("{block_ms}", block_ms.to_string()),
+        ("{stale_ms}", (block_ms * 3 + 1_000).to_string()),
         ("{ws}", world.rpc_ws.clone()),
         ("{http}", world.rpc_http.clone()),
+        ("{usdc}", contracts.usdc.to_string()),
+        ("{sushi_factory}", contracts.sushi_factory.to_string()),
+        ("{sushi_router}", contracts.sushi_router.to_string()),
+        ("{executor}", contracts.executor.to_string()),
         ("{weth}", contracts.weth.to_string()),
         ("{usdt}", contracts.usdt.to_string()),
         ("{v2_factory}", contracts.v2_factory.to_string()),
@@ -125,7 +152,7 @@ fn chain(world: &Manifest) -> String {
 /// The chain's file with names in braces where this world's values go.
 const CHAIN: &str = r#"# Written by the demo.
 schema = 1
-name = "demo"
+name = "{name}"
 chain_id = {chain_id}
 native = "ETH"
 wrapped_native = "{weth}"
@@ -136,8 +163,8 @@ ws_url = "{ws}"
 http_url = "{http}"
 
 [ingest]
-block_time_ms = 1000
-stale_after_ms = 4000
+block_time_ms = {block_ms}
+stale_after_ms = {stale_ms}
 audit_pool_every_blocks = 3
 
 [finality]
@@ -170,9 +197,18 @@ address = "{usdt}"
 decimals = 6
 asset = "USDT"
 
+[tokens.USDC]
+address = "{usdc}"
+decimals = 6
+asset = "USDC"
+
 [dex.uniswap_v2]
 factory = "{v2_factory}"
 router = "{v2_router}"
+
+[dex.sushiswap_v2]
+factory = "{sushi_factory}"
+router = "{sushi_router}"
 
 [dex.uniswap_v3]
 factory = "{v3_factory}"
@@ -180,20 +216,23 @@ position_manager = "{position_manager}"
 router = "{router}"
 quoter = "{quoter}"
 
+[executor]
+address = "{executor}"
+
 [pools]
 allow = [
 {pools}]
 "#;
 
 /// Narrow and quick, so that a short demo shows a whole life; not advice.
-const STRATEGY: &str = r#"# Written by the demo: narrow and quick, to show a whole life soon.
+const LIQUIDITY: &str = r#"# Written by the demo: narrow and quick, to show a whole life soon.
 # Not advice.
 schema = 1
-id = "demo-lp"
+id = "{chain}-lp"
 kind = "liquidity"
 stage = "live"
-chain = "demo"
-pool = { dex = "uniswap_v3", pair = "WETH/USDT", fee_pips = 500 }
+chain = "{chain}"
+pool = { dex = "uniswap_v3", pair = "WETH/USDT", fee_pips = 100 }
 signer = "lp"
 
 [capital]
@@ -201,7 +240,7 @@ budget_usd = "120000"
 
 [range]
 method = "fixed"
-half_width_pct = "0.1"
+half_width_pct = "0.03"
 
 [rebalance]
 horizon_h = 24
@@ -212,14 +251,34 @@ max_slippage_bps = 30
 max_pool_vs_reference_bps = 40
 
 [hedge]
-venue = "hedge"
+{hedge}
+[exit]
+stop_loss_usd = "20000"
+on_halt = "hold"
+"#;
+
+const OWN_HEDGE: &str = r#"venue = "hedge"
 market = "ETHUSDT-PERP"
 target_delta_fraction = "0.0"
 band_min_usd = "4000"
 band_max_usd = "12000"
 max_unhedged_s = 20
+"#;
 
-[exit]
-stop_loss_usd = "20000"
-on_halt = "hold"
+const CYCLES: &str = r#"# Written by the demo: cycles of two and three pools, against rivals.
+# Not advice.
+schema = 1
+id = "{chain}-cycles"
+kind = "arbitrage"
+stage = "live"
+chain = "{chain}"
+signer = "lp"
+
+[capital]
+budget_usd = "50000"                   # the largest input, borrowed by flash swap
+
+[search]
+start_tokens = ["USDT", "WETH"]
+legs_max = 3
+min_net_usd = "0.2"
 "#;

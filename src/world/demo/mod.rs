@@ -1,4 +1,4 @@
-//! The demo: an anvil, the exchange, the flow and a child agent, supervised until
+//! The demo: two anvils, the exchange, the flow, rivals and a child agent, supervised until
 //! somebody says stop.
 //!
 //! The agent is a process of its own, so that killing it leaves the world standing, as in life; it
@@ -6,12 +6,13 @@
 
 mod files;
 pub mod report;
+mod site;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::U256;
-use anyhow::{Context, Result, bail, ensure};
+use alloy::primitives::{Address, U256};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -19,22 +20,28 @@ use tokio::sync::watch;
 
 use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET};
 use crate::io::process::{Child, Output, Spawn, poll, spawn};
-use crate::store::cluster;
 use crate::world::anvil::{self, AnvilPlan, AnvilProcess};
 use crate::world::arbitrageur::{self, Arbitrageur, ArbitrageurPlan};
 use crate::world::artifacts::Artifacts;
 use crate::world::deploy::{Deployment, deploy};
 use crate::world::flow::{self, Flow, FlowPlan};
-use crate::world::manifest::Manifest;
+use crate::world::manifest::{ChainSite, Manifest};
 use crate::world::plan::{Purse, WorldPlan};
+use crate::world::rivals::{self, Rivals, RivalsPlan};
 use crate::world::{cache, chain};
 
-/// Chain id of the demo.
-const CHAIN_ID: u64 = 31_337;
+pub use site::Site;
+
+use site::{SiteFile, client, last_lines};
+
+/// The demo's chains: the operator's name, the id, seconds between blocks.
+const CHAINS: [(&str, u64, u64); 2] = [("demo", 31_337, 1), ("demo-two", 31_338, 2)];
 /// Recorded seconds of swaps per second of the demo.
 const FLOW_COMPRESSION: u64 = 20;
 /// The same choices of the flow at every start.
 const FLOW_SEED: u64 = 1;
+/// The same draws of the rivals at every start.
+const RIVALS_SEED: u64 = 1;
 /// The arbitrageur acts this far beyond the pool's fee.
 const ARBITRAGE_MARGIN_BPS: Decimal = Decimal::ONE;
 /// What the agent's signer starts with.
@@ -74,8 +81,8 @@ pub struct World {
     pub config_dir: PathBuf,
     /// The agent's state.
     pub state_dir: PathBuf,
-    /// The chain.
-    pub anvil: AnvilProcess,
+    /// The chains, in the manifest's order.
+    pub anvils: Vec<AnvilProcess>,
     exchange: Child,
     stop_flow: watch::Sender<bool>,
     dir: PathBuf,
@@ -95,24 +102,40 @@ impl World {
         let cache = cache::find().context("the cache is missing: run `tools/setup.sh demo`")?;
         let (exchange, exchange_http) = start_exchange(&dir, options).await?;
         let price = first_mid(&exchange_http).await?;
-        let anvil = start_anvil(&dir, &cache).await?;
-        let provider = chain::connect(&anvil.http_url)?;
         let artifacts = Artifacts::load(&cache.join("contracts"))?;
-        let plan = WorldPlan {
-            agent: Purse { base: AGENT_BASE.into(), quote: AGENT_QUOTE.into() },
-            agent_ether: AGENT_ETHER.into(),
-            ..WorldPlan::demo(price)
-        };
-        let deployment = deploy(&provider, &artifacts, &plan).await?;
-        settle_ether(&provider, &deployment).await?;
-        let stop_flow = start_flow(provider, &deployment, &exchange_http)?;
-        let manifest = manifest(&anvil, &exchange_http, deployment);
+        let (stop_flow, stopped) = watch::channel(false);
+        let (mut anvils, mut chains, mut signer) = (Vec::new(), Vec::new(), Address::ZERO);
+        for (name, chain_id, block_time_s) in CHAINS {
+            let anvil = start_anvil(&dir, &cache, chain_id, block_time_s).await?;
+            let provider = chain::connect(&anvil.http_url)?;
+            let plan = WorldPlan {
+                block_time_s,
+                agent: Purse { base: AGENT_BASE.into(), quote: AGENT_QUOTE.into() },
+                agent_ether: AGENT_ETHER.into(),
+                ..WorldPlan::demo(price)
+            };
+            let deployment = deploy(&provider, &artifacts, &plan).await?;
+            settle_ether(&provider, &deployment).await?;
+            start_actors(provider, &deployment, &exchange_http, &stopped)?;
+            signer = deployment.accounts.signer;
+            chains.push(ChainSite {
+                name: name.to_owned(),
+                chain_id: deployment.chain_id,
+                block_time_s,
+                rpc_http: anvil.http_url.clone(),
+                rpc_ws: anvil.ws_url.clone(),
+                contracts: deployment.contracts,
+                pools: deployment.pools,
+            });
+            anvils.push(anvil);
+        }
+        let manifest = manifest(chains, signer, &exchange_http);
         let config_dir = files::write(&dir, &manifest, &options.listen)?;
         let world = Self {
             manifest,
             config_dir,
             state_dir: dir.join("state"),
-            anvil,
+            anvils,
             exchange,
             stop_flow,
             dir,
@@ -228,99 +251,6 @@ impl World {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct SiteFile {
-    api: String,
-    page: String,
-    token: String,
-    database: Option<cluster::Manifest>,
-}
-
-/// How to reach a running agent.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// Address of the API.
-    pub api: String,
-    /// Address of the page, with its one-time token.
-    pub page: String,
-    token: String,
-    client: reqwest::Client,
-}
-
-fn client() -> Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?)
-}
-
-impl Site {
-    fn of(site: &SiteFile) -> Result<Self> {
-        let SiteFile { api, page, token, .. } = site;
-        let (api, page, token) = (api.clone(), page.clone(), token.clone());
-        Ok(Self { api, page, token, client: client()? })
-    }
-
-    /// What programs send.
-    pub fn bearer(&self) -> &str {
-        &self.token
-    }
-
-    /// A document of the API.
-    ///
-    /// # Errors
-    /// When the agent does not answer or refuses.
-    pub async fn get(&self, path: &str) -> Result<Value> {
-        let url = format!("{}/api/v1/{path}", self.api);
-        let reply = self.client.get(url).bearer_auth(&self.token).send().await?;
-        Ok(reply.error_for_status()?.json().await?)
-    }
-
-    /// Halts or resumes.
-    ///
-    /// # Errors
-    /// When the agent does not answer or refuses.
-    pub async fn direct(&self, verb: &str, reason: &str) -> Result<()> {
-        let url = format!("{}/api/v1/{verb}", self.api);
-        let body = serde_json::json!({ "reason": reason });
-        let reply = self.client.post(url).bearer_auth(&self.token).json(&body).send().await?;
-        reply.error_for_status()?;
-        Ok(())
-    }
-
-    /// Waits until a snapshot satisfies `is_so`, and returns it.
-    ///
-    /// # Errors
-    /// When it does not within `limit`; the last snapshot's state is in the error.
-    pub async fn wait_for(
-        &self,
-        what: &str,
-        limit: Duration,
-        is_so: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        let began = Instant::now();
-        let mut last = Value::Null;
-        while began.elapsed() < limit {
-            if let Ok(snapshot) = self.get("snapshot").await {
-                if is_so(&snapshot) {
-                    return Ok(snapshot);
-                }
-                last = snapshot;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        bail!(
-            "waited {} s for {what}; state {}, reconciliation {}",
-            limit.as_secs(),
-            last["state"],
-            last["reconciliation"]["ok"]
-        )
-    }
-}
-
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(15).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
 /// Empties the demo's folder; a folder that is not a demo's is left alone.
 fn empty(dir: &Path) -> Result<()> {
     let Ok(mut entries) = std::fs::read_dir(dir) else { return Ok(()) };
@@ -352,14 +282,19 @@ async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)
     Ok((child, address))
 }
 
-async fn start_anvil(dir: &Path, cache: &Path) -> Result<AnvilProcess> {
+async fn start_anvil(
+    dir: &Path,
+    cache: &Path,
+    chain_id: u64,
+    block_time_s: u64,
+) -> Result<AnvilProcess> {
     let program = anvil::find(Some(cache))?;
     let plan = AnvilPlan {
         port: 0,
-        chain_id: CHAIN_ID,
-        block_time_s: 1,
-        cache_path: dir.join("anvil"),
-        stderr_log: Some(dir.join("logs/anvil.log")),
+        chain_id,
+        block_time_s,
+        cache_path: dir.join(format!("anvil-{chain_id}")),
+        stderr_log: Some(dir.join(format!("logs/anvil-{chain_id}.log"))),
     };
     Ok(tokio::task::spawn_blocking(move || anvil::start(&program, &plan)).await??)
 }
@@ -382,37 +317,38 @@ async fn settle_ether(provider: &alloy::providers::DynProvider, world: &Deployme
     Ok(())
 }
 
-fn start_flow(
+/// Everybody who trades on a chain besides the agent.
+fn start_actors(
     provider: alloy::providers::DynProvider,
     world: &Deployment,
     exchange_http: &str,
-) -> Result<watch::Sender<bool>> {
-    let (stop, stopped) = watch::channel(false);
+    stopped: &watch::Receiver<bool>,
+) -> Result<()> {
     let plan = FlowPlan { compression: FLOW_COMPRESSION, seed: FLOW_SEED };
-    tokio::spawn(flow::run(Flow::new(provider.clone(), world, plan)?, stopped.clone()));
+    let flow = Flow::new(provider.clone(), world, plan)?;
+    tokio::spawn(flow::run(flow, stopped.clone()));
     let plan = ArbitrageurPlan {
         exchange_http: exchange_http.to_owned(),
         symbol: "ETHUSDT".to_owned(),
         margin_bps: ARBITRAGE_MARGIN_BPS,
     };
-    tokio::spawn(arbitrageur::run(Arbitrageur::new(provider, world, plan)?, stopped));
-    Ok(stop)
+    let arbitrageur = Arbitrageur::new(provider.clone(), world, plan)?;
+    tokio::spawn(arbitrageur::run(arbitrageur, stopped.clone()));
+    let rivals = Rivals::new(provider, world, RivalsPlan { seed: RIVALS_SEED })?;
+    tokio::spawn(rivals::run(rivals, stopped.clone()));
+    Ok(())
 }
 
-fn manifest(anvil: &AnvilProcess, exchange_http: &str, world: Deployment) -> Manifest {
+fn manifest(chains: Vec<ChainSite>, signer: Address, exchange_http: &str) -> Manifest {
     Manifest {
-        chain_id: world.chain_id,
-        rpc_http: anvil.http_url.clone(),
-        rpc_ws: anvil.ws_url.clone(),
+        chains,
         exchange_http: exchange_http.to_owned(),
         exchange_ws: exchange_http.replacen("http", "ws", 1),
         api_key: DEMO_API_KEY.to_owned(),
         api_secret: DEMO_API_SECRET.to_owned(),
         spot_venue: "spot".to_owned(),
         usdm_venue: "hedge".to_owned(),
-        signer: world.accounts.signer,
-        contracts: world.contracts,
-        pools: world.pools,
+        signer,
         database: None,
     }
 }
@@ -423,7 +359,7 @@ fn manifest(anvil: &AnvilProcess, exchange_http: &str, world: Deployment) -> Man
 /// Whatever kept it from starting, and a run that its judges refuse.
 pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()> {
     let began = Instant::now();
-    eprintln!("demo: starting the exchange, the chain and the agent …");
+    eprintln!("demo: starting the exchange, the chains and the agent …");
     let mut world = World::start(&options).await?;
     let mut agent = world.start_agent(None)?;
     let mut site = world.agent_site(&agent).await?;

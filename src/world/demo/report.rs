@@ -12,8 +12,8 @@ use crate::world::demo::{Site, World};
 
 /// Patience for the last deeds to settle and the last comparison to be made.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(40);
-/// Patience for the independent reconciler.
-const JUDGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Patience for the independent reconciler, which may have to wait for the request limit.
+const JUDGE_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Brings the world to rest, lets both reconcilers judge, and writes the report.
 pub(super) async fn judge(world: &World, site: &Site, seconds: u64) -> Result<()> {
@@ -99,7 +99,41 @@ fn report(live: &Value, rest: &Value, independent: &Value, seconds: u64) -> Valu
             })
         })
         .collect();
-    let positions: Vec<Value> = list(&then["positions"])
+    let positions = positions(then);
+    json!({
+        "seconds": seconds,
+        "startup_ms": figures["startup_ms"],
+        "rss_bytes": figures["rss_bytes"],
+        "events": figures["events"],
+        "engine_ns": figures["engine_ns"],
+        "chains": chains,
+        "venues": venues,
+        "positions": positions,
+        "rebalances": rest["rebalances"],
+        "opportunities": {
+            "found": rest["arbitrage"]["found"],
+            "sent": rest["arbitrage"]["sent"],
+            "landed": rest["arbitrage"]["landed"],
+            "lost": rest["arbitrage"]["lost"],
+            "reverted": rest["arbitrage"]["reverted"],
+            "expected_net": rest["arbitrage"]["expected_net"],
+            "realised_net": rest["arbitrage"]["realised_net"],
+        },
+        "by_chain": by_chain(rest),
+        "orders": { "hedge": { "sent": rest["orders_sent"], "filled": rest["orders_filled"] } },
+        "pnl": then["pnl"],
+        "ledger": {
+            "entries": rest["ledger"]["entries"],
+            "postings": rest["ledger"]["postings"],
+        },
+        "reconciliation": rest["reconciliation"]["rows"],
+        "independent_reconciliation": independent,
+        "labels": then["labels"],
+    })
+}
+
+fn positions(then: &Value) -> Vec<Value> {
+    list(&then["positions"])
         .iter()
         .map(|p| {
             json!({
@@ -115,27 +149,26 @@ fn report(live: &Value, rest: &Value, independent: &Value, seconds: u64) -> Valu
                 "value_hold": p["value_hold"],
             })
         })
-        .collect();
-    json!({
-        "seconds": seconds,
-        "startup_ms": figures["startup_ms"],
-        "rss_bytes": figures["rss_bytes"],
-        "events": figures["events"],
-        "engine_ns": figures["engine_ns"],
-        "chains": chains,
-        "venues": venues,
-        "positions": positions,
-        "rebalances": rest["rebalances"],
-        "orders": { "hedge": { "sent": rest["orders_sent"], "filled": rest["orders_filled"] } },
-        "pnl": then["pnl"],
-        "ledger": {
-            "entries": rest["ledger"]["entries"],
-            "postings": rest["ledger"]["postings"],
-        },
-        "reconciliation": rest["reconciliation"]["rows"],
-        "independent_reconciliation": independent,
-        "labels": then["labels"],
-    })
+        .collect()
+}
+
+/// Ranges moved and cycles landed on each chain.
+fn by_chain(rest: &Value) -> Vec<Value> {
+    list(&rest["chains"])
+        .iter()
+        .map(|chain| {
+            let of = |rows: &[Value], field: &str, word: &str| {
+                rows.iter()
+                    .filter(|row| row["chain_id"] == chain["chain_id"] && row[field] == word)
+                    .count()
+            };
+            json!({
+                "chain_id": chain["chain_id"],
+                "rebalances": of(list(&rest["positions"]), "state", "closed"),
+                "landed": chain["cycles_landed"],
+            })
+        })
+        .collect()
 }
 
 fn is_zero(rows: &Value) -> bool {
@@ -144,10 +177,15 @@ fn is_zero(rows: &Value) -> bool {
 }
 
 fn verdict(report: &Value) -> Result<()> {
+    let everywhere = |what: &str| {
+        let chains = list(&report["by_chain"]);
+        !chains.is_empty() && chains.iter().all(|chain| chain[what].as_u64() >= Some(1))
+    };
     let claims = [
         ("the ledger agrees with the world", is_zero(&report["reconciliation"])),
         ("the independent reconciler agrees", is_zero(&report["independent_reconciliation"])),
-        ("at least one range was moved", report["rebalances"].as_u64() >= Some(1)),
+        ("at least one range was moved on every chain", everywhere("rebalances")),
+        ("at least one cycle landed on every chain", everywhere("landed")),
         (
             "at least one hedge order was filled",
             report["orders"]["hedge"]["filled"].as_u64() >= Some(1),
@@ -170,23 +208,15 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn markdown(report: &Value, rest: &Value) -> String {
-    let mut page = format!(
-        "# Demo of {} s\n\nStart-up {} ms, memory {} bytes, {} facts, engine p50 {} ns, p99 {} ns. \
-         Ranges moved: {}. Hedge orders: {} sent, {} filled. Ledger: {} entries, {} postings.\n\n",
-        text(&report["seconds"]),
-        text(&report["startup_ms"]),
-        text(&report["rss_bytes"]),
-        text(&report["events"]),
-        text(&report["engine_ns"]["p50"]),
-        text(&report["engine_ns"]["p99"]),
-        text(&report["rebalances"]),
-        text(&report["orders"]["hedge"]["sent"]),
-        text(&report["orders"]["hedge"]["filled"]),
-        text(&report["ledger"]["entries"]),
-        text(&report["ledger"]["postings"]),
-    );
-    let tables: [(&str, &[&str], &Value); 5] = [
+type Table<'a> = (&'static str, &'static [&'static str], &'a Value);
+
+fn tables<'a>(report: &'a Value, rest: &'a Value) -> [Table<'a>; 6] {
+    [
+        (
+            "Cycles (the newest; USDT)",
+            &["chain_id", "fate", "route", "gross", "gas", "expected_net", "realised_net"],
+            &rest["arbitrage"]["opportunities"],
+        ),
         ("Profit by part (USDT)", &["name", "value", "source"], &report["pnl"]["parts"]),
         (
             "Positions",
@@ -213,8 +243,32 @@ fn markdown(report: &Value, rest: &Value) -> String {
             &report["independent_reconciliation"],
         ),
         ("What this world is", &["what", "kind", "text"], &report["labels"]),
-    ];
-    for (title, columns, rows) in tables {
+    ]
+}
+
+fn markdown(report: &Value, rest: &Value) -> String {
+    let mut page = format!(
+        "# Demo of {} s\n\nStart-up {} ms, memory {} bytes, {} facts, engine p50 {} ns, p99 {} ns. \
+         Ranges moved: {}. Cycles: {} found, {} sent, {} landed, {} lost, {} reverted. \
+         Hedge orders: {} sent, {} filled. Ledger: {} entries, {} postings.\n\n",
+        text(&report["seconds"]),
+        text(&report["startup_ms"]),
+        text(&report["rss_bytes"]),
+        text(&report["events"]),
+        text(&report["engine_ns"]["p50"]),
+        text(&report["engine_ns"]["p99"]),
+        text(&report["rebalances"]),
+        text(&report["opportunities"]["found"]),
+        text(&report["opportunities"]["sent"]),
+        text(&report["opportunities"]["landed"]),
+        text(&report["opportunities"]["lost"]),
+        text(&report["opportunities"]["reverted"]),
+        text(&report["orders"]["hedge"]["sent"]),
+        text(&report["orders"]["hedge"]["filled"]),
+        text(&report["ledger"]["entries"]),
+        text(&report["ledger"]["postings"]),
+    );
+    for (title, columns, rows) in tables(report, rest) {
         page.push_str(&format!("## {title}\n\n| {} |\n", columns.join(" | ")));
         page.push_str(&format!("|{}\n", " --- |".repeat(columns.len())));
         for row in list(rows) {

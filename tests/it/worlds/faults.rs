@@ -55,7 +55,7 @@ async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<
 
 /// Takes wei out of the signer's account, as no transaction could.
 async fn steal_wei(world: &World, wei: i64) -> Result<()> {
-    let provider = chain::connect(&world.manifest.rpc_http)?;
+    let provider = chain::connect(&world.manifest.chains[0].rpc_http)?;
     let signer = world.manifest.signer;
     let held: U256 = chain::raw(&provider, "eth_getBalance", (signer, "latest")).await?;
     let left = if wei >= 0 {
@@ -158,13 +158,13 @@ async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
     site.wait_for("the cut to be told", NOTICE_TIMEOUT, is_cut).await?;
     site.wait_for("the streams to be back", NOTICE_TIMEOUT, is_whole).await?;
 
-    world.anvil.signal(Signal::SIGSTOP)?;
+    world.anvils[0].signal(Signal::SIGSTOP)?;
     let is_stale = |s: &Value| s["chains"][0]["feed"] != "live";
     let stale = site.wait_for("the chain to be stale", NOTICE_TIMEOUT, is_stale).await;
     let n_before = count_transactions(&site.get("snapshot").await?);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let n_after = count_transactions(&site.get("snapshot").await?);
-    world.anvil.signal(Signal::SIGCONT)?;
+    world.anvils[0].signal(Signal::SIGCONT)?;
     stale?;
     assert_eq!(n_before, n_after, "a transaction was made on a chain that stands still");
     site.wait_for("the chain to be back", NOTICE_TIMEOUT, is_whole).await?;
@@ -179,9 +179,9 @@ async fn gifts_are_deposits(world: &World, site: &Site) -> Result<()> {
         let gift = json!({ "account": account, "asset": "USDT", "amount": "12.5" });
         world.control("fault", &json!({ "deposit": gift })).await?;
     }
-    let provider = chain::connect(&world.manifest.rpc_http)?;
+    let provider = chain::connect(&world.manifest.chains[0].rpc_http)?;
     let mint = Erc20::mintCall { to: world.manifest.signer, value: U256::from(7_000_000) };
-    let usdt = world.manifest.contracts.usdt;
+    let usdt = world.manifest.chains[0].contracts.usdt;
     let giver: Vec<Address> = chain::raw(&provider, "eth_accounts", ()).await?;
     let giver = *giver.first().context("anvil has no accounts")?;
     chain::send(&provider, &chain::Deed::call(giver, usdt, &mint)).await?;

@@ -1,0 +1,282 @@
+//! An arbitrage strategy's turn: one search per head, the best cycle on its way to the gate, and
+//! the fate of every cycle seen.
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::engine::event::Pool;
+use crate::engine::figures::NATIVE_DECIMALS;
+use crate::engine::output::Record;
+use crate::engine::setup::{ChainSetup, PoolSetup, TokenSetup};
+use crate::engine::state::ChainState;
+use crate::execution::tx::{Act, TxState};
+use crate::model::amount::human_unsigned;
+use crate::model::chain::Receipt;
+use crate::model::intent::{CycleLeg, CyclePlan, Intent, Want};
+use crate::model::opportunity::{Fate, Opportunity};
+use crate::strategy::arbitrage::{self, CurveRef, PoolRef, TokenRef};
+
+/// Opportunities kept in memory for display.
+const KEPT: usize = 50;
+/// Cycles noted per head: a broken market must not flood the store.
+const NOTED_PER_HEAD_MAX: usize = 8;
+/// Pips of one percent.
+const PIPS_PER_PERCENT: i64 = 10_000;
+
+impl Engine {
+    /// Searches once per head, whether the lane is free or not, so that what passes by is counted.
+    pub(super) fn decide_arbitrage(&mut self, index: usize, parameters: &arbitrage::Parameters) {
+        let Some(chain) = self.chains.get(&parameters.chain) else { return };
+        let Some(head) = chain.head.filter(|_| chain.is_ready) else { return };
+        if self.strategies[index].searched == Some(head.block.hash) {
+            return;
+        }
+        self.strategies[index].searched = Some(head.block.hash);
+        if let Err(why) = chain.live(self.now) {
+            return self.strategies[index].say(why, self.now);
+        }
+        let is_free = !chain.is_busy() && self.now >= chain.retry_at;
+        let found = self.search(parameters);
+        let before = std::mem::take(&mut self.strategies[index].open_routes);
+        let (mut routes, mut is_taken) = (BTreeSet::new(), false);
+        let n_found = found.len();
+        for found in found {
+            // The same pools from another start token are the same cycle.
+            if !found.is_worth || !routes.insert(route_key(&found.cycle)) {
+                continue;
+            }
+            let (fate, why) = if is_free && !is_taken {
+                (Fate::Found, found.why.clone())
+            } else {
+                (Fate::Skipped, format!("the lane is busy: {}", found.why))
+            };
+            let is_new = !before.contains(&route_key(&found.cycle));
+            if fate == Fate::Found || (is_new && routes.len() <= NOTED_PER_HEAD_MAX) {
+                is_taken |= fate == Fate::Found;
+                self.see(parameters, found, fate, why);
+            }
+        }
+        let n_worth = routes.len();
+        self.strategies[index].open_routes = routes;
+        if !is_taken {
+            let number = head.block.number;
+            let why = format!("{n_found} cycles at block {number}, {n_worth} worth it, none taken");
+            self.strategies[index].say(why, self.now);
+        }
+    }
+
+    fn search(&self, parameters: &arbitrage::Parameters) -> Vec<arbitrage::Found> {
+        let Some(chain) = self.chains.get(&parameters.chain) else { return Vec::new() };
+        let Some(head) = chain.head else { return Vec::new() };
+        let pools: Vec<PoolRef<'_>> =
+            chain.setup.pools.iter().filter_map(|setup| pool_ref(chain, setup)).collect();
+        let tokens: Vec<TokenRef> =
+            chain.setup.tokens.iter().map(|token| self.token_ref(token)).collect();
+        let cycles = self.cycles.get(&parameters.chain).copied().unwrap_or_default();
+        let view = arbitrage::View {
+            pools: &pools,
+            tokens: &tokens,
+            gas_price: head.base_fee.saturating_add(chain.setup.max_priority_fee),
+            native_price: self.price_of(&self.setup.base_asset),
+            landed: cycles.landed,
+            reverted: cycles.reverted,
+            block: head.block.number,
+            at: self.now,
+        };
+        arbitrage::decide(&view, parameters)
+    }
+
+    fn token_ref(&self, token: &TokenSetup) -> TokenRef {
+        TokenRef {
+            address: token.address,
+            decimals: token.decimals,
+            price: self.price_of(&token.asset),
+            symbol: token.symbol.clone(),
+        }
+    }
+
+    /// Keeps an opportunity, and sends the one that is taken on to the gate.
+    fn see(
+        &mut self,
+        parameters: &arbitrage::Parameters,
+        found: arbitrage::Found,
+        fate: Fate,
+        why: String,
+    ) {
+        let arbitrage::Found { key, cycle, net, .. } = found;
+        let Some(chain) = self.chains.get(&parameters.chain) else { return };
+        let block = chain.head.map_or(0, |head| head.block.number);
+        let (token, decimals) = chain
+            .setup
+            .token(cycle.token)
+            .map_or((String::new(), 0), |token| (token.symbol.clone(), token.decimals));
+        let route = cycle.legs.iter().map(|leg| leg_text(&chain.setup, leg)).collect();
+        let amount_in = human_unsigned(cycle.amount_in, decimals).unwrap_or_default();
+        let want = Want::Cycle(cycle);
+        let intent = Intent::new(&parameters.strategy, &key, want, why.clone());
+        let opportunity = Opportunity {
+            id: intent.id,
+            chain: parameters.chain,
+            strategy: parameters.strategy.clone(),
+            block,
+            seen: self.now,
+            route,
+            token,
+            amount_in,
+            net,
+            realised: None,
+            fate,
+            why,
+            hash: None,
+        };
+        self.keep_opportunity(opportunity);
+        if fate != Fate::Found {
+            return;
+        }
+        let id = intent.id;
+        let at = self.now;
+        if let Some(memory) = self.strategy_mut(&parameters.strategy) {
+            memory.say(intent.why.clone(), at);
+        }
+        if let Err(why) = self.review_on_chain(intent) {
+            self.turn_opportunity(id, Fate::Skipped, Some(why));
+        }
+    }
+
+    fn keep_opportunity(&mut self, opportunity: Opportunity) {
+        self.cycles.entry(opportunity.chain).or_default().turn(None, &opportunity);
+        self.out.records.push(Record::Opportunity(opportunity.clone()));
+        self.opportunities.push_front(opportunity);
+        self.opportunities.truncate(KEPT);
+    }
+
+    /// Moves an opportunity on; one no longer in memory was told long ago.
+    pub(in crate::engine) fn turn_opportunity(
+        &mut self,
+        id: Uuid,
+        fate: Fate,
+        why: Option<String>,
+    ) {
+        self.change_opportunity(id, |opportunity| {
+            opportunity.fate = fate;
+            if let Some(why) = why {
+                opportunity.why = why;
+            }
+        });
+    }
+
+    fn change_opportunity(&mut self, id: Uuid, change: impl FnOnce(&mut Opportunity)) {
+        let Some(index) = self.opportunities.iter().position(|o| o.id == id) else { return };
+        let before = self.opportunities[index].clone();
+        change(&mut self.opportunities[index]);
+        let after = self.opportunities[index].clone();
+        self.cycles.entry(after.chain).or_default().turn(Some(&before), &after);
+        self.out.records.push(Record::Opportunity(after));
+    }
+
+    /// The chain told the gas of a cycle: it is taken only if it still pays, in the block it was
+    /// found in. `Err` says why not.
+    pub(in crate::engine) fn cycle_still_pays(
+        &mut self,
+        id: Uuid,
+        cycle: &CyclePlan,
+        gas: u64,
+    ) -> Result<(), String> {
+        let chain = self.chains.get(&cycle.chain).ok_or("unknown chain")?;
+        let head = chain.head.ok_or("no head")?;
+        let price = self.price_of(&self.setup.base_asset).ok_or("gas has no price")?;
+        let wei = U256::from(gas)
+            .saturating_mul(U256::from(head.base_fee.saturating_add(chain.setup.max_priority_fee)));
+        let gas = human_unsigned(wei, NATIVE_DECIMALS)
+            .and_then(|native| native.checked_mul(price))
+            .ok_or("the gas does not fit")?;
+        let opportunity = self.opportunities.iter().find(|o| o.id == id);
+        let opportunity = opportunity.ok_or("the opportunity was forgotten")?;
+        if head.block.number > opportunity.block {
+            return Err(format!("block {} came while gas was asked for", head.block.number));
+        }
+        let mut net = opportunity.net.ok_or("its profit is unknown")?;
+        net.gas = gas;
+        self.change_opportunity(id, |opportunity| opportunity.net = Some(net));
+        let expected = net.expected().ok_or("its profit does not fit")?;
+        if expected > Decimal::ZERO {
+            return Ok(());
+        }
+        Err(format!("with gas of {} it would bring {}", gas.round_dp(4), expected.round_dp(4)))
+    }
+
+    /// A cycle of ours is in a block.
+    pub(in crate::engine) fn cycle_mined(&mut self, chain: u64, nonce: u64, receipt: &Receipt) {
+        let Some(state) = self.chains.get(&chain) else { return };
+        let Some(tx) = state.txs.get(&nonce) else { return };
+        let fate = match tx.state {
+            TxState::Included => Fate::Landed,
+            _ => Fate::Reverted,
+        };
+        let (id, realised) = (tx.intent, self.realised(&state.setup, receipt));
+        self.change_opportunity(id, |opportunity| {
+            opportunity.fate = fate;
+            opportunity.realised = realised;
+            opportunity.hash = Some(receipt.hash);
+        });
+    }
+
+    /// What a mined cycle brought, less its gas, in the numeraire; `None` without a price.
+    fn realised(&self, setup: &ChainSetup, receipt: &Receipt) -> Option<Decimal> {
+        let native = human_unsigned(receipt.cost()?, NATIVE_DECIMALS)?;
+        let mut total = -native.checked_mul(self.price_of(&self.setup.base_asset)?)?;
+        for transfer in &receipt.transfers {
+            let token = setup.token(transfer.token)?;
+            let amount = human_unsigned(transfer.amount, token.decimals)?;
+            let value = amount.checked_mul(self.price_of(&token.asset)?)?;
+            let signed = if transfer.to == setup.signer { value } else { -value };
+            total = total.checked_add(signed)?;
+        }
+        Some(total)
+    }
+}
+
+/// A pool the executor may trade on, as the search sees it; `None` for one that is not believed.
+fn pool_ref<'a>(chain: &'a ChainState, setup: &PoolSetup) -> Option<PoolRef<'a>> {
+    let state = chain.pools.get(&setup.address).filter(|state| state.quarantined.is_none())?;
+    Some(PoolRef {
+        id: crate::model::intent::PoolId { chain: chain.setup.chain, address: setup.address },
+        dex: setup.executor_dex?,
+        token0: setup.token0,
+        token1: setup.token1,
+        fee_pips: setup.fee_pips,
+        curve: match &state.pool {
+            Pool::V2(pool) => CurveRef::V2(pool),
+            Pool::V3(pool) => CurveRef::V3(pool),
+        },
+    })
+}
+
+/// The same for the same pools in the same order, wherever the cycle begins and at any block.
+fn route_key(cycle: &CyclePlan) -> String {
+    let mut pools: Vec<Address> = cycle.legs.iter().map(|leg| leg.pool.address).collect();
+    let first = pools.iter().enumerate().min_by_key(|(_, pool)| **pool).map_or(0, |(at, _)| at);
+    pools.rotate_left(first);
+    let names: Vec<String> = pools.iter().map(Address::to_string).collect();
+    names.join("/")
+}
+
+/// A leg for people: exchange, fee and what is given for what.
+fn leg_text(setup: &ChainSetup, leg: &CycleLeg) -> String {
+    let symbol = |token: Address| setup.token(token).map_or("?", |token| token.symbol.as_str());
+    let dex = setup.pool(leg.pool.address).map_or("?", |pool| pool.dex.as_str());
+    let fee = Decimal::from(leg.fee_pips) / Decimal::from(PIPS_PER_PERCENT);
+    format!("{dex} {} % {} → {}", fee.normalize(), symbol(leg.token_in), symbol(leg.token_out))
+}
+
+/// The cycle of an act, when it is one.
+pub(in crate::engine) fn cycle_of(act: &Act) -> Option<&CyclePlan> {
+    match act {
+        Act::Cycle { cycle, .. } => Some(cycle),
+        _ => None,
+    }
+}
