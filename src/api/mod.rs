@@ -2,6 +2,7 @@
 //! things it can do are halt and resume, and pause and start a strategy.
 
 mod auth;
+pub mod metrics;
 mod page;
 mod stream;
 
@@ -96,8 +97,12 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
         .route("/entry", post(entry))
         .route("/stream", get(stream::open))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
+    let metrics = Router::new()
+        .route("/metrics", get(metrics::scrape))
+        .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
     Router::new()
         .nest("/api/v1", api)
+        .merge(metrics)
         .fallback(page::serve)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(harden))

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::execution::order::Order;
 use crate::execution::tx::{Spender, Tx};
 use crate::ledger;
+use crate::ledger::entry::Entry;
 use crate::market::book::BookUpdate;
 use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Event, V3Observed};
@@ -37,8 +38,10 @@ pub enum Body {
     ChainReady(Box<ChainStart>),
     /// One more block of a chain, in order.
     Block(Box<Block>),
-    /// The chain replaced a block we had seen.
-    Reorganised { chain: u64, number: u64, seen: B256, canonical: B256 },
+    /// The chain replaced blocks we had handled; this is the newest one it kept.
+    Reorganised(Box<Header>),
+    /// It replaced more blocks than can be undone.
+    ReorganisedTooDeep { chain: u64, number: u64, seen: B256, canonical: B256 },
     /// The endpoint answers or not.
     ChainFeed { chain: u64, is_up: bool, why: String },
     /// A pool read from the chain at the last handled block.
@@ -131,7 +134,7 @@ pub enum Observed {
 }
 
 /// A pool's exact state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Pool {
     /// Uniswap V3.
     V3(Box<PoolV3>),
@@ -256,6 +259,8 @@ pub struct Position {
 pub struct Recovered {
     /// Balances and booked causes.
     pub ledger: ledger::Loaded,
+    /// Entries on blocks that may still be taken back, oldest first.
+    pub provisional: Vec<Entry>,
     /// Positions: all open ones, and the newest closed ones.
     pub positions: Vec<Position>,
     /// Slots not final, by chain.

@@ -11,6 +11,7 @@ pub mod figures;
 mod on_chain;
 mod on_venue;
 pub mod output;
+pub mod reorg;
 pub mod setup;
 mod slots;
 pub mod snapshot;
@@ -35,6 +36,7 @@ use crate::ledger::reconcile::Comparison;
 use crate::market::book::feed::Feed;
 use crate::model::opportunity::{Opportunity, Tally};
 use crate::model::time::Timestamp;
+use crate::model::unit::{Account, Reason};
 use crate::risk::gate::Mode;
 
 /// Closed orders and positions kept in memory for display.
@@ -147,10 +149,10 @@ impl Engine {
             Body::Timer => self.tick(),
             Body::ChainReady(start) => self.chain_ready(*start),
             Body::Block(block) => self.block(*block),
-            Body::Reorganised { chain, number, seen, canonical } => self.halt(format!(
-                "chain {chain} replaced block {number} ({seen}) by {canonical}: \
-                 reorganisations are not undone yet, check the positions and start again"
-            )),
+            Body::Reorganised(to) => self.reorganised(*to),
+            Body::ReorganisedTooDeep { chain, number, seen, canonical } => {
+                self.reorganised_too_deep(chain, number, seen, canonical);
+            }
             Body::ChainFeed { chain, is_up, why } => self.chain_feed(chain, is_up, &why),
             Body::PoolAudit { chain, pool, block, observed } => {
                 self.pool_audit(chain, pool, block, &observed);
@@ -241,6 +243,9 @@ impl Engine {
         self.rebalances = recovered.rebalances;
         self.opening_value = recovered.opening_value;
         self.halted = recovered.halted;
+        for entry in recovered.provisional {
+            self.keep_provisional(&entry);
+        }
         self.opportunities = recovered.opportunities.into();
         self.cycles = recovered.cycles.into_iter().collect();
         for strategy in recovered.paused {
@@ -429,11 +434,13 @@ impl Engine {
                 return false;
             }
         };
+        let entry = self.ledger.named(entry);
         match self.ledger.book(&entry) {
             Ok(true) => {
-                if matches!(entry.kind, Kind::Deposit | Kind::Withdrawal | Kind::Opening) {
+                if is_external(&entry) {
                     self.shift_opening(&entry);
                 }
+                self.keep_provisional(&entry);
                 self.out.records.push(Record::Entry(entry));
                 true
             }
@@ -442,6 +449,14 @@ impl Engine {
                 self.halt(format!("the ledger cannot hold a fact: {error}"));
                 false
             }
+        }
+    }
+
+    /// An entry that stands on a block can be undone while the block can be.
+    fn keep_provisional(&mut self, entry: &Entry) {
+        let Some(on) = entry.block.filter(|_| entry.kind != Kind::Reversal) else { return };
+        if let Some(chain) = self.chains.get_mut(&on.chain) {
+            chain.provisional.entry(on.number).or_default().push(entry.clone());
         }
     }
 
@@ -476,4 +491,10 @@ impl Engine {
                 && !matches!(order.state, OrderState::Done { .. })
         })
     }
+}
+
+/// True for what others put in or took out, and for taking that back.
+fn is_external(entry: &Entry) -> bool {
+    let outside = [Reason::External, Reason::Opening].map(Account::Reason);
+    entry.postings.iter().any(|posting| outside.contains(&posting.account))
 }

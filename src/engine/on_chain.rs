@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Position};
 use crate::engine::output::{Mined, Record};
+use crate::engine::reorg::UndoBlock;
 use crate::engine::state::{FEE_WINDOW_MS, PoolState};
 use crate::execution::tx::{CYCLE, Spender, TxEvent, TxState};
 use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
@@ -37,6 +38,8 @@ impl Engine {
             .into_iter()
             .map(|(address, pool)| (address, PoolState::new(pool)))
             .collect();
+        chain.read_at = start.header.block.number;
+        chain.undo.clear();
         chain.allowances =
             start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
         // Before our first slot the count says nothing: the signer may have lived before us.
@@ -94,8 +97,13 @@ impl Engine {
         let now = self.now;
         let mut broken = Vec::new();
         let Some(chain) = self.chains.get_mut(&block.header.block.chain) else { return };
+        let mut undo = UndoBlock { number: block.header.block.number, pools: Vec::new() };
         for (address, event) in &block.pool_logs {
             let Some(state) = chain.pools.get_mut(address) else { continue };
+            if !undo.pools.iter().any(|(known, _, _)| known == address) {
+                let before = (*address, state.pool.clone(), state.quarantined.clone());
+                undo.pools.push(before);
+            }
             if state.quarantined.is_some() {
                 continue;
             }
@@ -106,6 +114,7 @@ impl Engine {
                 state.quarantined = Some(why);
             }
         }
+        chain.remember(undo);
         for state in chain.pools.values_mut() {
             if let Pool::V3(pool) = &state.pool {
                 let [growth0, growth1] = pool.fee_growth_global();

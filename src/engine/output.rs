@@ -31,12 +31,16 @@ pub enum Record {
     Entry(Entry),
     /// A slot moved on.
     TxState { chain: u64, nonce: u64, state: TxState, mined: Option<Mined> },
+    /// A slot waits again: the chain took back the block it was in.
+    TxReturned { chain: u64, nonce: u64 },
     /// An order moved on (its request is stored with the command that places it).
     OrderState(Order),
     /// A trade of ours, with the cash it moved.
     Fill { venue: String, symbol: String, fill: Fill, cash: Decimal },
     /// A position opened, changed or closed.
     Position(Position),
+    /// A position that never was: the chain took back the block that opened it.
+    PositionGone { chain: u64, token_id: U256 },
     /// A cycle was seen, or moved on.
     Opportunity(Opportunity),
     /// Everything up to this block is in the ledger.

@@ -7,9 +7,11 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::engine::event::Pool;
+use crate::engine::reorg::UndoBlock;
 use crate::engine::setup::ChainSetup;
 use crate::execution::plan::Allowances;
 use crate::execution::tx::{Act, Tx};
+use crate::ledger::entry::Entry;
 use crate::ledger::reconcile::Comparison;
 use crate::market::book::Book;
 use crate::market::book::feed::Feed;
@@ -108,6 +110,12 @@ pub struct ChainState {
     pub n_blocks: u64,
     /// Pool logs applied in this run.
     pub n_pool_events: u64,
+    /// What the pools were before each of the newest blocks that changed one.
+    pub undo: VecDeque<UndoBlock>,
+    /// Height at which the pools were read whole.
+    pub read_at: u64,
+    /// Entries by the block they stand on, while it can be taken back.
+    pub provisional: BTreeMap<u64, Vec<Entry>>,
     /// Wei of gas paid in this run.
     pub gas_spent: U256,
 }
@@ -131,8 +139,23 @@ impl ChainState {
             retry_at: Timestamp(0),
             n_blocks: 0,
             n_pool_events: 0,
+            undo: VecDeque::new(),
+            read_at: 0,
+            provisional: BTreeMap::new(),
             gas_spent: U256::ZERO,
         }
+    }
+
+    /// Keeps what a block changed for as long as the block can be taken back.
+    pub fn remember(&mut self, undo: UndoBlock) {
+        let oldest = undo.number.saturating_sub(self.setup.final_after_blocks);
+        if !undo.pools.is_empty() {
+            self.undo.push_back(undo);
+        }
+        while self.undo.front().is_some_and(|undo| undo.number < oldest) {
+            self.undo.pop_front();
+        }
+        self.provisional = self.provisional.split_off(&oldest);
     }
 
     /// True while a slot is unmined or a want waits: the lane takes one act at a time.

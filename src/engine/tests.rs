@@ -2,11 +2,13 @@
 //!
 //! `world` holds the truth and tells it, `on_chain` mines, `kept` is what a store would remember.
 
+mod cycles;
 mod kept;
 mod liquidity;
 mod modes;
 mod on_chain;
 mod opening;
 mod orders;
+mod reorg;
 mod stage;
 mod world;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Signed ──sent──▶ Broadcast ──block──▶ Included ──deep enough──▶ Final
-//!    │                │      └─block──▶ Reverted ──deep enough──▶ Final
+//!    │                │  ▲   └─block──▶ Reverted ──deep enough──▶ Final
+//!    │                │  └──── block taken back ────┘ (from either)
 //!    └────────────────┴─ slot used by a hash that is not ours ──▶ Foreign
 //! ```
 //! A slot is `Signed` from the commit that stored its raw bytes. A send error proves nothing, so it
@@ -131,6 +132,8 @@ pub enum TxEvent {
     Deep,
     /// The nonce is used and the hash is not ours.
     NonceTaken,
+    /// The chain took back the block it was in.
+    Removed,
 }
 
 /// An event that cannot happen in this state: a broken promise of ours or of the chain.
@@ -154,6 +157,7 @@ impl TxState {
             (Self::Signed | Self::Broadcast, E::Reverted) => Ok(Self::Reverted),
             (Self::Signed | Self::Broadcast, E::NonceTaken) => Ok(Self::Foreign),
             (Self::Included | Self::Reverted, E::Deep) => Ok(Self::Final),
+            (Self::Included | Self::Reverted, E::Removed) => Ok(Self::Broadcast),
             // A resend or its late answer may cross the block that holds it.
             (Self::Included | Self::Reverted | Self::Final | Self::Foreign, E::Sent) => Ok(self),
             (from, event) => Err(Impossible { from, event }),
@@ -221,13 +225,20 @@ mod tests {
         TxState::Final,
         TxState::Foreign,
     ];
-    const EVENTS: [TxEvent; 5] =
-        [TxEvent::Sent, TxEvent::Included, TxEvent::Reverted, TxEvent::Deep, TxEvent::NonceTaken];
+    const EVENTS: [TxEvent; 6] = [
+        TxEvent::Sent,
+        TxEvent::Included,
+        TxEvent::Reverted,
+        TxEvent::Deep,
+        TxEvent::NonceTaken,
+        TxEvent::Removed,
+    ];
 
     #[test]
     fn every_pair_of_state_and_event_is_decided() {
-        // Rows: states; columns: Sent, Included, Reverted, Deep, NonceTaken. '-' is impossible.
-        let table = ["BIR-X", "BIR-X", "I--F-", "R--F-", "F----", "X----"];
+        // Rows: states; columns: Sent, Included, Reverted, Deep, NonceTaken, Removed; '-' is
+        // impossible.
+        let table = ["BIR-X-", "BIR-X-", "I--F-B", "R--F-B", "F-----", "X-----"];
         let letter = |state: TxState| match state {
             TxState::Signed => 'S',
             TxState::Broadcast => 'B',

@@ -52,23 +52,31 @@ pub enum Kind {
     Reversal,
 }
 
+const KINDS: [(Kind, &str); 12] = [
+    (Kind::Opening, "opening"),
+    (Kind::Gas, "gas"),
+    (Kind::Mint, "mint"),
+    (Kind::Burn, "burn"),
+    (Kind::Collect, "collect"),
+    (Kind::Swap, "swap"),
+    (Kind::Cycle, "cycle"),
+    (Kind::Fill, "fill"),
+    (Kind::Funding, "funding"),
+    (Kind::Deposit, "deposit"),
+    (Kind::Withdrawal, "withdrawal"),
+    (Kind::Reversal, "reversal"),
+];
+
 impl Kind {
     /// The word stored and shown.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Gas => "gas",
-            Self::Mint => "mint",
-            Self::Burn => "burn",
-            Self::Collect => "collect",
-            Self::Swap => "swap",
-            Self::Cycle => "cycle",
-            Self::Fill => "fill",
-            Self::Funding => "funding",
-            Self::Deposit => "deposit",
-            Self::Withdrawal => "withdrawal",
-            Self::Reversal => "reversal",
-        }
+        let named = KINDS.iter().find(|(kind, _)| *kind == self);
+        named.expect("every kind stands in KINDS").1
+    }
+
+    /// The kind of a stored word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        KINDS.iter().find(|(_, name)| *name == word).map(|(kind, _)| *kind)
     }
 }
 
@@ -98,6 +106,42 @@ pub struct Entry {
     pub block: Option<OnBlock>,
     /// Lines.
     pub postings: Vec<Posting>,
+}
+
+/// Between a fact's own name and how often it became true.
+const GENERATION: char = '#';
+
+impl Entry {
+    /// The entry that takes this one back, on the block it stood on.
+    pub fn reversed(&self, at: Timestamp) -> Self {
+        let opposite = |p: &Posting| Posting { amount: p.amount.wrapping_neg(), ..p.clone() };
+        let cause = self.id.to_string();
+        Self {
+            id: id_of(Kind::Reversal, &cause),
+            at,
+            kind: Kind::Reversal,
+            cause,
+            block: self.block,
+            postings: self.postings.iter().map(opposite).collect(),
+        }
+    }
+
+    /// The id of the entry this one takes back.
+    pub fn reverses(&self) -> Option<Uuid> {
+        if self.kind == Kind::Reversal { self.cause.parse().ok() } else { None }
+    }
+
+    /// The same fact, true once more after it was taken back: `n` counts from 2.
+    pub(super) fn generation(mut self, n: u32) -> Self {
+        let fact = self.cause.split(GENERATION).next().unwrap_or_default();
+        self.cause = format!("{fact}{GENERATION}{n}");
+        self.id = id_of(self.kind, &self.cause);
+        self
+    }
+}
+
+fn id_of(kind: Kind, cause: &str) -> Uuid {
+    Uuid::new_v5(&ENTRY_NAMESPACE, format!("{}/{cause}", kind.as_str()).as_bytes())
 }
 
 /// Postings that do not sum to zero: a bug of ours.
@@ -173,9 +217,8 @@ impl Draft {
         if self.postings.is_empty() {
             return Ok(None);
         }
-        let name = format!("{}/{}", self.kind.as_str(), self.cause);
         Ok(Some(Entry {
-            id: Uuid::new_v5(&ENTRY_NAMESPACE, name.as_bytes()),
+            id: id_of(self.kind, &self.cause),
             at: self.at,
             kind: self.kind,
             cause: self.cause,

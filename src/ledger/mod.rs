@@ -32,6 +32,8 @@ pub struct Overflow {
 pub struct Ledger {
     balances: BTreeMap<(Account, Unit), I256>,
     booked: BTreeSet<Uuid>,
+    /// Entries that were taken back: their facts may become true once more.
+    reversed: BTreeSet<Uuid>,
     recent: VecDeque<Entry>,
     n_entries: u64,
     n_postings: u64,
@@ -43,10 +45,23 @@ impl Ledger {
         Self {
             balances: loaded.balances,
             booked: loaded.recent_ids,
+            reversed: loaded.reversed_ids,
             recent: VecDeque::new(),
             n_entries: loaded.n_entries,
             n_postings: loaded.n_postings,
         }
+    }
+
+    /// The entry under the name it is booked by now: a fact that a chain took back and tells again
+    /// is a new fact, with the number of its return in its cause.
+    pub fn named(&self, entry: Entry) -> Entry {
+        let mut named = entry;
+        let mut n = 1;
+        while self.reversed.contains(&named.id) {
+            n += 1;
+            named = named.generation(n);
+        }
+        named
     }
 
     /// Adds an entry; `Ok(false)` when this very entry was booked before (its id is its cause).
@@ -71,6 +86,7 @@ impl Ledger {
         changed.extend(pending);
         self.balances.extend(changed);
         self.booked.insert(entry.id);
+        self.reversed.extend(entry.reverses());
         self.n_entries += 1;
         self.n_postings += entry.postings.len() as u64;
         self.recent.push_front(entry.clone());
@@ -115,6 +131,8 @@ pub struct Loaded {
     pub balances: BTreeMap<(Account, Unit), I256>,
     /// Ids of entries, so that a fact seen again is not booked again.
     pub recent_ids: BTreeSet<Uuid>,
+    /// Ids of those that were taken back.
+    pub reversed_ids: BTreeSet<Uuid>,
     /// Entries ever booked.
     pub n_entries: u64,
     /// Postings ever booked.

@@ -292,6 +292,7 @@ async fn watch_chains(
             client: chain.client.clone(),
             setup: chain_setup(setup, *id)?,
             cursor: store.cursor(*id).await?,
+            known: store.provisional_blocks(*id).await?,
             awaited: Arc::clone(&chain.awaited),
             audit_every_blocks: audit_every(options, *id),
             facts: hands.facts.clone(),

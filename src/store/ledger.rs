@@ -2,16 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::I256;
+use alloy::primitives::{B256, I256};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::ledger::Loaded;
-use crate::ledger::entry::Entry;
+use crate::ledger::entry::{Entry, Kind, OnBlock, Posting};
 use crate::ledger::reconcile::Comparison;
+use crate::model::chain::BlockRef;
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::rows::{bigint, instant, read};
+use crate::store::load::{at, micros};
+use crate::store::rows::{bigint, instant, read, read_u64};
+
+/// Deepest reorganisation that a start looks for: the largest window an operator may set.
+const PROVISIONAL_BLOCKS: u32 = 10_000;
 
 /// Adds an entry with its lines; an entry already there is left as it is.
 pub(super) async fn insert_entry(
@@ -72,11 +78,99 @@ pub(super) async fn load(pool: &PgPool) -> Result<Loaded, StoreError> {
         balances.insert((account, unit), amount);
     }
     let ids: Vec<Uuid> = sqlx::query_scalar("select id from entries").fetch_all(pool).await?;
+    let reversed: Vec<String> =
+        sqlx::query_scalar("select cause from entries where kind = 'reversal'")
+            .fetch_all(pool)
+            .await?;
     Ok(Loaded {
         balances,
+        reversed_ids: reversed.iter().filter_map(|id| id.parse().ok()).collect(),
         n_entries: ids.len() as u64,
         recent_ids: ids.into_iter().collect::<BTreeSet<_>>(),
         n_postings: u64::try_from(n_postings).unwrap_or(0),
+    })
+}
+
+/// Entries on blocks that may still be taken back, oldest first; what was taken back is left out.
+pub(super) async fn provisional(pool: &PgPool) -> Result<Vec<Entry>, StoreError> {
+    let statement = format!(
+        "select entries.id, {}, kind, cause, entries.chain_id, block_number, block_hash
+         from entries
+         join cursors on cursors.chain_id = entries.chain_id
+         where kind <> 'reversal'
+             and block_number > cursors.number - {PROVISIONAL_BLOCKS}
+             and entries.id::text not in (select cause from entries where kind = 'reversal')
+         order by block_number, seq, entries.id",
+        micros("at")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(pool).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut entry = entry(row)?;
+        let lines = sqlx::query(
+            "select account, unit, amount::text as amount
+             from postings
+             where entry_id = $1
+             order by line",
+        )
+        .bind(entry.id)
+        .fetch_all(pool)
+        .await?;
+        for line in &lines {
+            entry.postings.push(Posting {
+                account: read(line, "postings", "account")?,
+                unit: read(line, "postings", "unit")?,
+                amount: read(line, "postings", "amount")?,
+            });
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Blocks of such entries on one chain, newest first.
+pub(super) async fn provisional_blocks(
+    pool: &PgPool,
+    chain: u64,
+) -> Result<Vec<BlockRef>, StoreError> {
+    let rows = sqlx::query(
+        "select distinct block_number, block_hash
+         from entries
+         where chain_id = $1
+             and block_number is not null
+             and kind <> 'reversal'
+             and id::text not in (select cause from entries where kind = 'reversal')
+         order by block_number desc
+         limit $2",
+    )
+    .bind(bigint(chain))
+    .bind(i64::from(PROVISIONAL_BLOCKS))
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let hash: Vec<u8> = row.try_get("block_hash")?;
+            let hash = B256::try_from(hash.as_slice())
+                .map_err(|e| StoreError::Row { table: "entries", what: e.to_string() })?;
+            Ok(BlockRef { chain, number: read_u64(row, "block_number")?, hash })
+        })
+        .collect()
+}
+
+fn entry(row: &PgRow) -> Result<Entry, StoreError> {
+    let bad = |what: String| StoreError::Row { table: "entries", what };
+    let kind: String = row.try_get("kind")?;
+    let hash: Vec<u8> = row.try_get("block_hash")?;
+    let hash = B256::try_from(hash.as_slice()).map_err(|e| bad(e.to_string()))?;
+    let on =
+        OnBlock { chain: read_u64(row, "chain_id")?, number: read_u64(row, "block_number")?, hash };
+    Ok(Entry {
+        id: row.try_get("id")?,
+        at: at(row, "at")?,
+        kind: Kind::from_word(&kind).ok_or_else(|| bad(format!("kind = {kind:?}")))?,
+        cause: row.try_get("cause")?,
+        block: Some(on),
+        postings: Vec::new(),
     })
 }
 

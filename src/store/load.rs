@@ -47,6 +47,7 @@ impl Store {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         Ok(Recovered {
             ledger: ledger::load(pool).await?,
+            provisional: ledger::provisional(pool).await?,
             positions: positions(pool).await?,
             txs: txs(pool).await?,
             highest_nonce: highest_nonces(pool).await?,
@@ -115,6 +116,14 @@ impl Store {
         .transpose()
     }
 
+    /// Blocks that entries stand on and that a chain may have taken back, newest first.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn provisional_blocks(&self, chain: u64) -> Result<Vec<BlockRef>, StoreError> {
+        ledger::provisional_blocks(&self.pool, chain).await
+    }
+
     /// Hashes and nonces of slots that may still be mined or sent.
     ///
     /// # Errors
@@ -122,7 +131,7 @@ impl Store {
     pub async fn open_slots(&self, chain: u64) -> Result<Vec<(u64, B256)>, StoreError> {
         let rows = sqlx::query(
             "select nonce, hash from tx_slots
-             where chain_id = $1 and state in ('signed', 'broadcast')",
+             where chain_id = $1 and state in ('signed', 'broadcast', 'included', 'reverted')",
         )
         .bind(bigint(chain))
         .fetch_all(&self.pool)

@@ -178,6 +178,10 @@ async fn write_record(
         Record::TxState { chain, nonce, state, mined } => {
             rows::update_tx(connection, *chain, *nonce, *state, mined.as_ref()).await
         }
+        Record::TxReturned { chain, nonce } => rows::return_tx(connection, *chain, *nonce).await,
+        Record::PositionGone { chain, token_id } => {
+            rows::delete_position(connection, *chain, *token_id).await
+        }
         Record::OrderState(order) => rows::update_order(connection, order).await,
         Record::Fill { venue, symbol, fill, cash } => {
             rows::insert_fill(connection, venue, symbol, fill, *cash).await

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
@@ -131,6 +131,42 @@ pub(super) async fn update_tx(
     .bind(mined.map(|mined| mined.cost.to_string()))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// A slot waits again.
+pub(super) async fn return_tx(
+    connection: &mut PgConnection,
+    chain: u64,
+    nonce: u64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update tx_slots
+         set state = 'broadcast',
+             block_number = null,
+             block_hash = null,
+             gas_used = null,
+             cost_wei = null
+         where chain_id = $1 and nonce = $2",
+    )
+    .bind(bigint(chain))
+    .bind(bigint(nonce))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes out the row of a position whose mint a chain took back; its entries stay, reversed.
+pub(super) async fn delete_position(
+    connection: &mut PgConnection,
+    chain: u64,
+    token_id: U256,
+) -> Result<(), StoreError> {
+    sqlx::query("delete from positions where chain_id = $1 and token_id = $2::text::numeric")
+        .bind(bigint(chain))
+        .bind(token_id.to_string())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

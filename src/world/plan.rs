@@ -84,18 +84,15 @@ impl WorldPlan {
         // 1,000 ticks are about 10 %.
         let near = |base: i64| Band { reach: Reach::Ticks(1_000), base: base.into() };
         let full = |base: i64| Band { reach: Reach::Full, base: base.into() };
+        let pool = |pair, fee_pips, bands| V3Plan { pair, fee_pips, bands };
         Self {
             price,
             block_time_s: 1,
             v3_pools: vec![
-                V3Plan {
-                    pair: Pair::WethUsdt,
-                    fee_pips: 100,
-                    bands: vec![near(3_000), full(1_000)],
-                },
-                V3Plan { pair: Pair::WethUsdt, fee_pips: 3_000, bands: vec![near(100), full(100)] },
-                V3Plan { pair: Pair::WethUsdc, fee_pips: 500, bands: vec![near(100), full(100)] },
-                V3Plan { pair: Pair::UsdcUsdt, fee_pips: 100, bands: vec![near(5_000_000)] },
+                pool(Pair::WethUsdt, 100, vec![near(3_000), full(1_000)]),
+                pool(Pair::WethUsdt, 3_000, vec![near(100), full(100)]),
+                pool(Pair::WethUsdc, 500, vec![near(100), full(100)]),
+                pool(Pair::UsdcUsdt, 100, vec![near(5_000_000)]),
             ],
             v2_base: 300.into(),
             sushi_base: 150.into(),

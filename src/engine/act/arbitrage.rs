@@ -225,6 +225,13 @@ impl Engine {
         });
     }
 
+    /// The chain took back the block of a mined cycle: it is on its way again.
+    pub(in crate::engine) fn unland_opportunity(&mut self, id: Uuid) {
+        self.change_opportunity(id, |opportunity| {
+            (opportunity.fate, opportunity.realised) = (Fate::Sent, None);
+        });
+    }
+
     /// What a mined cycle brought, less its gas, in the numeraire; `None` without a price.
     fn realised(&self, setup: &ChainSetup, receipt: &Receipt) -> Option<Decimal> {
         let native = human_unsigned(receipt.cost()?, NATIVE_DECIMALS)?;

@@ -53,6 +53,13 @@ impl Kept {
                     tx.block = Some(mined.number);
                 }
             }
+            Record::TxReturned { nonce, .. } => {
+                let tx = self.txs.get_mut(&nonce).expect("a slot is stored before it moves");
+                (tx.state, tx.block, tx.cost) = (TxState::Broadcast, None, None);
+            }
+            Record::PositionGone { token_id, .. } => {
+                self.positions.remove(&token_id).expect("a position is stored before it goes");
+            }
             Record::OrderState(order) => {
                 self.orders.insert(order.request.client_order_id.clone(), order);
             }
@@ -112,9 +119,18 @@ impl Kept {
         Loaded {
             balances,
             recent_ids: self.entries.iter().map(|entry| entry.id).collect::<BTreeSet<_>>(),
+            reversed_ids: self.entries.iter().filter_map(Entry::reverses).collect(),
             n_entries: self.entries.len() as u64,
             n_postings: self.entries.iter().map(|entry| entry.postings.len() as u64).sum(),
         }
+    }
+
+    fn provisional(&self) -> Vec<Entry> {
+        let gone: BTreeSet<Uuid> = self.entries.iter().filter_map(Entry::reverses).collect();
+        let stands = |entry: &&Entry| {
+            entry.block.is_some() && entry.kind != Kind::Reversal && !gone.contains(&entry.id)
+        };
+        self.entries.iter().filter(stands).cloned().collect()
     }
 
     fn opened(&self) -> Vec<(String, Timestamp)> {
@@ -145,6 +161,7 @@ impl Kept {
         let open = self.orders.values().filter(|order| order.is_open()).cloned();
         Recovered {
             ledger: self.ledger(),
+            provisional: self.provisional(),
             positions: self.positions.values().cloned().collect(),
             txs: self.txs.values().map(|tx| (CHAIN, tx.clone())).collect(),
             highest_nonce: self.txs.keys().max().map(|nonce| (CHAIN, *nonce)).into_iter().collect(),

@@ -368,10 +368,10 @@ fn an_observing_strategy_in_a_live_house_sends_nothing() {
 }
 
 #[test]
-fn a_replaced_block_halts() {
+fn a_chain_replaced_deeper_than_the_window_halts() {
     let (mut world, _) = World::open(both());
     let number = world.head.block.number;
     let (seen, canonical) = (world.head.block.hash, world.head.parent);
-    world.feed(Body::Reorganised { chain: CHAIN, number, seen, canonical });
+    world.feed(Body::ReorganisedTooDeep { chain: CHAIN, number, seen, canonical });
     assert_eq!(world.mode(), "halted");
 }

@@ -45,7 +45,12 @@ impl World {
             }
         };
         let receipt = self.receipt(request.nonce, true, transfers, nft_logs);
-        self.block_with(logs, vec![(request.nonce, receipt)])
+        let mut block = self.next_block(logs, vec![(request.nonce, receipt)], Vec::new());
+        if matches!(request.act, Act::Cycle { .. }) {
+            // Taken, the gap is closed.
+            block.pool_logs.push(self.pair_moves(0));
+        }
+        self.feed(Body::Block(Box::new(block)))
     }
 
     /// The transaction is mined and failed.

@@ -10,12 +10,14 @@ use crate::engine::setup::{
     ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
     VenueSetup,
 };
+use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::math::amm::tick::{TickState, sqrt_price_at};
+use crate::math::amm::v2::KeptPart;
 use crate::model::intent::PoolId;
 use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
-use crate::strategy::{hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity};
 
 pub(super) const CHAIN: u64 = 31_337;
 pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
@@ -25,6 +27,8 @@ pub(super) const EXECUTOR: Address = Address::with_last_byte(0xa4);
 pub(super) const WETH: Address = Address::with_last_byte(0x01);
 pub(super) const USDT: Address = Address::with_last_byte(0x02);
 pub(super) const POOL: Address = Address::with_last_byte(0x0f);
+/// A pair of the same tokens, for cycles.
+pub(super) const PAIR: Address = Address::with_last_byte(0x1f);
 pub(super) const SPOT: &str = "spot";
 pub(super) const HEDGE: &str = "hedge";
 pub(super) const SYMBOL: &str = "ETHUSDT";
@@ -194,6 +198,59 @@ pub(super) fn only_hedge() -> Setup {
         liquidity.budget = dec!(0);
     }
     setup
+}
+
+/// Liquidity, its hedge, and cycles between the pool and a pair; blocks stay undoable for long.
+pub(super) fn with_cycles() -> Setup {
+    let mut setup = both();
+    let chain = &mut setup.chains[0];
+    chain.final_after_blocks = 20;
+    chain.executor = Some(EXECUTOR);
+    chain.pools[0].executor_dex = Some(1);
+    chain.pools.push(PoolSetup {
+        address: PAIR,
+        dex: "uniswap_v2".into(),
+        curve: Curve::V2,
+        executor_dex: Some(0),
+        fee_pips: 3_000,
+        tick_spacing: 1,
+        ..chain.pools[0].clone()
+    });
+    setup.strategies.push(StrategySetup {
+        id: "cycles".into(),
+        sends: true,
+        budget: dec!(100000),
+        kind: StrategyKind::Arbitrage(arbitrage::Parameters {
+            strategy: "cycles".into(),
+            chain: CHAIN,
+            legs_max: 3,
+            min_net: dec!(0.1),
+            budget: dec!(100000),
+            slippage_bps: 0,
+            gas_per_leg: 90_000,
+            gas_base: 60_000,
+            start_tokens: vec![USDT],
+        }),
+    });
+    setup
+}
+
+/// Only the cycles of that setup: no budget for liquidity, no delta worth a hedge.
+pub(super) fn only_cycles() -> Setup {
+    let mut setup = with_cycles();
+    if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
+        liquidity.budget = dec!(0);
+    }
+    let hedge = &mut setup.hedges[0].parameters;
+    (hedge.band_min, hedge.band_max) = (dec!(1000000000), dec!(1000000000));
+    setup
+}
+
+/// The pair with 300 ETH, priced this many basis points above the pool.
+pub(super) fn pair(above_bps: u128) -> PoolV2 {
+    let reserve1 = 300 * 2_683_000_000_u128 / 10_000 * (10_000 + above_bps);
+    let reserves = V2Observed { reserve0: 300 * 10_u128.pow(18), reserve1 };
+    PoolV2::from_snapshot(reserves, KeptPart::UNISWAP)
 }
 
 /// The perpetual's trading rules.

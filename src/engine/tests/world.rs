@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use rust_decimal::{Decimal, dec};
 use uuid::Uuid;
 
@@ -16,11 +16,12 @@ use crate::engine::output::Command;
 use crate::engine::setup::Setup;
 use crate::engine::tests::kept::Kept;
 use crate::engine::tests::stage::{
-    BLOCK_TIME_MS, CHAIN, HEDGE, POOL, SPOT, SYMBOL, USDT, WETH, pool, price_of, rules,
+    BLOCK_TIME_MS, CHAIN, HEDGE, PAIR, POOL, SPOT, SYMBOL, USDT, WETH, pair, pool, price_of, rules,
 };
 use crate::execution::order::Order;
 use crate::execution::tx::{Act, Spender, TxRequest};
 use crate::market::book::{BookUpdate, Level};
+use crate::market::pools::v2::{PoolV2, V2Event};
 use crate::market::pools::v3::PoolV3;
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
 use crate::model::order::Side;
@@ -49,6 +50,10 @@ pub(super) struct World {
     pub(super) usdt: U256,
     pub(super) owned: Vec<OwnedPosition>,
     pub(super) pool: PoolV3,
+    /// The pair, when the setup has one.
+    pub(super) pair: PoolV2,
+    /// Told apart by it are blocks of one height on two branches.
+    branch: u64,
     pub(super) accounts: BTreeMap<&'static str, AccountView>,
     setup: Setup,
     seq: u64,
@@ -80,6 +85,8 @@ impl World {
             owned: Vec::new(),
             mid: price_of(&pool),
             pool,
+            pair: pair(0),
+            branch: 0,
             accounts: BTreeMap::from([(SPOT, spot), (HEDGE, hedge)]),
             setup,
             seq: 0,
@@ -205,9 +212,13 @@ impl World {
         let both = [Spender::PositionManager, Spender::SwapRouter];
         let of = |token| both.map(|spender| (token, spender, U256::MAX));
         let allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
+        let mut pools = vec![(POOL, Pool::V3(Box::new(self.pool.clone())))];
+        if self.setup.chains[0].pool(PAIR).is_some() {
+            pools.push((PAIR, Pool::V2(self.pair.clone())));
+        }
         let start = ChainStart {
             header: self.head,
-            pools: vec![(POOL, Pool::V3(Box::new(self.pool.clone())))],
+            pools,
             wallet: self.wallet(),
             signer_nonce: self.signer_nonce,
             allowances,
@@ -289,6 +300,20 @@ impl World {
         self.feed(Body::Block(Box::new(block)))
     }
 
+    /// The pair's price is now this far above the pool's: the log that says so.
+    pub(super) fn pair_moves(&mut self, above_bps: u128) -> (Address, PoolEvent) {
+        self.pair = pair(above_bps);
+        let (reserve0, reserve1) = self.pair.reserves();
+        (PAIR, PoolEvent::V2(V2Event::Sync { reserve0, reserve1 }))
+    }
+
+    /// A block in which somebody moves the pair.
+    pub(super) fn pair_block(&mut self, above_bps: u128) -> Vec<Command> {
+        let mut block = self.next_block(Vec::new(), Vec::new(), Vec::new());
+        block.pool_logs.push(self.pair_moves(above_bps));
+        self.feed(Body::Block(Box::new(block)))
+    }
+
     /// The next block of the chain, not told yet.
     pub(super) fn next_block(
         &mut self,
@@ -297,7 +322,8 @@ impl World {
         foreign_transfers: Vec<TokenTransfer>,
     ) -> Block {
         let number = self.head.block.number + 1;
-        let block = BlockRef { chain: CHAIN, number, hash: block_hash(number) };
+        let hash = block_hash(number + self.branch * 1_000_000);
+        let block = BlockRef { chain: CHAIN, number, hash };
         let time = Timestamp::from_ms(self.now.ms() / BLOCK_TIME_MS * BLOCK_TIME_MS);
         let parent = self.head.block.hash;
         self.head = Header { block, parent, time, base_fee: self.base_fee };
@@ -308,6 +334,35 @@ impl World {
             foreign_transfers,
             signer_nonce: Some(self.signer_nonce),
         }
+    }
+
+    /// The chain as it stands, to come back to.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            head: self.head,
+            signer_nonce: self.signer_nonce,
+            native: self.native,
+            weth: self.weth,
+            usdt: self.usdt,
+            owned: self.owned.clone(),
+            pool: self.pool.clone(),
+            pair: self.pair.clone(),
+        }
+    }
+
+    /// The chain takes back every block since; the next ones are of another branch.
+    pub(super) fn take_back(&mut self, to: &Checkpoint) -> Vec<Command> {
+        self.become_as(to);
+        self.feed(Body::Reorganised(Box::new(to.head)))
+    }
+
+    /// The chain is as it was then, and the engine was not told.
+    pub(super) fn become_as(&mut self, to: &Checkpoint) {
+        self.branch += 1;
+        self.head = to.head;
+        self.signer_nonce = to.signer_nonce;
+        (self.native, self.weth, self.usdt) = (to.native, to.weth, to.usdt);
+        (self.owned, self.pool, self.pair) = (to.owned.clone(), to.pool.clone(), to.pair.clone());
     }
 
     /// What the wallet really holds at the head.
@@ -385,6 +440,18 @@ impl World {
         let client_order_id = order.request.client_order_id.clone();
         self.feed(Body::OrderReply { client_order_id, reply })
     }
+}
+
+/// A chain's whole truth at one block.
+pub(super) struct Checkpoint {
+    pub(super) head: Header,
+    signer_nonce: u64,
+    native: U256,
+    weth: U256,
+    usdt: U256,
+    owned: Vec<OwnedPosition>,
+    pool: PoolV3,
+    pair: PoolV2,
 }
 
 /// What a venue says of an order.

@@ -1,7 +1,7 @@
 //! Follows a chain head by head: every block checked by its parent's hash, its logs fetched by its
 //! own hash, gaps filled in order. Subscriptions only say when to look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Watcher {
     pub setup: ChainSetup,
     /// Where the ledger stands; `None` at the very first start.
     pub cursor: Option<BlockRef>,
+    /// Blocks that entries of the ledger stand on and that may have been replaced, newest first.
+    pub known: Vec<BlockRef>,
     /// Our transactions.
     pub awaited: Awaited,
     /// Pools and wallet are compared with the chain every so many blocks.
@@ -45,6 +47,43 @@ pub struct Watcher {
     pub facts: mpsc::Sender<Body>,
     /// Rings when somebody saw a new head.
     pub hint: Arc<Notify>,
+}
+
+/// How far a chain was followed.
+#[derive(Debug, Default)]
+struct Trail {
+    /// The newest blocks followed, oldest first, as deep as they can be undone.
+    recent: VecDeque<Header>,
+    /// Height at which pools and wallet were read whole; `None` until they are.
+    ready_at: Option<u64>,
+    /// Blocks were replaced: the next head is compared at once.
+    is_audit_due: bool,
+}
+
+impl Trail {
+    fn last(&self) -> Option<Header> {
+        self.recent.back().copied()
+    }
+
+    fn push(&mut self, header: Header, window: u64) {
+        self.recent.push_back(header);
+        while self.recent.len() as u64 > window.saturating_add(1) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Only blocks up to this one are still the chain's.
+    fn cut(&mut self, to: Header) {
+        while self.recent.back().is_some_and(|header| header.block.number > to.block.number) {
+            self.recent.pop_back();
+        }
+        if self.recent.is_empty() {
+            self.recent.push_back(to);
+        }
+        // What was read whole above it is not true any more.
+        self.ready_at = self.ready_at.filter(|at| *at <= to.block.number);
+        self.is_audit_due = true;
+    }
 }
 
 /// How old a followed block is: endpoints may have forgotten states of the past, never its logs.
@@ -58,6 +97,8 @@ enum Depth {
 enum Stop {
     /// The endpoint failed: try again.
     Endpoint(ChainError),
+    /// The chain replaced blocks; what is left of the trail is where to go on.
+    Replaced,
     /// The chain is not the one we followed, or nobody listens any more.
     End,
 }
@@ -69,13 +110,12 @@ impl From<ChainError> for Stop {
 }
 
 impl Watcher {
-    /// Runs until nobody listens any more or the chain reorganised below us.
-    pub async fn run(mut self) {
-        let mut last: Option<Header> = None;
-        let mut is_started = false;
+    /// Runs until nobody listens any more or the chain replaced more than can be undone.
+    pub async fn run(self) {
+        let mut trail = Trail::default();
         let mut is_up = true;
         loop {
-            match self.step(&mut last, &mut is_started).await {
+            match self.step(&mut trail).await {
                 Ok(()) => {
                     if !is_up {
                         is_up = self.feed(true, "").await;
@@ -84,12 +124,14 @@ impl Watcher {
                 }
                 Err(Stop::Endpoint(error)) => {
                     tracing::warn!(chain = self.setup.chain, %error, "chain endpoint failed");
-                    if is_up || !is_started {
+                    if is_up || trail.ready_at.is_none() {
                         self.feed(false, &error.to_string()).await;
                     }
                     is_up = false;
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
+                // What follows from the last common block is looked at without a pause.
+                Err(Stop::Replaced) => {}
                 Err(Stop::End) => return,
             }
         }
@@ -105,61 +147,119 @@ impl Watcher {
         self.facts.send(fact).await.map_err(|_| Stop::End)
     }
 
-    async fn step(&mut self, last: &mut Option<Header>, started: &mut bool) -> Result<(), Stop> {
+    async fn step(&self, trail: &mut Trail) -> Result<(), Stop> {
         let head = header(self.setup.chain, &self.client.latest().await?);
-        if !*started {
-            self.catch_up(&head, last).await?;
+        if trail.ready_at.is_none() {
+            self.catch_up(&head, trail).await?;
             self.start(&head).await?;
-            *last = Some(head);
-            *started = true;
+            trail.ready_at = Some(head.block.number);
+            if trail.last().is_none() {
+                trail.push(head, self.setup.final_after_blocks);
+            }
             return Ok(());
         }
-        let from = last.map_or(head.block.number, |last| last.block.number + 1);
+        let from = trail.last().map_or(head.block.number, |last| last.block.number + 1);
         if head.block.number < from
-            && let Some(last) = last.as_ref()
+            && let Some(last) = trail.last()
         {
-            return self.still_there(last.block).await;
+            return self.still_there(last.block, trail).await;
         }
         for number in from..=head.block.number {
-            let header = self.follow(number, last, Depth::Head).await?;
-            if header.block.number.is_multiple_of(self.audit_every_blocks.max(1)) {
+            let header = self.follow(number, trail, Depth::Head).await?;
+            let is_due = header.block.number.is_multiple_of(self.audit_every_blocks.max(1));
+            let is_newest = number == head.block.number;
+            if is_due || (trail.is_audit_due && is_newest) {
                 self.audit(&header.block).await?;
+                trail.is_audit_due = false;
             }
         }
         Ok(())
     }
 
     /// An endpoint that is behind is only late; another block at our height is a reorganisation.
-    async fn still_there(&self, seen: BlockRef) -> Result<(), Stop> {
+    async fn still_there(&self, seen: BlockRef, trail: &mut Trail) -> Result<(), Stop> {
         match self.client.block_if_there(seen.number).await? {
             Some(block) if block.header.hash != seen.hash => {
-                self.reorganised(seen, block.header.hash).await
+                self.replaced(seen, block.header.hash, trail).await
             }
             _ => Ok(()),
         }
     }
 
-    async fn reorganised(&self, seen: BlockRef, canonical: B256) -> Result<(), Stop> {
-        let (chain, number) = (self.setup.chain, seen.number);
-        self.tell(Body::Reorganised { chain, number, seen: seen.hash, canonical }).await?;
-        Err(Stop::End)
+    /// Walks back to the newest block the chain kept, and tells it.
+    async fn replaced(
+        &self,
+        seen: BlockRef,
+        canonical: B256,
+        trail: &mut Trail,
+    ) -> Result<(), Stop> {
+        for header in trail.recent.clone().into_iter().rev() {
+            let kept = self.client.block_if_there(header.block.number).await?;
+            if kept.is_some_and(|block| block.header.hash == header.block.hash) {
+                trail.cut(header);
+                self.tell(Body::Reorganised(Box::new(header))).await?;
+                return Err(Stop::Replaced);
+            }
+        }
+        let oldest = trail.recent.front().map_or(seen, |header| header.block);
+        let below = self.below(oldest, seen, canonical).await?;
+        trail.cut(below);
+        Err(Stop::Replaced)
     }
 
     /// Blocks between the ledger's cursor and the head at start: what happened while we were away.
-    async fn catch_up(&self, head: &Header, last: &mut Option<Header>) -> Result<(), Stop> {
-        let Some(cursor) = self.cursor else { return Ok(()) };
-        if last.is_none() {
-            let known = self.client.block(cursor.number.into()).await?;
-            if known.header.hash != cursor.hash {
-                return self.reorganised(cursor, known.header.hash).await;
-            }
-            *last = Some(header(self.setup.chain, &known));
+    async fn catch_up(&self, head: &Header, trail: &mut Trail) -> Result<(), Stop> {
+        if trail.last().is_none() {
+            let Some(cursor) = self.cursor else { return Ok(()) };
+            let begin = self.last_common(cursor).await?;
+            trail.push(begin, self.setup.final_after_blocks);
         }
-        let from = last.map_or(head.block.number, |last| last.block.number) + 1;
+        let from = trail.last().map_or(head.block.number, |last| last.block.number) + 1;
         for number in from..=head.block.number {
-            self.follow(number, last, Depth::Past).await?;
+            self.follow(number, trail, Depth::Past).await?;
         }
         Ok(())
+    }
+
+    /// The block from which a start goes on: the ledger's cursor or, when the chain replaced it, the
+    /// newest block below it on which everything in the ledger still stands.
+    async fn last_common(&self, cursor: BlockRef) -> Result<Header, Stop> {
+        let chain = self.setup.chain;
+        let found = self.client.block_if_there(cursor.number).await?;
+        let found = found.map(|block| header(chain, &block));
+        if let Some(found) = found.filter(|found| found.block.hash == cursor.hash) {
+            return Ok(found);
+        }
+        let canonical = found.map_or(B256::ZERO, |found| found.block.hash);
+        self.below(cursor, cursor, canonical).await
+    }
+
+    /// The newest block below a replaced one on which everything in the ledger still stands. It is
+    /// told; deeper than the window that is told instead, and the chain is followed no further.
+    async fn below(
+        &self,
+        replaced: BlockRef,
+        newest: BlockRef,
+        canonical: B256,
+    ) -> Result<Header, Stop> {
+        let chain = self.setup.chain;
+        let mut lowest = replaced.number;
+        for known in &self.known {
+            let block = self.client.block_if_there(known.number).await?;
+            if block.is_some_and(|block| block.header.hash == known.hash) {
+                break;
+            }
+            lowest = lowest.min(known.number);
+        }
+        if newest.number.saturating_sub(lowest) >= self.setup.final_after_blocks {
+            let (number, seen) = (newest.number, newest.hash);
+            self.tell(Body::ReorganisedTooDeep { chain, number, seen, canonical }).await?;
+            return Err(Stop::End);
+        }
+        let below = self.client.block(lowest.saturating_sub(1).into()).await?;
+        let below = header(chain, &below);
+        self.tell(Body::Reorganised(Box::new(below))).await?;
+        Ok(below)
     }
 
     async fn start(&self, head: &Header) -> Result<(), Stop> {
@@ -178,22 +278,17 @@ impl Watcher {
     }
 
     /// Fetches the next block and everything in it that concerns us.
-    async fn follow(
-        &self,
-        number: u64,
-        last: &mut Option<Header>,
-        depth: Depth,
-    ) -> Result<Header, Stop> {
+    async fn follow(&self, number: u64, trail: &mut Trail, depth: Depth) -> Result<Header, Stop> {
         let block = self.client.block(number.into()).await?;
         let header = header(self.setup.chain, &block);
-        if let Some(last) = last.as_ref()
+        if let Some(last) = trail.last()
             && header.parent != last.block.hash
         {
-            self.reorganised(last.block, header.parent).await?;
+            self.replaced(last.block, header.parent, trail).await?;
         }
         let facts = self.facts_of(&block, header, depth).await?;
         let has_ours = !facts.receipts.is_empty();
-        *last = Some(header);
+        trail.push(header, self.setup.final_after_blocks);
         self.tell(Body::Block(Box::new(facts))).await?;
         if has_ours && depth == Depth::Head {
             let wallet = self.client.wallet(&self.setup, &header.block).await?;

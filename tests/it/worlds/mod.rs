@@ -4,4 +4,5 @@
 mod chain;
 mod crashes;
 mod faults;
+mod reorgs;
 mod stage;
