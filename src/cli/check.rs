@@ -10,6 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::config::problem::Problem;
+use crate::config::strategy::Strategy;
 use crate::config::{self, Config};
 use crate::run::agent::variable;
 
@@ -21,7 +22,7 @@ pub(super) struct Refused(usize);
 /// Patience for a running agent.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn read(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
+pub(super) fn read(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut paths = vec![dir.join("agent.toml")];
     for folder in ["chains", "strategies"] {
         let Ok(entries) = std::fs::read_dir(dir.join(folder)) else { continue };
@@ -67,7 +68,7 @@ fn print(problems: &[Problem]) {
 }
 
 /// Keys that are checked, and that nothing acts on yet: said aloud, so that nobody relies on them.
-const NOT_ACTED_ON: [&str; 24] = [
+const NOT_ACTED_ON: [&str; 25] = [
     ".drawdown_from_peak_pct",
     ".es_97_5_1d_usd",
     ".liquidation_distance_min_pct",
@@ -88,10 +89,11 @@ const NOT_ACTED_ON: [&str; 24] = [
     ".exit_max_fee_gwei",
     ".bump_after_blocks",
     ".bump_pct",
-    ".min_native_per_signer",
-    ".exit_reserve_native",
     ".stop_loss_usd",
     ".on_halt",
+    ".route",
+    ".fee_model",
+    ".depeg_halt_bps",
 ];
 
 /// Every value with its origin, one a line, and what nothing acts on yet.
@@ -99,7 +101,17 @@ fn table(config: &Config) -> String {
     let rows = config::resolved(config);
     let keys = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
     let values = rows.iter().map(|row| row.value.len()).max().unwrap_or(0);
+    let is_quoted_on = |venue: &str| {
+        config.strategies.iter().any(|strategy| match strategy {
+            Strategy::MarketMaking(making) => making.venue == venue,
+            Strategy::Liquidity(_) | Strategy::Arbitrage(_) => false,
+        })
+    };
     let is_idle = |key: &str| {
+        let fee_of = key.strip_suffix(".maker_fee_bps").and_then(|of| of.rsplit('.').next());
+        if fee_of.is_some_and(is_quoted_on) {
+            return false;
+        }
         key.starts_with("agent.alerts") || NOT_ACTED_ON.iter().any(|idle| key.ends_with(idle))
     };
     let mut text = String::new();
@@ -174,6 +186,11 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
             "simulated",
             "two on each chain compete for cycles of pools; latency, skill and bid are drawn \
              from a seed",
+        ),
+        label(
+            "spot fees",
+            "assumed",
+            "resting spot orders pay 0, a market maker's tier; taking ones 10 basis points",
         ),
         label("funding", "simulated", "paid every 30 s at a fixed small rate"),
         label("money", "simulated", "play money on a local chain and a local exchange"),

@@ -94,6 +94,9 @@ struct ExchangeArguments {
     /// Seconds between simulated funding payments; 0 is never
     #[arg(long, default_value_t = 30)]
     funding_every_s: u32,
+    /// Fee of a resting spot order in basis points; venues give market makers tiers of their own
+    #[arg(long, default_value_t = exchange::SPOT_MAKER_FEE_BPS)]
+    spot_maker_fee_bps: u32,
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +233,7 @@ async fn run_exchange(arguments: ExchangeArguments, mut stop: watch::Receiver<bo
     let options = exchange::Options {
         speed: arguments.speed,
         funding_every_s: arguments.funding_every_s,
+        spot_maker_fee_bps: arguments.spot_maker_fee_bps,
         ..exchange::Options::demo(arguments.listen)
     };
     let serving = exchange::serve(options).await?;

@@ -5,14 +5,16 @@ use rust_decimal::Decimal;
 use crate::config::chain::ChainDraft;
 use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
-use crate::config::strategy::{Capital, Claim, Draft, Head, Known, read_capital};
+use crate::config::strategy::{Capital, Claim, Draft, Head, Known, Seat, read_capital};
 use crate::config::values::{self, Bounds, integer};
 
 /// Cycles over the pools of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arbitrage {
-    /// Name, stage, chain and signer; the signer is the executor's operator.
+    /// Name and stage.
     pub head: Head,
+    /// Chain and signer; the signer is the executor's operator.
+    pub seat: Seat,
     /// Its money: the largest input of one cycle. Flash swaps borrow it for the transaction.
     pub capital: Capital,
     /// Where it looks, and what is worth sending.
@@ -55,8 +57,14 @@ pub(super) fn read_arbitrage(
         .and_then(|node| read_search(node, chain));
     let claim = Claim::of(&draft, capital.as_ref());
     node.finish();
-    let arbitrage =
-        || Some(Arbitrage { head: draft.head()?, capital: capital?.0, search: search? });
+    let arbitrage = || {
+        Some(Arbitrage {
+            head: draft.head()?,
+            seat: draft.seat()?,
+            capital: capital?.0,
+            search: search?,
+        })
+    };
     (arbitrage(), claim)
 }
 

@@ -46,9 +46,10 @@ pub(super) fn check_claims(
     let gross = limits.gross_exposure_usd;
     check_budgets(claims.iter(), "limits.gross_exposure_usd", gross, report);
     let mut by_venue: BTreeMap<&str, Vec<&Claim>> = BTreeMap::new();
-    for claim in claims {
+    // A market maker's delta is bounded by its inventory limit, not by its budget.
+    for claim in claims.iter().filter(|claim| claim.is_range) {
         let hedger = hedger_of(claim, claims).unwrap_or(claim);
-        if let Some((venue, _, _)) = &hedger.market {
+        if let Some((venue, _, _)) = hedger.market.as_ref().filter(|_| hedger.is_hedge) {
             by_venue.entry(venue).or_default().push(claim);
         }
     }
@@ -68,11 +69,10 @@ fn hedger_of<'c>(claim: &Claim, claims: &'c [Claim]) -> Option<&'c Claim> {
 /// Refuses to be hedged by somebody who is not there or has no market of its own.
 fn check_hedged_with(claim: &Claim, claims: &[Claim], report: &RefCell<Report<'_>>) {
     let Some((name, origin)) = &claim.hedged_with else { return };
-    if hedger_of(claim, claims).is_some_and(|hedger| hedger.market.is_some()) {
+    if hedger_of(claim, claims).is_some_and(|hedger| hedger.is_hedge) {
         return;
     }
-    let names: Vec<&str> =
-        claims.iter().filter(|c| c.market.is_some()).map(|c| c.id.as_str()).collect();
+    let names: Vec<&str> = claims.iter().filter(|c| c.is_hedge).map(|c| c.id.as_str()).collect();
     let what = format!("{name:?} is no strategy with a hedge of its own");
     let fault = Fault::new(what, suggest(name, &names));
     let scope = format!("strategies.{}", claim.id);

@@ -8,14 +8,16 @@ use crate::config::hedge::{HedgeBy, read_hedge};
 use crate::config::pool::{Dex, Pool, read_pool};
 use crate::config::problem::{Fault, Origin, suggest};
 use crate::config::reader::Node;
-use crate::config::strategy::{Capital, Claim, Draft, Head, Known, read_capital};
+use crate::config::strategy::{Capital, Claim, Draft, Head, Known, Seat, read_capital};
 use crate::config::values::{self, Bounds, integer};
 
 /// One concentrated liquidity position, hedged with a perpetual.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Liquidity {
-    /// Name, stage, chain and signer.
+    /// Name and stage.
     pub head: Head,
+    /// Chain and signer.
+    pub seat: Seat,
     /// The pool, one of the chain's.
     pub pool: Pool,
     /// Its money.
@@ -100,6 +102,7 @@ pub(super) fn read_liquidity(
     let liquidity = || {
         Some(Liquidity {
             head: draft.head()?,
+            seat: draft.seat()?,
             pool: pool?.0,
             capital: capital?.0,
             range: range?,
@@ -130,7 +133,15 @@ fn claim_of(
         Some((HedgeBy::With(name), origin)) => hedged_with = Some((name.clone(), origin.clone())),
         None => {}
     }
-    Claim { pool: pool(), market, hedged_with, ..Claim::of(draft, capital) }
+    let is_hedge = market.is_some();
+    Claim {
+        pool: pool(),
+        market,
+        is_range: true,
+        is_hedge,
+        hedged_with,
+        ..Claim::of(draft, capital)
+    }
 }
 
 fn read_own_pool(mut node: Node<'_>, chain: Option<&ChainDraft>) -> Option<(Pool, Origin)> {

@@ -19,6 +19,7 @@ mod doc;
 pub mod gas;
 pub mod hedge;
 pub mod liquidity;
+pub mod market_making;
 pub mod pool;
 pub mod problem;
 mod reader;

@@ -8,6 +8,7 @@ use crate::config::agent::{AgentDraft, Mode, SCHEMA, usd};
 use crate::config::arbitrage::{Arbitrage, read_arbitrage};
 use crate::config::chain::{ChainDraft, LOCAL_CHAIN_IDS};
 use crate::config::liquidity::{Liquidity, read_liquidity};
+use crate::config::market_making::{MarketMaking, read_market_making};
 use crate::config::pool::Pool;
 use crate::config::problem::{Fault, Origin, suggest};
 use crate::config::reader::Node;
@@ -21,6 +22,8 @@ pub enum Strategy {
     Liquidity(Liquidity),
     /// Cycles over the pools of one chain, through the executor contract.
     Arbitrage(Arbitrage),
+    /// Two-sided quotes on a spot book.
+    MarketMaking(MarketMaking),
 }
 
 impl Strategy {
@@ -29,6 +32,16 @@ impl Strategy {
         match self {
             Self::Liquidity(liquidity) => &liquidity.head,
             Self::Arbitrage(arbitrage) => &arbitrage.head,
+            Self::MarketMaking(making) => &making.head,
+        }
+    }
+
+    /// Where it acts on a chain; `None` for strategies of venues.
+    pub fn seat(&self) -> Option<&Seat> {
+        match self {
+            Self::Liquidity(liquidity) => Some(&liquidity.seat),
+            Self::Arbitrage(arbitrage) => Some(&arbitrage.seat),
+            Self::MarketMaking(_) => None,
         }
     }
 
@@ -45,6 +58,11 @@ pub struct Head {
     pub id: String,
     /// How far it has been let; the keeper's mode caps it.
     pub stage: Stage,
+}
+
+/// A chain and the account that acts on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
     /// Name of the chain.
     pub chain: String,
     /// Name of the signer that acts for it.
@@ -93,6 +111,10 @@ pub(super) struct Claim {
     pub(super) pool: Option<(String, String, Pool, Origin)>,
     /// Venue and market, with the market's place.
     pub(super) market: Option<(String, String, Origin)>,
+    /// Its budget may become all base: a range the price has left.
+    pub(super) is_range: bool,
+    /// That market is a hedge of its own, which may net others.
+    pub(super) is_hedge: bool,
     /// Who hedges it instead, with the place of that name.
     pub(super) hedged_with: Option<(String, Origin)>,
     /// Budget, with its place.
@@ -106,6 +128,8 @@ impl Claim {
             id: draft.name.clone(),
             pool: None,
             market: None,
+            is_range: false,
+            is_hedge: false,
             hedged_with: None,
             budget_usd: capital.map(|(c, origin)| (c.budget_usd, origin.clone())),
         }
@@ -126,10 +150,14 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The head, when all of it is right.
-    pub(super) fn head(self) -> Option<Head> {
-        let Self { own_id, stage, chain, signer, is_known, .. } = self;
-        let head = || Some(Head { id: own_id?, stage: stage?, chain: chain?, signer: signer? });
-        if is_known { head() } else { None }
+    pub(super) fn head(&self) -> Option<Head> {
+        let head = || Some(Head { id: self.own_id.clone()?, stage: self.stage? });
+        if self.is_known { head() } else { None }
+    }
+
+    /// Chain and signer, when both are right.
+    pub(super) fn seat(self) -> Option<Seat> {
+        Some(Seat { chain: self.chain?, signer: self.signer? })
     }
 }
 
@@ -137,12 +165,17 @@ impl Draft {
 enum Kind {
     Liquidity,
     Arbitrage,
+    MarketMaking,
 }
 
-const KINDS: &[(&str, Kind)] = &[("liquidity", Kind::Liquidity), ("arbitrage", Kind::Arbitrage)];
+const KINDS: &[(&str, Kind)] = &[
+    ("liquidity", Kind::Liquidity),
+    ("arbitrage", Kind::Arbitrage),
+    ("market_making", Kind::MarketMaking),
+];
 
 /// Kinds of the design that this version does not know.
-const KINDS_LATER: &[&str] = &["market_making", "options"];
+const KINDS_LATER: &[&str] = &["options"];
 
 /// Reads one file; `id` is the strategy's own or, failing that, the file's.
 pub(super) fn read_strategy(
@@ -155,16 +188,22 @@ pub(super) fn read_strategy(
     let kind = node.need("kind", &values::choice(KINDS, KINDS_LATER));
     let stages = &[("observe", Stage::Observe), ("paper", Stage::Paper), ("live", Stage::Live)];
     let stage = node.need("stage", &values::choice(stages, &[]));
-    let chain = read_chain_name(&mut node, known);
-    // The rest of a file of no known kind is read as if it were the first.
+    let is_known = schema.is_some() && kind.is_some();
+    let name = id.to_owned();
     let lane = match kind {
+        Some(Kind::MarketMaking) => {
+            let draft = Draft { name, chain: None, signer: None, own_id, stage, is_known };
+            let (making, claim) = read_market_making(node, draft, known);
+            return (making.map(Strategy::MarketMaking), claim);
+        }
         Some(Kind::Arbitrage) => Lane::Arbitrage,
+        // The rest of a file of no known kind is read as if it were the first.
         Some(Kind::Liquidity) | None => Lane::Liquidity,
     };
+    let chain = read_chain_name(&mut node, known);
     let on_chain = chain.as_ref().and_then(|name| known.chains.get(name));
     let signer = read_signer_name(&mut node, known, on_chain, lane);
-    let is_known = schema.is_some() && kind.is_some();
-    let draft = Draft { name: id.to_owned(), chain, signer, own_id, stage, is_known };
+    let draft = Draft { name, chain, signer, own_id, stage, is_known };
     match lane {
         Lane::Liquidity => {
             let (liquidity, claim) = read_liquidity(node, draft, known);

@@ -3,6 +3,7 @@
 mod arbitrage;
 mod hedge;
 mod liquidity;
+mod making;
 
 pub(super) use arbitrage::cycle_of;
 
@@ -54,11 +55,13 @@ impl Engine {
         }
         for index in 0..self.setup.strategies.len() {
             if self.strategies[index].is_paused {
+                self.withdraw_quotes(index);
                 continue;
             }
             match self.setup.strategies[index].kind.clone() {
                 StrategyKind::Liquidity(parameters) => self.decide_liquidity(index, &parameters),
                 StrategyKind::Arbitrage(parameters) => self.decide_arbitrage(index, &parameters),
+                StrategyKind::MarketMaking(parameters) => self.decide_making(index, &parameters),
             }
         }
         // A hedge is not paused with its strategy: what is held must stay hedged.
@@ -158,7 +161,7 @@ impl Engine {
         chain.pool_live(pool.address)
     }
 
-    fn venue_live(&self, venue: &str, symbol: &str) -> Result<(), String> {
+    pub(super) fn venue_live(&self, venue: &str, symbol: &str) -> Result<(), String> {
         let state = self.venues.get(venue).ok_or("unknown venue")?;
         if !state.is_user_up || !state.is_ready {
             return Err(format!("the user stream of {venue} is not live"));
@@ -205,6 +208,8 @@ impl Engine {
             exposure.in_wallet += in_wallet;
             exposure.held += in_positions + in_wallet;
         }
+        exposure.in_quotes = self.base_in_quotes(None)?;
+        exposure.held += exposure.in_quotes;
         for (venue, symbol) in self.perpetuals() {
             exposure.contracts += self.contracts(&venue, &symbol)?;
         }
@@ -224,7 +229,9 @@ pub(super) struct Exposure {
     pub in_positions: Decimal,
     /// In wallets.
     pub in_wallet: Decimal,
-    /// Both.
+    /// Of market makers, away from their targets.
+    pub in_quotes: Decimal,
+    /// All of it.
     pub held: Decimal,
     /// Perpetual contracts.
     pub contracts: Decimal,

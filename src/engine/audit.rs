@@ -107,7 +107,7 @@ impl Engine {
     pub(super) fn audit_venues(&mut self) {
         let names: Vec<String> = self.venues.keys().cloned().collect();
         for venue in names {
-            let has_open = self.orders.values().any(|order| order.request.venue == venue);
+            let has_open = self.is_in_flight(&venue);
             let Some(state) = self.venues.get_mut(&venue) else { continue };
             let is_due = self.now.ms_since(state.audited_at) >= AUDIT_VENUE_EVERY_MS;
             if state.is_ready && is_due && !has_open {
@@ -119,11 +119,16 @@ impl Engine {
         }
     }
 
+    /// True while an order is on its way or may trade at once: what rests moves nothing by itself.
+    fn is_in_flight(&self, venue: &str) -> bool {
+        self.orders.values().any(|order| order.request.venue == venue && !order.is_resting())
+    }
+
     /// A comparison holds only if nothing of the venue was booked and nothing was in flight since
     /// the account was asked for. A difference counts when the next comparison repeats it: the
     /// venue may have moved (funding) between the two reads.
     pub(super) fn venue_audit(&mut self, venue: &str, version: u64, view: &AccountView) {
-        let has_open = self.orders.values().any(|order| order.request.venue == venue);
+        let has_open = self.is_in_flight(venue);
         let again = self.now.plus_ms(AUDIT_AGAIN_AFTER_MS - AUDIT_VENUE_EVERY_MS);
         let Some(state) = self.venues.get_mut(venue) else { return };
         if state.version != version || has_open || !state.is_ready || !state.is_settled() {
@@ -143,7 +148,7 @@ impl Engine {
         state.suspected = is_off.then(|| rows.clone());
         if is_off && !repeats {
             state.audited_at = again;
-            for (of, symbol) in self.perpetuals() {
+            for (of, symbol) in self.markets() {
                 if of == venue {
                     self.query_fills(venue, &symbol);
                 }

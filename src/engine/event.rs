@@ -254,6 +254,17 @@ pub struct Position {
     pub closed_price: Option<Decimal>,
 }
 
+/// Orders of market makers, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuoteTally {
+    /// Placed.
+    pub sent: u64,
+    /// Of these, with at least one trade.
+    pub filled: u64,
+    /// Ended by our cancel.
+    pub cancelled: u64,
+}
+
 /// What the store remembers of earlier runs.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -289,6 +300,8 @@ pub struct Recovered {
     pub orders_sent: u64,
     /// Orders with at least one fill.
     pub orders_filled: u64,
+    /// Quotes over the life of the store.
+    pub quotes: QuoteTally,
     /// Ranges closed to be moved.
     pub rebalances: u64,
     /// Value of everything when the ledger began, numeraire.

@@ -263,6 +263,18 @@ impl Engine {
             .collect()
     }
 
+    /// True for a venue of perpetuals.
+    pub(crate) fn is_perpetual(&self, venue: &str) -> bool {
+        self.setup.venues.iter().any(|setup| setup.name == venue && setup.is_perpetual)
+    }
+
+    /// Every (venue, symbol) we may have orders or trades in.
+    pub(crate) fn markets(&self) -> Vec<(String, String)> {
+        let making = self.setup.strategies.iter().filter_map(|setup| setup.making());
+        let quoted = making.map(|making| (making.venue.clone(), making.symbol.clone()));
+        self.perpetuals().into_iter().chain(quoted).collect()
+    }
+
     /// Base held outside perpetuals and venues' spot accounts by one chain's strategies: positions
     /// and wallet tokens, without the native coin kept for gas.
     pub(crate) fn base_on_chain(&self, chain: u64) -> Option<(Decimal, Decimal)> {

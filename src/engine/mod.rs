@@ -11,6 +11,7 @@ pub mod figures;
 mod on_chain;
 mod on_venue;
 pub mod output;
+mod recover;
 pub mod reorg;
 pub mod setup;
 mod slots;
@@ -25,7 +26,7 @@ use alloy::primitives::U256;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::engine::event::{Body, Directive, Event, Position, Recovered};
+use crate::engine::event::{Body, Directive, Event, Position, QuoteTally};
 use crate::engine::output::{Command, Output, Record};
 use crate::engine::setup::Setup;
 use crate::engine::state::{ChainState, HedgeState, StrategyState, VenueState};
@@ -71,6 +72,7 @@ pub struct Engine {
     decisions: u64,
     orders_queried_at: Timestamp,
     orders_sent: u64,
+    quotes: QuoteTally,
     orders_filled: u64,
     rebalances: u64,
     opening_value: Option<Decimal>,
@@ -116,6 +118,7 @@ impl Engine {
             decisions: 0,
             orders_queried_at: Timestamp(0),
             orders_sent: 0,
+            quotes: QuoteTally::default(),
             orders_filled: 0,
             rebalances: 0,
             opening_value: None,
@@ -186,75 +189,6 @@ impl Engine {
         }
     }
 
-    fn recover(&mut self, recovered: Recovered) {
-        self.ledger = Ledger::resume(recovered.ledger);
-        self.positions =
-            recovered.positions.into_iter().map(|p| ((p.pool.chain, p.token_id), p)).collect();
-        for (chain, tx) in recovered.txs {
-            if let Some(state) = self.chains.get_mut(&chain) {
-                state.txs.insert(tx.nonce, tx);
-            }
-        }
-        for (chain, nonce) in recovered.highest_nonce {
-            if let Some(state) = self.chains.get_mut(&chain) {
-                state.next_nonce = nonce + 1;
-            }
-        }
-        for (venue, symbol, newest, cash) in recovered.trades {
-            if let Some(state) = self.venues.get_mut(&venue) {
-                let since = newest.plus_ms(-on_venue::FACTS_OVERLAP_MS);
-                state.fills_since.insert(symbol.clone(), since);
-                state.cash.insert(symbol, cash);
-            }
-        }
-        for (venue, venue_order_id, booked) in recovered.booked {
-            if let Some(state) = self.venues.get_mut(&venue) {
-                state.settling(venue_order_id).booked = booked;
-            }
-        }
-        for (venue, opened) in recovered.opened {
-            if let Some(state) = self.venues.get_mut(&venue) {
-                (state.opened, state.incomes_since) = (opened, opened);
-            }
-        }
-        for (venue, since) in recovered.incomes_since {
-            if let Some(state) = self.venues.get_mut(&venue) {
-                state.incomes_since = state.incomes_since.max(since);
-            }
-        }
-        for mut order in recovered.orders {
-            order.apply(&OrderEvent::Restarted, self.now);
-            self.orders.insert(order.request.client_order_id.clone(), order);
-        }
-        if let Some((day, value)) = recovered.day_value
-            && day == self.day
-        {
-            self.day_value = Some(value);
-            self.day_gas = recovered.day_gas;
-            for (strategy, moves) in recovered.moves_today {
-                if let Some(state) = self.strategy_mut(&strategy) {
-                    state.moves_today = moves;
-                }
-            }
-        }
-        self.decisions = recovered.decisions;
-        self.orders_sent = recovered.orders_sent;
-        self.orders_filled = recovered.orders_filled;
-        self.rebalances = recovered.rebalances;
-        self.opening_value = recovered.opening_value;
-        self.halted = recovered.halted;
-        for entry in recovered.provisional {
-            self.keep_provisional(&entry);
-        }
-        self.opportunities = recovered.opportunities.into();
-        self.cycles = recovered.cycles.into_iter().collect();
-        for strategy in recovered.paused {
-            if let Some(state) = self.strategy_mut(&strategy) {
-                state.is_paused = true;
-            }
-        }
-    }
-
     fn directive(&mut self, directive: Directive) {
         match directive {
             Directive::Pause { strategy, reason } => self.pause(&strategy, true, &reason),
@@ -311,8 +245,12 @@ impl Engine {
         if !self.setup.sends {
             return;
         }
-        for (venue, symbol) in self.perpetuals() {
-            self.out.commands.push(Command::CancelAll { venue, symbol });
+        for (venue, symbol) in self.markets() {
+            // An exchange without a dead-man switch refuses to cancel nothing.
+            let is_perpetual = self.is_perpetual(&venue);
+            if is_perpetual || self.has_open_order(&venue, &symbol) {
+                self.out.commands.push(Command::CancelAll { venue, symbol });
+            }
         }
         for order in self.orders.values_mut() {
             order.apply(&OrderEvent::CancelSent, self.now);

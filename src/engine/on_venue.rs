@@ -7,7 +7,7 @@ use crate::engine::audit::venue_scope;
 use crate::engine::event::{BookStep, FillSource, VenueStart};
 use crate::engine::output::{Command, Record};
 use crate::execution::order::OrderState;
-use crate::ledger::booking;
+use crate::ledger::booking::{self, SpotPair};
 use crate::model::order::Side;
 use crate::model::text::plain;
 use crate::model::time::Timestamp;
@@ -68,7 +68,7 @@ impl Engine {
             }
             self.open_venue(&start.venue, &start.account, start.venue_time);
         }
-        for (venue, symbol) in self.perpetuals() {
+        for (venue, symbol) in self.markets() {
             if venue == start.venue {
                 self.query_fills(&venue, &symbol);
             }
@@ -104,7 +104,13 @@ impl Engine {
             return;
         }
         for fill in fills.into_iter().filter(|fill| fill.venue_time >= opened) {
-            let entry = booking::perp_fill(venue, symbol, &fill, self.now);
+            let entry = if self.is_perpetual(venue) {
+                booking::perp_fill(venue, symbol, &fill, self.now)
+            } else {
+                let (base, quote) = (&self.setup.base_asset, &self.setup.numeraire);
+                let pair = SpotPair { base, quote };
+                booking::spot_fill(venue, symbol, pair, &fill, self.now)
+            };
             let is_booked = self.book_entry(entry);
             let Some(state) = self.venues.get_mut(venue) else { return };
             // Only the list is complete: what the stream skipped must still be asked for.
@@ -168,7 +174,8 @@ impl Engine {
         }
         self.orders_queried_at = self.now;
         for order in self.orders.values() {
-            let is_late = self.now > order.request.valid_until;
+            // A quote that rests as told is where it should be; all else late is asked for.
+            let is_late = self.now > order.request.valid_until && !order.is_resting();
             if matches!(order.state, OrderState::Unknown { .. }) || is_late {
                 self.out.commands.push(Command::QueryOrder {
                     venue: order.request.venue.clone(),

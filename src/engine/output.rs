@@ -81,6 +81,8 @@ pub enum Command {
     ResyncBook { venue: String, symbol: String },
     /// Ask for the account, to compare it with the ledger at `version`. Reads only.
     AuditVenue { venue: String, version: u64 },
+    /// Cancel one order. Only lowers risk: leaves first, recorded after.
+    Cancel { venue: String, symbol: String, client_order_id: String },
     /// Cancel whatever rests. Only lowers risk: leaves first, recorded after.
     CancelAll { venue: String, symbol: String },
     /// Sign, commit, then send.

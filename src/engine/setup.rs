@@ -4,7 +4,7 @@ use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity, market_making};
 
 /// Everything the engine is told once.
 #[derive(Clone, Debug)]
@@ -152,14 +152,25 @@ pub enum StrategyKind {
     Liquidity(liquidity::Parameters),
     /// Cycles over the pools of a chain.
     Arbitrage(arbitrage::Parameters),
+    /// Two-sided quotes on a spot book.
+    MarketMaking(market_making::Parameters),
 }
 
 impl StrategySetup {
-    /// The chain it acts on.
-    pub fn chain(&self) -> u64 {
+    /// The chain it acts on; `None` for strategies of venues.
+    pub fn chain(&self) -> Option<u64> {
         match &self.kind {
-            StrategyKind::Liquidity(liquidity) => liquidity.pool.chain,
-            StrategyKind::Arbitrage(arbitrage) => arbitrage.chain,
+            StrategyKind::Liquidity(liquidity) => Some(liquidity.pool.chain),
+            StrategyKind::Arbitrage(arbitrage) => Some(arbitrage.chain),
+            StrategyKind::MarketMaking(_) => None,
+        }
+    }
+
+    /// Its parameters, when it makes a market.
+    pub fn making(&self) -> Option<&market_making::Parameters> {
+        match &self.kind {
+            StrategyKind::MarketMaking(making) => Some(making),
+            StrategyKind::Liquidity(_) | StrategyKind::Arbitrage(_) => None,
         }
     }
 
@@ -167,7 +178,7 @@ impl StrategySetup {
     pub fn liquidity(&self) -> Option<&liquidity::Parameters> {
         match &self.kind {
             StrategyKind::Liquidity(liquidity) => Some(liquidity),
-            StrategyKind::Arbitrage(_) => None,
+            StrategyKind::Arbitrage(_) | StrategyKind::MarketMaking(_) => None,
         }
     }
 }
@@ -181,6 +192,8 @@ pub struct HedgeSetup {
     pub parameters: hedging::Parameters,
     /// Chains whose delta it nets.
     pub chains: Vec<u64>,
+    /// Market makers whose inventory it nets, away from its target.
+    pub makers: Vec<String>,
 }
 
 impl ChainSetup {

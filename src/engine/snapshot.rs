@@ -29,7 +29,7 @@ mod rows;
 
 pub use rows::{
     BookRow, ChainRow, ExposureRow, HedgeRow, Label, LedgerView, OrderRow, PnlPart, PnlView,
-    PoolRow, PositionRow, ReconciliationRow, ReconciliationView, Snapshot, StateView,
+    PoolRow, PositionRow, QuotesView, ReconciliationRow, ReconciliationView, Snapshot, StateView,
     TransactionRow, VenueRow,
 };
 
@@ -70,6 +70,11 @@ impl Engine {
             rebalances: self.rebalances,
             orders_sent: self.orders_sent,
             orders_filled: self.orders_filled,
+            quotes: QuotesView {
+                sent: self.quotes.sent,
+                filled: self.quotes.filled,
+                cancelled: self.quotes.cancelled,
+            },
             is_quiet: self.is_quiet(),
         }
     }
@@ -317,6 +322,8 @@ impl Engine {
             let (in_positions, in_wallet) = self.base_on_chain(*chain)?;
             Some(held + in_positions + in_wallet)
         });
+        let in_quotes = self.base_in_quotes(Some(&setup.makers));
+        let held = held.zip(in_quotes).map(|(held, quotes)| held + quotes);
         let target = held.map(|held| -held * (Decimal::ONE - hedge.target_delta_fraction));
         let mid = self.mid(&hedge.venue, &hedge.symbol);
         let gap = target.zip(have).map(|(target, have)| target - have);

@@ -306,6 +306,8 @@ pub struct StrategyState {
     pub decided: Option<Timestamp>,
     /// The operator's word: it decides nothing until started again.
     pub is_paused: bool,
+    /// Mids of the book without our own quotes, oldest first.
+    pub mids: VecDeque<(Timestamp, Decimal)>,
     /// Ranges moved since the day began.
     pub moves_today: u32,
     /// Head at which cycles were last searched for.

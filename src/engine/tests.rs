@@ -1,10 +1,13 @@
 //! What the engine promises, told as stories: facts go in, rows and deeds come out.
 //!
-//! `world` holds the truth and tells it, `on_chain` mines, `kept` is what a store would remember.
+//! `world` holds the truth and tells it, `asked` sorts what was asked of it, `on_chain` mines,
+//! `kept` is what a store would remember.
 
+mod asked;
 mod cycles;
 mod kept;
 mod liquidity;
+mod making;
 mod modes;
 mod on_chain;
 mod opening;

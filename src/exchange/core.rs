@@ -92,10 +92,11 @@ impl Core {
     pub fn new(options: &Options, spot: Arc<Tape>, usdm: Arc<Tape>, now_ms: i64) -> Self {
         let seeds = &options.seed_balances;
         let n_accounts = options.keys.len();
-        let spot_market = Market::new(Rules::spot(), spot, SPOT_IDS);
+        let spot_rules = Rules::spot().with_maker_fee(options.spot_maker_fee_bps);
+        let spot_market = Market::new(spot_rules.clone(), spot, SPOT_IDS);
         let usdm_market = Market::new(Rules::perp(), usdm, USDM_IDS);
         let spot_accounts =
-            SpotClearing::new(Rules::spot(), n_accounts, seeds.spot_eth, seeds.spot_usdt, now_ms);
+            SpotClearing::new(spot_rules, n_accounts, seeds.spot_eth, seeds.spot_usdt, now_ms);
         let leverage = LEVERAGE_DEFAULT.min(i64::from(options.leverage_max));
         let mut usdm_accounts =
             PerpClearing::new(Rules::perp(), n_accounts, seeds.usdm_usdt, leverage, now_ms);

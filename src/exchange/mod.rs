@@ -81,6 +81,8 @@ pub struct Options {
     pub funding_every_s: u32,
     /// Share of the position's value longs pay shorts each round, 1e-8. Simulated, not recorded.
     pub funding_rate: i64,
+    /// Fee of a resting spot order, basis points: venues give market makers tiers of their own.
+    pub spot_maker_fee_bps: u32,
     /// Opening balances.
     pub seed_balances: SeedBalances,
     /// One account per key.
@@ -90,6 +92,9 @@ pub struct Options {
     /// Faults armed from the start.
     pub fault: Faults,
 }
+
+/// Fee of a resting spot order for everybody, basis points.
+pub const SPOT_MAKER_FEE_BPS: u32 = 10;
 
 impl Options {
     /// The demo's exchange: one account with 100 ETH and 300,000 USDT on spot and 200,000 USDT on
@@ -101,6 +106,7 @@ impl Options {
             speed: 1,
             funding_every_s: 30,
             funding_rate: ONE / 1_000_000,
+            spot_maker_fee_bps: SPOT_MAKER_FEE_BPS,
             seed_balances: SeedBalances {
                 spot_eth: 100 * ONE,
                 spot_usdt: 300_000 * ONE,

@@ -12,6 +12,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::model::order::TimeInForce;
 use crate::model::time::Timestamp;
 use crate::model::venue::{NewOrder, OrderReply, OrderReport, Reported};
 
@@ -93,6 +94,13 @@ impl Order {
     /// True until an outcome is proven.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, OrderState::Done { .. })
+    }
+
+    /// True for an order made to rest, which the venue has acknowledged: it moves nothing until it
+    /// trades.
+    pub fn is_resting(&self) -> bool {
+        self.request.time_in_force == TimeInForce::PostOnly
+            && matches!(self.state, OrderState::Live | OrderState::Partial)
     }
 
     /// The one transition function; answers whether anything changed.

@@ -56,7 +56,7 @@ pub fn act(
         Want::Cycle(cycle) => {
             return Some(Act::Cycle { cycle: cycle.clone(), deadline_block: until.block });
         }
-        Want::Hedge(_) => return None,
+        Want::Hedge(_) | Want::Quote(_) => return None,
     };
     for (token, amount) in needs {
         // Some tokens (USDT) refuse to change an allowance that is not zero; an unknown one may be
@@ -71,22 +71,37 @@ pub fn act(
     Some(act)
 }
 
-/// The order an approved hedge asks for; its id is the intent's, alphanumeric, 32 long, unique for
-/// ever. `None` for wants of other places.
+/// The order an approved hedge or quote asks for; its id is the intent's, alphanumeric, 32 long,
+/// unique for ever. `None` for wants of other places.
 pub fn order(approved: &Approved, now: Timestamp) -> Option<Order> {
     let intent = approved.intent();
-    let Want::Hedge(hedge) = &intent.want else { return None };
     let digits = intent.id.simple().to_string();
-    let request = NewOrder {
-        venue: hedge.venue.clone(),
-        symbol: hedge.symbol.clone(),
-        client_order_id: format!("tk{}", &digits[..ID_DIGITS]),
-        side: hedge.side,
-        price: hedge.price_limit,
-        quantity: hedge.quantity,
-        time_in_force: TimeInForce::Ioc,
-        reduce_only: hedge.reduce_only,
-        valid_until: now.plus_ms(ORDER_VALID_MS),
+    let client_order_id = format!("tk{}", &digits[..ID_DIGITS]);
+    let valid_until = now.plus_ms(ORDER_VALID_MS);
+    let request = match &intent.want {
+        Want::Hedge(hedge) => NewOrder {
+            venue: hedge.venue.clone(),
+            symbol: hedge.symbol.clone(),
+            client_order_id,
+            side: hedge.side,
+            price: hedge.price_limit,
+            quantity: hedge.quantity,
+            time_in_force: TimeInForce::Ioc,
+            reduce_only: hedge.reduce_only,
+            valid_until,
+        },
+        Want::Quote(quote) => NewOrder {
+            venue: quote.venue.clone(),
+            symbol: quote.symbol.clone(),
+            client_order_id,
+            side: quote.side,
+            price: quote.price,
+            quantity: quote.quantity,
+            time_in_force: TimeInForce::PostOnly,
+            reduce_only: false,
+            valid_until,
+        },
+        _ => return None,
     };
     Some(Order::new(request, now, intent.why.clone()))
 }

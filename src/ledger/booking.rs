@@ -287,6 +287,43 @@ pub fn perp_fill(
     Ok(entry)
 }
 
+/// The two assets of a spot market, as the venue names them.
+#[derive(Clone, Copy, Debug)]
+pub struct SpotPair<'a> {
+    /// What is priced.
+    pub base: &'a str,
+    /// What it is priced in.
+    pub quote: &'a str,
+}
+
+/// A spot trade: both legs and the commission.
+///
+/// # Errors
+/// `BookingError::NotExact` when the venue's numbers are finer than its own step.
+pub fn spot_fill(
+    venue: &str,
+    symbol: &str,
+    pair: SpotPair<'_>,
+    fill: &Fill,
+    at: Timestamp,
+) -> Result<Option<Entry>, BookingError> {
+    let place = Account::Venue { venue: venue.to_owned() };
+    let of = |asset: &str| Unit::Asset { venue: venue.to_owned(), asset: asset.to_owned() };
+    let value = fill.price.checked_mul(fill.quantity);
+    let value = value.ok_or(BookingError::TooLarge { what: "value of a trade" })?;
+    let (base, quote) = (steps("quantity", fill.quantity)?, steps("value", value)?);
+    let (base, quote) = match fill.side {
+        Side::Buy => (base, -quote),
+        Side::Sell => (-base, quote),
+    };
+    let entry = Draft::new(Kind::Fill, format!("{venue}/{symbol}/{}", fill.trade_id), at)
+        .moved(&place, &of(pair.base), base, Reason::Spot)
+        .moved(&place, &of(pair.quote), quote, Reason::Spot)
+        .moved(&place, &of(&fill.fee_asset), -steps("fee", fill.fee)?, Reason::VenueFees)
+        .entry()?;
+    Ok(entry)
+}
+
 /// Funding, deposit or withdrawal on a venue.
 ///
 /// # Errors

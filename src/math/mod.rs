@@ -6,3 +6,4 @@
 pub mod amm;
 pub mod cycle;
 pub mod il;
+pub mod quoting;

@@ -43,7 +43,7 @@ impl Intent {
         match &self.want {
             Want::Close(_) => true,
             Want::Hedge(hedge) => hedge.reduce_only,
-            Want::Open(_) | Want::Swap(_) | Want::Cycle(_) => false,
+            Want::Open(_) | Want::Swap(_) | Want::Cycle(_) | Want::Quote(_) => false,
         }
     }
 }
@@ -61,6 +61,8 @@ pub enum Want {
     Hedge(HedgeTarget),
     /// Trade around a cycle of pools, all or nothing.
     Cycle(CyclePlan),
+    /// Rest an order on a book, never take.
+    Quote(QuotePlan),
 }
 
 impl Want {
@@ -71,7 +73,7 @@ impl Want {
             Self::Close(close) => vec![close.pool],
             Self::Swap(swap) => vec![swap.pool],
             Self::Cycle(cycle) => cycle.legs.iter().map(|leg| leg.pool).collect(),
-            Self::Hedge(_) => Vec::new(),
+            Self::Hedge(_) | Self::Quote(_) => Vec::new(),
         }
     }
 }
@@ -144,6 +146,23 @@ pub struct HedgeTarget {
     pub price_limit: Decimal,
     /// True when it only shrinks our contract position.
     pub reduce_only: bool,
+    /// Value in the numeraire.
+    pub notional: Decimal,
+}
+
+/// One side of a quote, post-only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuotePlan {
+    /// Configured venue name.
+    pub venue: String,
+    /// Venue symbol.
+    pub symbol: String,
+    /// Our side.
+    pub side: Side,
+    /// Quote per base, on the venue's tick.
+    pub price: Decimal,
+    /// Base, on the venue's lot.
+    pub quantity: Decimal,
     /// Value in the numeraire.
     pub notional: Decimal,
 }

@@ -116,6 +116,8 @@ pub enum Reason {
     RealizedPnl,
     /// Profit of cycles of pools, before gas.
     Arbitrage,
+    /// One asset turned into another by a trade on a spot book.
+    Spot,
     /// One asset turned into another by a swap.
     Swap,
     /// One asset turned into another inside a position by price moves.
@@ -126,7 +128,7 @@ pub enum Reason {
     PerpContracts,
 }
 
-const REASONS: [(Reason, &str); 12] = [
+const REASONS: [(Reason, &str); 13] = [
     (Reason::Opening, "equity:opening"),
     (Reason::External, "external:unknown"),
     (Reason::LpFees, "income:lp_fees"),
@@ -135,6 +137,7 @@ const REASONS: [(Reason, &str); 12] = [
     (Reason::Funding, "income:funding"),
     (Reason::RealizedPnl, "income:realized_pnl"),
     (Reason::Arbitrage, "income:arbitrage"),
+    (Reason::Spot, "trading:spot"),
     (Reason::Swap, "trading:swap"),
     (Reason::Conversion, "trading:conversion"),
     (Reason::Liquidity, "trading:liquidity"),

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use thiserror::Error;
 
 use crate::model::intent::{Intent, Want};
+use crate::model::order::Side;
 
 /// A want that may be carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,19 +169,22 @@ fn gas_budget(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), R
             within("gas of the day", spent, limits.gas_budget_per_day)
         }
         // An exit must not fail for a budget; a hedge costs no gas.
-        Want::Close(_) | Want::Hedge(_) => Ok(()),
+        Want::Close(_) | Want::Hedge(_) | Want::Quote(_) => Ok(()),
     }
 }
 
-/// A hedge may not overshoot: it must lower the absolute delta, or stay inside the limit.
+/// Neither a hedge nor a filled quote may overshoot: it must lower the absolute delta, or stay
+/// inside the limit.
 fn net_delta(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
-    let Want::Hedge(hedge) = &intent.want else {
-        return Ok(());
+    let (side, notional) = match &intent.want {
+        Want::Hedge(hedge) => (hedge.side, hedge.notional),
+        Want::Quote(quote) => (quote.side, quote.notional),
+        _ => return Ok(()),
     };
     let now = known("net delta", view.net_delta)?;
-    let change = match hedge.side {
-        crate::model::order::Side::Buy => hedge.notional,
-        crate::model::order::Side::Sell => -hedge.notional,
+    let change = match side {
+        Side::Buy => notional,
+        Side::Sell => -notional,
     };
     let after = (now + change).abs();
     if after < now.abs() { Ok(()) } else { within("net delta", after, limits.net_delta) }
@@ -197,8 +201,9 @@ fn exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Ref
             let gross = known("gross exposure", view.gross_exposure)?;
             within("gross exposure", gross, limits.gross_exposure)
         }
-        // A cycle is flat before and after, within one transaction.
-        Want::Close(_) | Want::Hedge(_) | Want::Cycle(_) => Ok(()),
+        // A cycle is flat before and after, within one transaction; a quote turns what the venue
+        // already holds.
+        Want::Close(_) | Want::Hedge(_) | Want::Cycle(_) | Want::Quote(_) => Ok(()),
     }
 }
 
@@ -209,7 +214,6 @@ mod tests {
 
     use super::*;
     use crate::model::intent::{CloseRange, HedgeTarget, PoolId};
-    use crate::model::order::Side;
 
     const LIMITS: Limits = Limits {
         gross_exposure: dec!(1000),

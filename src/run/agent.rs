@@ -46,8 +46,10 @@ const DIRECTIVES_MAX: usize = 16;
 /// Time the last rows have to reach the store at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Spot and USD-M addresses of Binance (REST, streams).
-const BINANCE_SPOT: (&str, &str) = ("https://api.binance.com", "wss://stream.binance.com:9443");
-const BINANCE_USDM: (&str, &str) = ("https://fapi.binance.com", "wss://fstream.binance.com");
+pub(crate) const BINANCE_SPOT: (&str, &str) =
+    ("https://api.binance.com", "wss://stream.binance.com:9443");
+pub(crate) const BINANCE_USDM: (&str, &str) =
+    ("https://fapi.binance.com", "wss://fstream.binance.com");
 
 /// Where and how an agent runs.
 #[derive(Debug)]

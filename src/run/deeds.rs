@@ -66,6 +66,9 @@ impl Hands {
             Command::AuditVenue { venue, version } => {
                 self.spawn(&venue, |client| client.audit(version));
             }
+            Command::Cancel { venue, symbol, client_order_id } => {
+                self.spawn(&venue, |client| client.cancel(symbol, client_order_id));
+            }
             Command::CancelAll { venue, symbol } => {
                 self.spawn(&venue, |client| client.cancel_all(symbol));
             }

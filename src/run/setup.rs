@@ -12,18 +12,20 @@ use crate::config::arbitrage::Arbitrage;
 use crate::config::chain::{Chain, UrlSource};
 use crate::config::hedge::HedgeBy;
 use crate::config::liquidity::{Liquidity, Range};
+use crate::config::market_making::MarketMaking;
 use crate::config::pool::{Contracts, Dex, Pool};
-use crate::config::strategy::Strategy;
+use crate::config::strategy::{Seat, Strategy};
 use crate::config::venue::VenueKind;
 use crate::engine::setup::{
     ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
     VenueSetup,
 };
 use crate::io::chain::ChainClient;
+use crate::math::quoting::estimate;
 use crate::model::amount::raw_down;
 use crate::model::intent::PoolId;
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity, market_making};
 use crate::venues::executor::Executor;
 use crate::venues::uniswap_v2::abi::UniswapV2Factory;
 use crate::venues::uniswap_v3;
@@ -131,14 +133,14 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 fn liquidity(config: &Config) -> impl Iterator<Item = &Liquidity> {
     config.strategies.iter().filter_map(|strategy| match strategy {
         Strategy::Liquidity(liquidity) => Some(liquidity),
-        Strategy::Arbitrage(_) => None,
+        Strategy::Arbitrage(_) | Strategy::MarketMaking(_) => None,
     })
 }
 
 /// Base and quote asset of the strategies: one of each, since one book prices everything here.
 fn assets(config: &Config) -> Result<(String, String)> {
     let pair_of = |strategy: &Liquidity| -> Result<(String, String)> {
-        let chain = config.chain(&strategy.head.chain).context("unknown chain")?;
+        let chain = config.chain(&strategy.seat.chain).context("unknown chain")?;
         let asset = |symbol: &String| -> Result<String> {
             let token =
                 chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
@@ -170,7 +172,7 @@ fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
         };
         let mut chains = Vec::new();
         for strategy in liquidity(config).filter(is_hedged) {
-            let chain = config.chain(&strategy.head.chain).context("unknown chain")?.chain_id;
+            let chain = config.chain(&strategy.seat.chain).context("unknown chain")?.chain_id;
             if !chains.contains(&chain) {
                 chains.push(chain);
             }
@@ -187,9 +189,20 @@ fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
                 unhedged_ms_max: milliseconds(hedge.max_unhedged_s),
             },
             chains,
+            makers: makers_with(config, &owner.head.id),
         });
     }
     Ok(hedges)
+}
+
+/// Market makers whose inventory a strategy's hedge nets too.
+fn makers_with(config: &Config, owner: &str) -> Vec<String> {
+    let is_hedged = |strategy: &Strategy| match strategy {
+        Strategy::MarketMaking(making) => making.hedged_with.as_deref() == Some(owner),
+        Strategy::Liquidity(_) | Strategy::Arbitrage(_) => false,
+    };
+    let makers = config.strategies.iter().filter(|strategy| is_hedged(strategy));
+    makers.map(|strategy| strategy.id().to_owned()).collect()
 }
 
 fn milliseconds(seconds: u64) -> i64 {
@@ -281,18 +294,19 @@ async fn resolve_chain(
 
 /// The one signer of a chain's strategies: one account, one lane of nonces.
 fn signer_of<'c>(config: &'c Config, chain: &Chain) -> Result<&'c String> {
-    let on_chain = || config.strategies.iter().filter(|s| s.head().chain == chain.name);
+    let on_chain =
+        || config.strategies.iter().filter_map(Strategy::seat).filter(|s| s.chain == chain.name);
     let first = on_chain().next().context("no strategy uses this chain")?;
     for other in on_chain() {
-        let (one, two) = (&first.head().signer, &other.head().signer);
+        let (one, two) = (&first.signer, &other.signer);
         ensure!(one == two, "signers {one} and {two} on one chain: one signer a chain for now");
     }
-    let n_liquidity = liquidity(config).filter(|s| s.head.chain == chain.name).count();
+    let n_liquidity = liquidity(config).filter(|s| s.seat.chain == chain.name).count();
     ensure!(
         n_liquidity <= 1,
         "one liquidity strategy on a chain for now, the files have {n_liquidity}"
     );
-    Ok(&first.head().signer)
+    Ok(&first.signer)
 }
 
 /// Factories of the exchanges an executor trades on, in its own order; it must obey our signer.
@@ -373,16 +387,24 @@ fn resolve_strategy(
     chains: &[ChainSetup],
 ) -> Result<StrategySetup> {
     let head = strategy.head();
-    let chain = config.chain(&head.chain).context("unknown chain")?.chain_id;
-    let setup = chains.iter().find(|c| c.chain == chain).context("unknown chain")?;
+    let setup_of = |seat: &Seat| {
+        let chain = config.chain(&seat.chain).context("unknown chain")?.chain_id;
+        chains.iter().find(|c| c.chain == chain).context("unknown chain")
+    };
     let (budget, kind) = match strategy {
         Strategy::Liquidity(liquidity) => {
+            let setup = setup_of(&liquidity.seat)?;
             let budget = liquidity.capital.budget_usd;
             (budget, StrategyKind::Liquidity(resolve_liquidity(liquidity, setup)?))
         }
         Strategy::Arbitrage(arbitrage) => {
+            let setup = setup_of(&arbitrage.seat)?;
             let budget = arbitrage.capital.budget_usd;
             (budget, StrategyKind::Arbitrage(resolve_arbitrage(arbitrage, setup)?))
+        }
+        Strategy::MarketMaking(making) => {
+            let budget = making.capital.budget_usd;
+            (budget, StrategyKind::MarketMaking(resolve_making(making, config)?))
         }
     };
     ensure!(budget > Decimal::ZERO, "budget_usd must be positive");
@@ -429,5 +451,28 @@ fn resolve_arbitrage(strategy: &Arbitrage, setup: &ChainSetup) -> Result<arbitra
         gas_per_leg: GAS_PER_LEG,
         gas_base: GAS_PER_CYCLE,
         start_tokens: search.start_tokens.iter().map(token).collect::<Result<_>>()?,
+    })
+}
+
+fn resolve_making(making: &MarketMaking, config: &Config) -> Result<market_making::Parameters> {
+    let venue = config.agent.venues.get(&making.venue).context("unknown venue")?;
+    let quotes = &making.quotes;
+    Ok(market_making::Parameters {
+        strategy: making.head.id.clone(),
+        venue: making.venue.clone(),
+        symbol: making.market.clone(),
+        budget: making.capital.budget_usd,
+        quote_quantity: quotes.quantity,
+        max_inventory: quotes.max_inventory,
+        target_inventory: quotes.target_inventory,
+        gamma: estimate(quotes.gamma),
+        kappa: estimate(quotes.kappa),
+        intensity_a: estimate(quotes.intensity_per_s),
+        min_half_spread_bps: quotes.min_half_spread_bps,
+        max_half_spread_bps: quotes.max_half_spread_bps,
+        maker_fee_bps: venue.maker_fee_bps,
+        ttl_ms: milliseconds(quotes.ttl_s),
+        refresh_bps: quotes.refresh_bps,
+        volatility_window_ms: milliseconds(quotes.volatility_window_s),
     })
 }

@@ -54,6 +54,12 @@ impl Rules {
         }
     }
 
+    /// The same rules with another fee of resting orders, in basis points.
+    pub fn with_maker_fee(mut self, bps: u32) -> Self {
+        self.maker_fee = ONE / 10_000 * i64::from(bps);
+        self
+    }
+
     /// Binance USD-M ETHUSDT perpetual: maker 0.02 %, taker 0.05 %, in USDT.
     pub fn perp() -> Self {
         Self {

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
-use crate::engine::event::{Position, Recovered};
+use crate::engine::event::{Position, QuoteTally, Recovered};
 use crate::execution::order::{Order, OrderState};
 use crate::execution::tx::{Tx, TxState};
 use crate::model::chain::BlockRef;
@@ -34,16 +34,23 @@ impl Store {
     pub async fn load(&self) -> Result<Recovered, StoreError> {
         let pool = &self.pool;
         let orders_sent: i64 =
-            sqlx::query_scalar("select count(*) from orders").fetch_one(pool).await?;
-        let orders_filled: i64 = sqlx::query_scalar("select count(*) from orders where filled > 0")
-            .fetch_one(pool)
-            .await?;
+            sqlx::query_scalar("select count(*) from orders where time_in_force <> 'post_only'")
+                .fetch_one(pool)
+                .await?;
+        let orders_filled: i64 = sqlx::query_scalar(
+            "select count(*) from orders where filled > 0 and time_in_force <> 'post_only'",
+        )
+        .fetch_one(pool)
+        .await?;
         let rebalances: i64 =
             sqlx::query_scalar("select count(*) from positions where closed_at is not null")
                 .fetch_one(pool)
                 .await?;
-        let deeds: i64 =
-            sqlx::query_scalar("select count(*) from tx_slots").fetch_one(pool).await?;
+        let deeds: i64 = sqlx::query_scalar(
+            "select (select count(*) from tx_slots) + (select count(*) from orders)",
+        )
+        .fetch_one(pool)
+        .await?;
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         Ok(Recovered {
             ledger: ledger::load(pool).await?,
@@ -64,9 +71,10 @@ impl Store {
                      - interval '10 minutes'",
             )
             .await?,
-            decisions: self.decisions(count(deeds) + count(orders_sent)).await?,
+            decisions: self.decisions(count(deeds)).await?,
             orders_sent: count(orders_sent),
             orders_filled: count(orders_filled),
+            quotes: quotes(pool).await?,
             rebalances: count(rebalances),
             opening_value: self.remembered("opening_value").await?.and_then(|v| decimal(&v)),
             halted: self.remembered("halted").await?.and_then(|v| v.as_str().map(str::to_owned)),
@@ -316,6 +324,23 @@ fn order(row: &PgRow) -> Result<Order, StoreError> {
         filled: read(row, TABLE, "filled")?,
         created: at(row, "created_at")?,
         why: word("why")?,
+    })
+}
+
+async fn quotes(pool: &PgPool) -> Result<QuoteTally, StoreError> {
+    let row = sqlx::query(
+        "select count(*) as sent,
+             count(*) filter (where filled > 0) as filled,
+             count(*) filter (where state = 'cancelled') as cancelled
+         from orders
+         where time_in_force = 'post_only'",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(QuoteTally {
+        sent: read_u64(&row, "sent")?,
+        filled: read_u64(&row, "filled")?,
+        cancelled: read_u64(&row, "cancelled")?,
     })
 }
 

@@ -3,3 +3,4 @@
 pub mod arbitrage;
 pub mod hedging;
 pub mod liquidity;
+pub mod market_making;

@@ -76,8 +76,9 @@ pub struct Purse {
 
 impl WorldPlan {
     /// The demo's world at a start price: a deep 0.01 % pool at about a third of the depth that
-    /// mainnet's 0.05 % pool had on the recorded day; beside it a 0.3 % pool and two V2 pairs, shallow enough for a trade to
-    /// open a gap, and a second dollar, so that cycles of three pools exist.
+    /// mainnet's 0.05 % pool had on the recorded day; beside it a 0.3 % pool and two V2 pairs,
+    /// shallow enough for a trade to open a gap, and a second dollar, so that cycles of three pools
+    /// exist.
     #[must_use]
     pub fn demo(price: Decimal) -> Self {
         let purse = |base: i64, quote: i64| Purse { base: base.into(), quote: quote.into() };

@@ -119,7 +119,7 @@ async fn look_v3(
     // Virtual reserves: L / sqrt(P) of token0 and L sqrt(P) of token1 (V3 whitepaper, 6.2). 128 and
     // 160 bits multiply without overflow only when shifted first; the depth needs no last digit.
     let first = (liquidity << Q96_BITS).checked_div(sqrt).ok_or(TradeError::Empty(pool.address))?;
-    let second = liquidity * (sqrt >> (Q96_BITS / 2)) >> (Q96_BITS / 2);
+    let second = (liquidity * (sqrt >> (Q96_BITS / 2))) >> (Q96_BITS / 2);
     Ok(PoolView { price, depth: by_role(contracts, pool, first, second) })
 }
 

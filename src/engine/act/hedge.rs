@@ -9,6 +9,7 @@ use crate::engine::state::VenueState;
 use crate::execution::order::{Order, OrderEvent};
 use crate::execution::plan;
 use crate::model::intent::Intent;
+use crate::model::order::TimeInForce;
 use crate::model::venue::OrderReply;
 use crate::risk::gate;
 use crate::strategy::hedging;
@@ -19,14 +20,14 @@ const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
 
 impl Engine {
     pub(super) fn decide_hedge(&mut self, index: usize) {
-        let HedgeSetup { parameters, sends, chains } = self.setup.hedges[index].clone();
+        let HedgeSetup { parameters, sends, chains, makers } = self.setup.hedges[index].clone();
         // An order may be over before its trades are in the ledger: only then we know our hold.
         let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
         let is_early = self.now < self.hedges[index].retry_at;
         if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled || is_early {
             return;
         }
-        match self.hedge_intent(index, &chains, &parameters) {
+        match self.hedge_intent(index, (&chains, &makers), &parameters) {
             Ok(Some(intent)) => {
                 self.hedges[index].why.clone_from(&intent.why);
                 self.review_hedge(intent, &parameters, sends);
@@ -39,10 +40,11 @@ impl Engine {
     fn hedge_intent(
         &mut self,
         index: usize,
-        chains: &[u64],
+        (chains, makers): (&[u64], &[String]),
         parameters: &hedging::Parameters,
     ) -> Result<Option<Intent>, String> {
-        let base_held = self.base_netted(chains)?;
+        let in_quotes = self.base_in_quotes(Some(makers)).ok_or("what makers hold is not known")?;
+        let base_held = self.base_netted(chains)? + in_quotes;
         let contracts = self
             .contracts(&parameters.venue, &parameters.symbol)
             .ok_or("the perpetual position is not known")?;
@@ -120,10 +122,12 @@ impl Engine {
         if !order.apply(event, self.now) {
             return;
         }
-        if filled_before.is_zero() && !order.filled.is_zero() {
+        let is_hedge = order.request.time_in_force == TimeInForce::Ioc;
+        if is_hedge && filled_before.is_zero() && !order.filled.is_zero() {
             self.orders_filled += 1;
         }
         let order = order.clone();
+        self.count_quote(filled_before, &order);
         let report = match event {
             OrderEvent::Report(report) | OrderEvent::Reply(OrderReply::Known(report)) => {
                 Some(report)

@@ -188,11 +188,16 @@ impl Engine {
                 let market = format!("cycles of up to {} pools", arbitrage.legs_max);
                 ("arbitrage", market, Some(Decimal::ZERO))
             }
+            StrategyKind::MarketMaking(making) => {
+                let held = self.spot_held(&making.venue, &self.setup.base_asset);
+                let used = held.zip(self.reference_price()).and_then(|(h, p)| h.checked_mul(p));
+                ("market_making", format!("{} {}", making.venue, making.symbol), used)
+            }
         };
         StrategyRow {
             id: setup.id.clone(),
             kind,
-            chain_id: Some(setup.chain()),
+            chain_id: setup.chain(),
             market,
             sends: setup.sends && self.setup.sends,
             is_paused: state.is_paused,

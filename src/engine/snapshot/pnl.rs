@@ -35,6 +35,7 @@ impl Engine {
             ("funding", booked(Reason::Funding), "perpetual funding received"),
             ("venue_fees", booked(Reason::VenueFees), "commissions of the venues"),
             ("arbitrage", booked(Reason::Arbitrage), "cycles of pools, before gas"),
+            ("quotes", booked(Reason::Spot), "spot trades at the price of now, before fees"),
             ("gas", booked(Reason::Gas), "gas at the price of now"),
         ];
         let known = parts.iter().try_fold(Decimal::ZERO, |sum, (_, v, _)| v.map(|v| sum + v));

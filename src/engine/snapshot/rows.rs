@@ -65,8 +65,21 @@ pub struct Snapshot {
     pub orders_sent: u64,
     /// Of these, with at least one fill.
     pub orders_filled: u64,
+    /// Quotes over the life of the store.
+    pub quotes: QuotesView,
     /// Nothing of ours is in flight.
     pub is_quiet: bool,
+}
+
+/// Orders of market makers.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct QuotesView {
+    /// Placed.
+    pub sent: u64,
+    /// Of these, with at least one trade.
+    pub filled: u64,
+    /// Ended by our cancel.
+    pub cancelled: u64,
 }
 
 /// How far the house may act.

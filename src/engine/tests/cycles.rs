@@ -5,8 +5,9 @@ use rust_decimal::Decimal;
 
 use crate::engine::event::Body;
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{estimates, is_idle, only};
 use crate::engine::tests::stage::{CHAIN, USDT, only_cycles, pair};
-use crate::engine::tests::world::{World, estimates, is_idle, only};
+use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, TxRequest};
 use crate::ledger::entry::Kind;
 use crate::model::intent::CyclePlan;

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::engine::event::{Position, Recovered};
+use crate::engine::event::{Position, QuoteTally, Recovered};
 use crate::engine::output::{Command, Record};
 use crate::engine::tests::stage::CHAIN;
 use crate::execution::order::Order;
@@ -176,6 +176,7 @@ impl Kept {
             decisions: self.starts * 1_000_000,
             orders_sent: self.orders.len() as u64,
             orders_filled: 0,
+            quotes: QuoteTally::default(),
             rebalances: 0,
             opening_value: self
                 .memory

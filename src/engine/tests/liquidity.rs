@@ -4,11 +4,12 @@ use alloy::primitives::{Address, I256, U256};
 
 use crate::engine::event::{Body, Observed, PoolEvent};
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{estimates, is_idle, only, submits};
 use crate::engine::tests::on_chain::TOKEN_ID;
 use crate::engine::tests::stage::{
     CHAIN, MANAGER, POOL, SIGNER, STALE_AFTER_MS, TICK, USDT, WETH, only_liquidity,
 };
-use crate::engine::tests::world::{World, estimates, is_idle, only, submits};
+use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, Spender, TxState};
 use crate::ledger::entry::Kind;
 use crate::market::pools::v3::{V3Event, V3Observed};

@@ -5,11 +5,12 @@ use rust_decimal::dec;
 
 use crate::engine::event::{Body, Directive, FillSource};
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{cancels_all, estimates, is_idle, only, places, submits};
 use crate::engine::tests::on_chain::TOKEN_ID;
 use crate::engine::tests::stage::{
     BLOCK_TIME_MS, CHAIN, STALE_AFTER_MS, TICK, WETH, both, only_hedge, only_liquidity,
 };
-use crate::engine::tests::world::{World, cancels_all, estimates, is_idle, only, places, submits};
+use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, TxState};
 use crate::model::venue::Reported;
 

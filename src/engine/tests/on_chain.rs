@@ -4,9 +4,10 @@ use alloy::primitives::{Address, U256};
 
 use crate::engine::event::{Body, OwnedPosition, PoolEvent};
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{estimates, only, submits};
 use crate::engine::tests::kept::hash_of;
 use crate::engine::tests::stage::{EXECUTOR, POOL, SIGNER, USDT, WETH, price_of};
-use crate::engine::tests::world::{World, estimates, only, submits};
+use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, TxRequest};
 use crate::market::pools::v3::V3Event;
 use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts};

@@ -4,8 +4,9 @@ use alloy::primitives::U256;
 use rust_decimal::dec;
 
 use crate::engine::event::{Body, FillSource};
+use crate::engine::tests::asked::{estimates, is_idle, only, places};
 use crate::engine::tests::stage::{USDT, WETH, both, only_hedge, only_liquidity};
-use crate::engine::tests::world::{World, estimates, ether, is_idle, only, places};
+use crate::engine::tests::world::{World, ether};
 use crate::execution::tx::Act;
 use crate::ledger::entry::Kind;
 use crate::model::venue::{Income, IncomeKind, Reported};

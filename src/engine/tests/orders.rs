@@ -4,8 +4,9 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::{Body, FillSource};
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{only, places};
 use crate::engine::tests::stage::only_hedge;
-use crate::engine::tests::world::{World, only, places, report};
+use crate::engine::tests::world::{World, report};
 use crate::execution::order::{NOT_FOUND_MIN, Order};
 use crate::ledger::entry::Kind;
 use crate::model::order::Side;

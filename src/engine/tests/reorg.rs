@@ -7,11 +7,12 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::{Body, FillSource, Pool};
 use crate::engine::output::Command;
+use crate::engine::tests::asked::{estimates, places, submits};
 use crate::engine::tests::on_chain::TOKEN_ID;
 use crate::engine::tests::stage::{
     CHAIN, POOL, TICK, USDT, WETH, only_hedge, only_liquidity, with_cycles,
 };
-use crate::engine::tests::world::{Checkpoint, World, estimates, ether, places, submits};
+use crate::engine::tests::world::{Checkpoint, World, ether};
 use crate::execution::order::Order;
 use crate::execution::tx::{Act, TxRequest, TxState};
 use crate::ledger::entry::Kind;

@@ -17,7 +17,7 @@ use crate::math::amm::v2::KeptPart;
 use crate::model::intent::PoolId;
 use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity};
+use crate::strategy::{arbitrage, hedging, liquidity, market_making};
 
 pub(super) const CHAIN: u64 = 31_337;
 pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
@@ -140,6 +140,7 @@ fn hedge() -> HedgeSetup {
     HedgeSetup {
         sends: true,
         chains: vec![CHAIN],
+        makers: Vec::new(),
         parameters: hedging::Parameters {
             strategy: "lp".into(),
             venue: HEDGE.into(),
@@ -243,6 +244,39 @@ pub(super) fn only_cycles() -> Setup {
     }
     let hedge = &mut setup.hedges[0].parameters;
     (hedge.band_min, hedge.band_max) = (dec!(1000000000), dec!(1000000000));
+    setup
+}
+
+/// Only quotes on the spot book; what they bring is hedged like anything else.
+pub(super) fn only_quotes() -> Setup {
+    let mut setup = both();
+    if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
+        liquidity.budget = dec!(0);
+    }
+    setup.hedges[0].makers = vec!["quotes".into()];
+    setup.strategies.push(StrategySetup {
+        id: "quotes".into(),
+        sends: true,
+        budget: dec!(100000),
+        kind: StrategyKind::MarketMaking(market_making::Parameters {
+            strategy: "quotes".into(),
+            venue: SPOT.into(),
+            symbol: SYMBOL.into(),
+            budget: dec!(100000),
+            quote_quantity: dec!(0.5),
+            max_inventory: dec!(2),
+            target_inventory: dec!(10),
+            gamma: 0.05,
+            kappa: 2.0,
+            intensity_a: 0.5,
+            min_half_spread_bps: dec!(0.5),
+            max_half_spread_bps: dec!(20),
+            maker_fee_bps: dec!(0),
+            ttl_ms: 20_000,
+            refresh_bps: dec!(0.4),
+            volatility_window_ms: 60_000,
+        }),
+    });
     setup
 }
 

@@ -19,7 +19,7 @@ use crate::engine::tests::stage::{
     BLOCK_TIME_MS, CHAIN, HEDGE, PAIR, POOL, SPOT, SYMBOL, USDT, WETH, pair, pool, price_of, rules,
 };
 use crate::execution::order::Order;
-use crate::execution::tx::{Act, Spender, TxRequest};
+use crate::execution::tx::Spender;
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v2::{PoolV2, V2Event};
 use crate::market::pools::v3::PoolV3;
@@ -481,50 +481,4 @@ fn levels(mid: Decimal) -> [Vec<Level>; 2] {
 
 fn gone(levels: Vec<Level>) -> Vec<Level> {
     levels.into_iter().map(|level| Level { quantity: Decimal::ZERO, ..level }).collect()
-}
-
-/// Gas estimates asked for.
-pub(super) fn estimates(asked: &[Command]) -> Vec<(Uuid, Act)> {
-    let of = |command: &Command| match command {
-        Command::Estimate { intent, act, .. } => Some((*intent, act.clone())),
-        _ => None,
-    };
-    asked.iter().filter_map(of).collect()
-}
-
-/// Transactions to be signed.
-pub(super) fn submits(asked: &[Command]) -> Vec<TxRequest> {
-    let of = |command: &Command| match command {
-        Command::Submit { request, .. } => Some(request.clone()),
-        _ => None,
-    };
-    asked.iter().filter_map(of).collect()
-}
-
-/// Orders to be placed.
-pub(super) fn places(asked: &[Command]) -> Vec<Order> {
-    let of = |command: &Command| match command {
-        Command::Place { order, .. } => Some(order.clone()),
-        _ => None,
-    };
-    asked.iter().filter_map(of).collect()
-}
-
-/// The only element.
-pub(super) fn only<T: std::fmt::Debug>(mut of: Vec<T>) -> T {
-    assert_eq!(of.len(), 1, "{of:?}");
-    of.remove(0)
-}
-
-/// True when nothing that reaches a market, or prepares to, was asked.
-pub(super) fn is_idle(asked: &[Command]) -> bool {
-    estimates(asked).is_empty() && submits(asked).is_empty() && places(asked).is_empty()
-}
-
-/// True when everything resting is to be cancelled.
-pub(super) fn cancels_all(asked: &[Command]) -> bool {
-    asked.iter().any(|command| match command {
-        Command::CancelAll { venue, symbol } => venue == HEDGE && symbol == SYMBOL,
-        _ => false,
-    })
 }

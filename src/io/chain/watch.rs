@@ -221,8 +221,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// The block from which a start goes on: the ledger's cursor or, when the chain replaced it, the
-    /// newest block below it on which everything in the ledger still stands.
+    /// The block from which a start goes on: the ledger's cursor or, when the chain replaced it,
+    /// the newest block below it on which everything in the ledger still stands.
     async fn last_common(&self, cursor: BlockRef) -> Result<Header, Stop> {
         let chain = self.setup.chain;
         let found = self.client.block_if_there(cursor.number).await?;

@@ -132,6 +132,20 @@ impl VenueClient {
         }
     }
 
+    /// Asks to cancel one order. Only an answer that shows the order proves anything about it; the
+    /// stream and later questions settle the rest.
+    pub(in crate::run) async fn cancel(self: Arc<Self>, symbol: String, id: String) {
+        let answer = self.send(&self.dialect.cancel(&symbol, &id)).await;
+        match asked(&id, answer) {
+            Some(Asked::Known(reply)) => {
+                self.tell(Body::OrderReply { client_order_id: id, reply }).await;
+            }
+            Some(Asked::Missing) | None => {
+                tracing::debug!(venue = self.name, symbol, id, "cancel proved nothing");
+            }
+        }
+    }
+
     pub(in crate::run) async fn cancel_all(self: Arc<Self>, symbol: String) {
         let request = self.dialect.cancel_all(&symbol);
         if let Err(error) = self.send(&request).await {
@@ -278,12 +292,14 @@ impl VenueClient {
                 min_notional: market.notional_min,
             };
             rules.push((symbol.clone(), market));
-            if self.dialect == Dialect::UsdM {
-                let since = venue_time.plus_ms(-HISTORY_MS);
-                let trades = self.trades(&self.dialect.trades_since(symbol, since)).await?;
-                let newest = trades.last().map_or(0, |trade| trade.trade_id);
-                newest_trade.push((symbol.clone(), newest));
-            }
+            // Spot lists its newest trades when no beginning is named, USD-M needs one.
+            let request = match self.dialect {
+                Dialect::Spot => self.dialect.trades_newest(symbol),
+                Dialect::UsdM => self.dialect.trades_since(symbol, venue_time.plus_ms(-HISTORY_MS)),
+            };
+            let trades = self.trades(&request).await?;
+            let newest = trades.last().map_or(0, |trade| trade.trade_id);
+            newest_trade.push((symbol.clone(), newest));
         }
         let account = self.account_view().await?;
         Ok(VenueStart { venue: self.name.clone(), account, rules, newest_trade, venue_time })

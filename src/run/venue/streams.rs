@@ -206,13 +206,9 @@ impl VenueClient {
                 margin_asset: self.margin_asset.clone(),
                 venue_time: change.at,
             };
-            // Spot trades are not booked yet: no strategy makes any, and the account's comparison
-            // shows whoever does.
-            if self.dialect == Dialect::UsdM {
-                let (venue, symbol) = (venue.clone(), change.symbol.clone());
-                let (fills, source) = (vec![fill], FillSource::Stream);
-                self.tell(Body::Fills { venue, symbol, fills, source }).await;
-            }
+            let (venue, symbol) = (venue.clone(), change.symbol.clone());
+            let (fills, source) = (vec![fill], FillSource::Stream);
+            self.tell(Body::Fills { venue, symbol, fills, source }).await;
         }
         let report = OrderReport {
             client_order_id: change.client_order_id,

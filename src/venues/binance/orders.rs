@@ -216,18 +216,24 @@ impl Dialect {
 
     /// Our trades from `since` on, oldest first, at most `TRADES_LIMIT`.
     pub fn trades_since(self, symbol: &str, since: Timestamp) -> Request {
-        self.trades(symbol, ("startTime", since.ms().to_string()))
+        self.trades(symbol, Some(("startTime", since.ms().to_string())))
     }
 
     /// Our trades from this trade id on, oldest first, at most `TRADES_LIMIT`.
     pub fn trades_from(self, symbol: &str, trade_id: u64) -> Request {
-        self.trades(symbol, ("fromId", trade_id.to_string()))
+        self.trades(symbol, Some(("fromId", trade_id.to_string())))
     }
 
-    fn trades(self, symbol: &str, from: (&'static str, String)) -> Request {
+    /// Our newest trades, oldest first, at most `TRADES_LIMIT`.
+    pub fn trades_newest(self, symbol: &str) -> Request {
+        self.trades(symbol, None)
+    }
+
+    fn trades(self, symbol: &str, from: Option<(&'static str, String)>) -> Request {
         let path = self.pick("/api/v3/myTrades", "/fapi/v1/userTrades");
         let limit = ("limit", TRADES_LIMIT.to_string());
-        let params = vec![("symbol", symbol.to_owned()), from, limit];
+        let symbol = ("symbol", symbol.to_owned());
+        let params = std::iter::once(symbol).chain(from).chain([limit]).collect();
         signed(Method::Get, path, params, self.pick(20, 5))
     }
 

@@ -31,6 +31,9 @@ pub(super) fn write(dir: &Path, world: &Manifest, listen: &str) -> Result<PathBu
         files.push((format!("strategies/{name}-cycles.toml"), CYCLES.replace("{chain}", name)));
         hedger.get_or_insert_with(|| format!("{name}-lp"));
     }
+    if let Some(hedger) = &hedger {
+        files.push(("strategies/quotes.toml".to_owned(), QUOTES.replace("{hedger}", hedger)));
+    }
     for (name, text) in files {
         let path = config.join(name);
         let parent = path.parent().context("every file has a folder")?;
@@ -60,7 +63,7 @@ unknown_pnl_action = "reduce_only"
 deadman_every_s = 30
 
 [limits]
-gross_exposure_usd = "800000"
+gross_exposure_usd = "1200000"
 net_delta_usd = "20000"
 venue_exposure_usd = "400000"
 daily_loss_usd = "20000"
@@ -81,7 +84,7 @@ kind = "binance_spot"
 account = "demo-spot"
 api_key_env = "{API_KEY_VARIABLE}"
 api_secret_env = "{API_SECRET_VARIABLE}"
-maker_fee_bps = "10"
+maker_fee_bps = "0"
 taker_fee_bps = "10"
 rest_url = "{http}"
 ws_url = "{ws}"
@@ -263,6 +266,35 @@ target_delta_fraction = "0.0"
 band_min_usd = "4000"
 band_max_usd = "12000"
 max_unhedged_s = 20
+"#;
+
+/// The account begins with 100 ETH on spot: around that it quotes.
+const QUOTES: &str = r#"# Written by the demo: two-sided quotes on the spot book. Not advice.
+schema = 1
+id = "quotes"
+kind = "market_making"
+stage = "live"
+venue = "spot"
+market = "ETHUSDT"
+
+[capital]
+budget_usd = "400000"
+
+[quotes]
+quantity = "0.5"
+max_inventory = "4"
+target_inventory = "100"
+gamma = "0.05"                         # per USDT
+kappa = "2"                            # per USDT of distance
+intensity_per_s = "0.5"
+min_half_spread_bps = "0.5"
+max_half_spread_bps = "20"
+ttl_s = 20
+refresh_bps = "0.4"                    # less is not worth the place in the queue
+volatility_window_s = 30
+
+[hedge]
+with = "{hedger}"
 "#;
 
 const CYCLES: &str = r#"# Written by the demo: cycles of two and three pools, against rivals.

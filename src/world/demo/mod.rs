@@ -44,6 +44,8 @@ const FLOW_SEED: u64 = 1;
 const RIVALS_SEED: u64 = 1;
 /// The arbitrageur acts this far beyond the pool's fee.
 const ARBITRAGE_MARGIN_BPS: Decimal = Decimal::ONE;
+/// A market maker's tier on the spot side of the exchange, as venues grant it.
+const SPOT_MAKER_FEE_BPS: u32 = 0;
 /// What the agent's signer starts with.
 const AGENT_BASE: i64 = 30;
 const AGENT_QUOTE: i64 = 80_000;
@@ -262,7 +264,16 @@ fn empty(dir: &Path) -> Result<()> {
 
 async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)> {
     let funding = options.funding_every_s.to_string();
-    let args = ["exchange", "--listen", "127.0.0.1:0", "--funding-every-s", &funding];
+    let fee = SPOT_MAKER_FEE_BPS.to_string();
+    let args = [
+        "exchange",
+        "--listen",
+        "127.0.0.1:0",
+        "--funding-every-s",
+        &funding,
+        "--spot-maker-fee-bps",
+        &fee,
+    ];
     let child = spawn(Spawn {
         args: args.iter().map(Into::into).collect(),
         stdout: Output::File(dir.join("logs/exchange.out")),

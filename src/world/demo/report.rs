@@ -120,7 +120,10 @@ fn report(live: &Value, rest: &Value, independent: &Value, seconds: u64) -> Valu
             "realised_net": rest["arbitrage"]["realised_net"],
         },
         "by_chain": by_chain(rest),
-        "orders": { "hedge": { "sent": rest["orders_sent"], "filled": rest["orders_filled"] } },
+        "orders": {
+            "hedge": { "sent": rest["orders_sent"], "filled": rest["orders_filled"] },
+            "quote": rest["quotes"],
+        },
         "pnl": then["pnl"],
         "ledger": {
             "entries": rest["ledger"]["entries"],
@@ -186,6 +189,7 @@ fn verdict(report: &Value) -> Result<()> {
         ("the independent reconciler agrees", is_zero(&report["independent_reconciliation"])),
         ("at least one range was moved on every chain", everywhere("rebalances")),
         ("at least one cycle landed on every chain", everywhere("landed")),
+        ("at least one quote was filled", report["orders"]["quote"]["filled"].as_u64() >= Some(1)),
         (
             "at least one hedge order was filled",
             report["orders"]["hedge"]["filled"].as_u64() >= Some(1),
@@ -250,7 +254,8 @@ fn markdown(report: &Value, rest: &Value) -> String {
     let mut page = format!(
         "# Demo of {} s\n\nStart-up {} ms, memory {} bytes, {} facts, engine p50 {} ns, p99 {} ns. \
          Ranges moved: {}. Cycles: {} found, {} sent, {} landed, {} lost, {} reverted. \
-         Hedge orders: {} sent, {} filled. Ledger: {} entries, {} postings.\n\n",
+         Quotes: {} placed, {} filled, {} cancelled. Hedge orders: {} sent, {} filled. \
+         Ledger: {} entries, {} postings.\n\n",
         text(&report["seconds"]),
         text(&report["startup_ms"]),
         text(&report["rss_bytes"]),
@@ -263,6 +268,9 @@ fn markdown(report: &Value, rest: &Value) -> String {
         text(&report["opportunities"]["landed"]),
         text(&report["opportunities"]["lost"]),
         text(&report["opportunities"]["reverted"]),
+        text(&report["orders"]["quote"]["sent"]),
+        text(&report["orders"]["quote"]["filled"]),
+        text(&report["orders"]["quote"]["cancelled"]),
         text(&report["orders"]["hedge"]["sent"]),
         text(&report["orders"]["hedge"]["filled"]),
         text(&report["ledger"]["entries"]),
