@@ -2,5 +2,6 @@
 
 mod chain_files;
 mod cluster;
+mod ops;
 mod tidy;
 mod worlds;
