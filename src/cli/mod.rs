@@ -1,6 +1,8 @@
 //! Arguments in, one call, an exit status out: 0 ok, 1 failure, 2 usage, 3 check failed.
 
 mod check;
+mod db;
+mod doctor;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +40,10 @@ enum Verb {
     Exchange(ExchangeArguments),
     /// Check the operator's files and print every value with its origin
     Check(CheckArguments),
+    /// Back up the database into a file, or restore it from one
+    Db(db::DbArguments),
+    /// Look at everything a keeper needs, and say what to do about what is missing
+    Doctor(doctor::DoctorArguments),
     /// Say how a running agent is doing
     Status(ClientArguments),
     /// Print an address that opens the page once
@@ -145,6 +151,8 @@ pub fn main() -> ExitCode {
     }
     let outcome = match arguments.verb {
         Verb::Check(check) => return check::check(&check.config),
+        Verb::Db(arguments) => with_runtime(|stop| db::run(arguments, stop)),
+        Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),
         Verb::Run(arguments) => with_runtime(|stop| run_agent(arguments, stop)),
         Verb::Demo(arguments) => with_runtime(|stop| run_demo(arguments, stop)),
         Verb::Exchange(arguments) => with_runtime(|stop| run_exchange(arguments, stop)),

@@ -6,42 +6,29 @@
 //! balances; the rest is what the database says it has. Invariants: a backup is one snapshot; a
 //! restore is one transaction into a database without rows, proven or undone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod file;
+mod tables;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::bufread::GzDecoder;
-use flate2::write::GzEncoder;
 use futures::TryStreamExt as _;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgCopyIn};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use thiserror::Error;
 
 use crate::model::time::Timestamp;
+use crate::store::backup::file::{Balance, END_OF_ROWS, Footer, Part, Source, Sums, Trailer};
+use crate::store::backup::tables::{listed, quoted};
 use crate::store::{StoreError, migrate};
 
-/// The first word of every backup.
-const FORMAT: &str = "tidekeeper backup";
-/// The only version of its layout.
-const VERSION: u32 = 1;
-/// Ends the rows of a table; in a row a backslash is always doubled or begins an escape.
-const END_OF_ROWS: &[u8] = b"\\.\n";
-/// Longest line taken; Postgres itself has no longer value.
-const LINE_BYTES_MAX: u64 = 1 << 30;
 /// Bytes handed to the database at once.
 const SEND_BYTES: usize = 256 << 10;
 /// Rows between two tellings of how far the work is.
 const TELL_ROWS: u64 = 1_024;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-const FILE_MODE: u32 = 0o600;
-/// The steps of the schema: every database of ours has rows here.
-const STEPS_TABLE: &str = "schema_steps";
 const SNAPSHOT: &str = "begin isolation level repeatable read, read only";
 /// Whatever the operator's server is set to, values are written and read the same way.
 const SETTINGS: &str = "set local datestyle = 'ISO, YMD';
@@ -148,23 +135,6 @@ impl Header {
     }
 }
 
-/// What stands behind the rows of a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Footer {
-    table: String,
-    rows: u64,
-    bytes: u64,
-    sha256: String,
-}
-
-/// Account, unit, and the sum of all postings.
-type Balance = (String, String, String);
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Trailer {
-    balances: Vec<Balance>,
-}
-
 /// A backup that was read whole and has every sum it says: made by [`verify`] alone.
 #[derive(Debug)]
 pub struct Contents {
@@ -202,7 +172,7 @@ pub async fn write(
     let mut connection = connect(options).await?;
     let mut snapshot = connection.begin_with(SNAPSHOT).await?;
     sqlx::raw_sql(SETTINGS).execute(&mut *snapshot).await?;
-    let header = header(&mut snapshot, created).await?;
+    let header = tables::header(&mut snapshot, created).await?;
     part.json(&header)?;
     let mut before = 0;
     for table in &header.tables {
@@ -218,7 +188,7 @@ pub async fn write(
         part.write(END_OF_ROWS)?;
         part.json(&footer)?;
     }
-    part.json(&Trailer { balances: balances(&mut snapshot).await? })?;
+    part.json(&Trailer { balances: tables::balances(&mut snapshot).await? })?;
     snapshot.rollback().await?;
     connection.close().await?;
     part.finish()?;
@@ -290,11 +260,11 @@ async fn fill(
     let header = &contents.header;
     sqlx::raw_sql(SETTINGS).execute(&mut *connection).await?;
     let found = migrate::advance(connection, header.schema_step).await?;
-    refuse_rows(connection).await?;
+    tables::refuse_rows(connection).await?;
     if found > header.schema_step {
         return Err(BackupError::Prepared { found, wanted: header.schema_step });
     }
-    compare_tables(connection, header).await?;
+    tables::compare(connection, header).await?;
     sqlx::query("delete from schema_steps").execute(&mut *connection).await?;
     let mut source = Source::open(path)?;
     if source.header()? != *header {
@@ -312,8 +282,8 @@ async fn fill(
         }
         before += footer.rows;
     }
-    move_sequences(connection).await?;
-    if balances(connection).await? != contents.balances {
+    tables::move_sequences(connection).await?;
+    if tables::balances(connection).await? != contents.balances {
         let what = "the ledger's balance of some account and unit".to_owned();
         return Err(BackupError::Sums { what });
     }
@@ -324,163 +294,6 @@ async fn fill(
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
     connecting.await.unwrap_or(Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
-}
-
-async fn header(connection: &mut PgConnection, created: Timestamp) -> Result<Header, BackupError> {
-    let mut tables = tables(connection).await?;
-    if !tables.iter().any(|table| table.name == STEPS_TABLE) {
-        return Err(BackupError::Nothing);
-    }
-    for table in &mut tables {
-        let statement = format!("select count(*) from {}", quoted(&table.name));
-        let rows: i64 =
-            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
-        table.rows = u64::try_from(rows).unwrap_or(0);
-    }
-    let schema_step = sqlx::query_scalar("select coalesce(max(step), 0) from schema_steps")
-        .fetch_one(&mut *connection)
-        .await?;
-    Ok(Header {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        schema_step,
-        created_ms: created.ms(),
-        tables,
-    })
-}
-
-/// The tables of the schema we are in with their columns, those referred to first, then by name.
-async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "select c.table_name::text, c.column_name::text
-         from information_schema.columns c
-         join information_schema.tables t
-             on t.table_schema = c.table_schema and t.table_name = c.table_name
-         where c.table_schema = current_schema()
-             and t.table_type = 'BASE TABLE'
-             and c.is_generated = 'NEVER'
-             and not exists (
-                 select 1
-                 from pg_class
-                 where oid = to_regclass(format('%I.%I', c.table_schema, c.table_name))
-                     and relispartition
-             )
-         order by c.table_name, c.ordinal_position",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let references: Vec<(String, String)> = sqlx::query_as(
-        "select owner.relname::text, target.relname::text
-         from pg_constraint
-         join pg_class owner on owner.oid = conrelid
-         join pg_class target on target.oid = confrelid
-         where contype = 'f' and conrelid <> confrelid",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut waiting: Vec<Table> = Vec::new();
-    for (name, column) in columns {
-        match waiting.last_mut().filter(|table| table.name == name) {
-            Some(table) => table.columns.push(column),
-            None => waiting.push(Table { name, columns: vec![column], rows: 0 }),
-        }
-    }
-    Ok(ordered(waiting, &references))
-}
-
-/// Tables so that each comes after those it refers to; `references` are (table, table referred to).
-fn ordered(mut waiting: Vec<Table>, references: &[(String, String)]) -> Vec<Table> {
-    let mut ordered = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let is_waiting = |name: &String| waiting.iter().any(|table| table.name == *name);
-        let is_free = |table: &Table| {
-            !references.iter().any(|(from, to)| *from == table.name && is_waiting(to))
-        };
-        // A circle has no right order; the database says so when it is filled.
-        let next = waiting.iter().position(is_free).unwrap_or(0);
-        ordered.push(waiting.remove(next));
-    }
-    ordered
-}
-
-async fn compare_tables(
-    connection: &mut PgConnection,
-    header: &Header,
-) -> Result<(), BackupError> {
-    let plain = |tables: &[Table]| {
-        let mut plain: Vec<(String, Vec<String>)> =
-            tables.iter().map(|t| (t.name.clone(), t.columns.clone())).collect();
-        plain.iter_mut().for_each(|(_, columns)| columns.sort());
-        plain.sort();
-        plain
-    };
-    let (here, there) = (plain(&tables(connection).await?), plain(&header.tables));
-    let only = |some: &[(String, Vec<String>)], other: &[(String, Vec<String>)]| {
-        some.iter().find(|table| !other.contains(table)).map(|(name, _)| name.clone())
-    };
-    match only(&there, &here).or_else(|| only(&here, &there)) {
-        Some(what) => Err(BackupError::Tables { step: header.schema_step, what }),
-        None => Ok(()),
-    }
-}
-
-/// Keeps every other writer out, then makes sure that there was none.
-async fn refuse_rows(connection: &mut PgConnection) -> Result<(), BackupError> {
-    for Table { name, .. } in tables(connection).await? {
-        let lock = format!("lock table {} in access exclusive mode", quoted(&name));
-        sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
-        let statement = format!("select exists (select 1 from {})", quoted(&name));
-        let has_rows: bool =
-            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
-        if has_rows && name != STEPS_TABLE {
-            return Err(BackupError::NotEmpty { table: name });
-        }
-    }
-    Ok(())
-}
-
-/// Numbers that the database gives go on behind the highest one restored.
-async fn move_sequences(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "select table_name::text, column_name::text
-         from information_schema.columns
-         where table_schema = current_schema()
-             and (is_identity = 'YES' or column_default like 'nextval(%')
-         order by table_name, ordinal_position",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    for (table, column) in columns {
-        let (place, key) = (quoted(&table), quoted(&column));
-        let statement = format!(
-            "select setval(
-                 pg_get_serial_sequence($1, $2)::regclass,
-                 coalesce(max({key}), 1)::bigint,
-                 max({key}) is not null
-             )
-             from {place}"
-        );
-        sqlx::query(AssertSqlSafe(statement))
-            .bind(&place)
-            .bind(&column)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-/// What the ledger holds, by account and unit.
-async fn balances(connection: &mut PgConnection) -> Result<Vec<Balance>, sqlx::Error> {
-    let mut balances: Vec<Balance> = sqlx::query_as(
-        "select account, unit, sum(amount)::text
-         from postings
-         group by account, unit",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    balances.sort();
-    Ok(balances)
 }
 
 async fn copy_out(
@@ -496,7 +309,7 @@ async fn copy_out(
     while let Some(bytes) = rows.try_next().await? {
         sums.add(&bytes);
         part.write(&bytes)?;
-        if sums.rows % TELL_ROWS == 0 {
+        if sums.rows.is_multiple_of(TELL_ROWS) {
             told(sums.rows);
         }
     }

@@ -1,6 +1,6 @@
 //! Forward-only schema steps, applied in order in one transaction.
 
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::store::StoreError;
 
@@ -11,39 +11,48 @@ const STEPS: [&str; 2] =
 /// Any number of keepers may start at once; one migrates at a time.
 const MIGRATION_LOCK: i64 = 0x7469_6465;
 
+/// The newest step that this program knows.
+pub(super) fn known() -> i32 {
+    i32::try_from(STEPS.len()).expect("a few steps")
+}
+
 /// Brings the schema to the newest step.
 pub(super) async fn run(pool: &PgPool) -> Result<(), StoreError> {
-    let known = i32::try_from(STEPS.len()).expect("a few steps");
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
+    advance(&mut transaction, known()).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Applies the steps up to `last` in the caller's transaction; answers the step found before.
+pub(super) async fn advance(connection: &mut PgConnection, last: i32) -> Result<i32, StoreError> {
     sqlx::query("select pg_advisory_xact_lock($1)")
         .bind(MIGRATION_LOCK)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
-    transaction
-        .execute(
-            "create table if not exists schema_steps (
-                 step int primary key,
-                 at timestamptz not null default now()
-             )",
-        )
-        .await?;
+    sqlx::query(
+        "create table if not exists schema_steps (
+             step int primary key,
+             at timestamptz not null default now()
+         )",
+    )
+    .execute(&mut *connection)
+    .await?;
     let found: i32 = sqlx::query_scalar("select coalesce(max(step), 0) from schema_steps")
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut *connection)
         .await?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
+    if found > known() {
+        return Err(StoreError::Newer { found, known: known() });
     }
-    for (index, step) in STEPS.iter().enumerate() {
-        let number = i32::try_from(index).expect("a few steps") + 1;
-        if number > found {
-            sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    for (number, step) in (1_i32..).zip(STEPS) {
+        if number > found && number <= last {
+            sqlx::raw_sql(step).execute(&mut *connection).await?;
             sqlx::query("insert into schema_steps (step) values ($1)")
                 .bind(number)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
         }
     }
-    transaction.commit().await?;
-    Ok(())
+    Ok(found)
 }

@@ -3,6 +3,7 @@
 //! Nothing is sent before its commit: `Committed` is made here and nowhere else, and the senders
 //! take nothing else.
 
+pub mod backup;
 pub mod cluster;
 mod ledger;
 mod load;

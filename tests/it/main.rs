@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod backup;
 mod chain_files;
 mod cluster;
 mod ops;

@@ -1,0 +1,302 @@
+//! What a keeper reaches: chains with their contracts, keys with their fuel, exchanges and clocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use alloy::network::Ethereum;
+use alloy::primitives::Address;
+use alloy::providers::{Provider, RootProvider};
+use anyhow::{Context as _, Result};
+use secrecy::SecretString;
+
+use crate::cli::doctor::{Report, Status};
+use crate::config::Config;
+use crate::config::agent::Mode;
+use crate::config::chain::{Chain, Endpoint, UrlSource};
+use crate::config::signer::Key as KeySource;
+use crate::config::venue::{Venue, VenueKind};
+use crate::io::chain::ChainClient;
+use crate::io::clock;
+use crate::io::rest::{Options, RestClient};
+use crate::io::signer::Key;
+use crate::model::amount::human_unsigned;
+use crate::model::time::Timestamp;
+use crate::run::agent::{BINANCE_SPOT, BINANCE_USDM, variable};
+use crate::venues::binance::{Dialect, account, sign};
+
+/// Patience for one answer of a chain.
+const CHAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Patience for one answer of an exchange.
+const VENUE_TIMEOUT: Duration = Duration::from_secs(5);
+const BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Block times are whole seconds and stamped when the block was begun.
+const CHAIN_CLOCK_ROOM_MS: u64 = 2_000;
+/// Places of a native coin.
+const NATIVE_DECIMALS: u32 = 18;
+
+/// A chain's endpoint that answers as it should.
+pub(super) struct Reached {
+    client: ChainClient,
+    http_url: String,
+}
+
+/// Every endpoint of every chain, and the contracts behind the first good one.
+pub(super) async fn chains(report: &mut Report, config: &Config) -> BTreeMap<String, Reached> {
+    let mut reached = BTreeMap::new();
+    for chain in &config.chains {
+        let mut first = None;
+        for endpoint in &chain.endpoints {
+            let at = format!("endpoint {}/{}", chain.name, endpoint.name);
+            report.look(&at);
+            let found = answer(report, &at, chain, endpoint).await;
+            first = first.or(found);
+        }
+        let Some(found) = first else { continue };
+        contracts(report, chain, &found.http_url).await;
+        reached.insert(chain.name.clone(), found);
+    }
+    reached
+}
+
+/// Where the address of an endpoint stands, for people; never the address.
+fn place(source: &UrlSource) -> String {
+    match source {
+        UrlSource::Env(name) => format!("the URL in {name}"),
+        UrlSource::Plain(_) => "the URL in the chain's file".to_owned(),
+    }
+}
+
+async fn answer(
+    report: &mut Report,
+    at: &str,
+    chain: &Chain,
+    endpoint: &Endpoint,
+) -> Option<Reached> {
+    let place = place(&endpoint.http);
+    let url = match &endpoint.http {
+        UrlSource::Plain(url) => Some(url.clone()),
+        // That it is not set was told with the other variables.
+        UrlSource::Env(name) => variable(name),
+    };
+    let http_url = url?;
+    let Ok(client) = ChainClient::new(&http_url) else {
+        report.bad(Status::Fail, at, format!("{place} is not a URL"), format!("mend {place}"));
+        return None;
+    };
+    let id = match client.chain_id().await {
+        Ok(id) => id,
+        Err(error) => {
+            report.bad(Status::Fail, at, error.to_string(), format!("check {place} and its node"));
+            return None;
+        }
+    };
+    if id != chain.chain_id {
+        let found = format!("is chain {id}, the file says {}", chain.chain_id);
+        report.bad(Status::Fail, at, found, format!("put the right chain's node into {place}"));
+        return None;
+    }
+    let block = match client.latest().await {
+        Ok(block) => block,
+        Err(error) => {
+            report.bad(Status::Fail, at, error.to_string(), format!("check {place} and its node"));
+            return None;
+        }
+    };
+    let time = Timestamp::from_s(i64::try_from(block.header.timestamp).unwrap_or(i64::MAX));
+    let age_ms = clock::now().ms_since(time);
+    let age_ms_max = chain.ingest.stale_after_ms + chain.ingest.block_time_ms + CHAIN_CLOCK_ROOM_MS;
+    let found = format!(
+        "chain {id}, head {} is {age_ms} ms old, at most {age_ms_max}",
+        block.header.number
+    );
+    if age_ms > i64::try_from(age_ms_max).unwrap_or(i64::MAX) {
+        let remedy = "wait until the node has caught up, use another node, or set this clock right";
+        report.bad(Status::Fail, at, found, remedy);
+    } else {
+        report.ok(at, found);
+    }
+    Some(Reached { client, http_url })
+}
+
+/// Whether there is code where the files say that there are contracts.
+async fn contracts(report: &mut Report, chain: &Chain, http_url: &str) {
+    let mut places: Vec<(String, Address)> = Vec::new();
+    for (dex, found) in &chain.dexes {
+        let name = |what: &str| format!("{} {what}", dex.name());
+        places.push((name("factory"), found.factory));
+        places.extend(found.position_manager.map(|at| (name("position manager"), at)));
+        places.extend(found.router.map(|at| (name("router"), at)));
+    }
+    places.extend(chain.executor.map(|at| ("executor".to_owned(), at)));
+    let at = format!("contracts on {}", chain.name);
+    report.look(&at);
+    let mut is_whole = true;
+    for (name, address) in &places {
+        let found = match has_code(http_url, *address).await {
+            Some(true) => continue,
+            Some(false) => format!("{name}: no code at {address}"),
+            None => format!("{name}: nobody knows whether there is code at {address}"),
+        };
+        is_whole = false;
+        let remedy = format!("check the address in the file of chain {}", chain.name);
+        report.bad(Status::Fail, &at, found, remedy);
+    }
+    if is_whole {
+        report.ok(at, format!("{} addresses, each has code", places.len()));
+    }
+}
+
+async fn has_code(http_url: &str, address: Address) -> Option<bool> {
+    let provider: RootProvider<Ethereum> = RootProvider::new_http(http_url.parse().ok()?);
+    let request = provider.get_code_at(address);
+    let code = tokio::time::timeout(CHAIN_TIMEOUT, async { request.await }).await.ok()?.ok()?;
+    Some(!code.is_empty())
+}
+
+/// Whether each key can be read, by us alone; the addresses of those that can.
+pub(super) async fn signers(report: &mut Report, config: &Config) -> BTreeMap<String, Address> {
+    let mut addresses = BTreeMap::new();
+    for (name, signer) in &config.agent.signers {
+        let at = format!("signer {name}");
+        report.look(&format!("{at}, opening its key"));
+        let key = match &signer.key {
+            KeySource::Dev { private_key_env } => development_key(private_key_env),
+            KeySource::Keystore { path, passphrase_file } => {
+                for file in [path, passphrase_file] {
+                    is_ours_alone(report, &at, file);
+                }
+                keystore(path, passphrase_file).await
+            }
+        };
+        match key {
+            Ok(address) => {
+                report.ok(at, format!("its key can be read, address {address}"));
+                addresses.insert(name.clone(), address);
+            }
+            Err(error) => {
+                let remedy = "check [signers] in agent.toml, the files it names and their owner";
+                report.bad(Status::Fail, at, format!("{error:#}"), remedy);
+            }
+        }
+    }
+    addresses
+}
+
+fn development_key(name: &str) -> Result<Address> {
+    let text = variable(name).with_context(|| format!("{name} is not set"))?;
+    Ok(Key::from_hex(&SecretString::from(text))?.address())
+}
+
+/// Opening a keystore takes seconds on purpose.
+async fn keystore(path: &Path, passphrase_file: &Path) -> Result<Address> {
+    let (path, passphrase_file) = (path.to_owned(), passphrase_file.to_owned());
+    let opened = tokio::task::spawn_blocking(move || -> Result<Address> {
+        let pass = fs::read_to_string(&passphrase_file)
+            .with_context(|| format!("reading {}", passphrase_file.display()))?;
+        let pass = SecretString::from(pass.trim_end().to_owned());
+        Ok(Key::from_keystore(&path, &pass)?.address())
+    });
+    opened.await?
+}
+
+/// Files with keys are for their owner alone.
+fn is_ours_alone(report: &mut Report, at: &str, file: &Path) {
+    // That it is missing is told when it is opened.
+    let Ok(meta) = fs::metadata(file) else { return };
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let found = format!("{} has mode {mode:04o}: others can use it", file.display());
+        report.bad(Status::Fail, at, found, format!("chmod 600 {}", file.display()));
+    }
+}
+
+/// Whether the signers have the native coin they need on each chain.
+pub(super) async fn fuel(
+    report: &mut Report,
+    config: &Config,
+    reached: &BTreeMap<String, Reached>,
+    signers: &BTreeMap<String, Address>,
+) {
+    let sends = matches!(config.agent.mode, Mode::Live | Mode::Demo);
+    let status = if sends { Status::Fail } else { Status::Warn };
+    for chain in &config.chains {
+        let Some(Reached { client, .. }) = reached.get(&chain.name) else { continue };
+        let seats = config.strategies.iter().filter_map(|strategy| strategy.seat());
+        let names: BTreeSet<&String> =
+            seats.filter(|seat| seat.chain == chain.name).map(|seat| &seat.signer).collect();
+        for name in names {
+            let Some(address) = signers.get(name) else { continue };
+            let at = format!("fuel of {name} on {}", chain.name);
+            report.look(&at);
+            let (least, coin) = (chain.fuel.min_native_per_signer, &chain.native);
+            let balance = match balance(client, *address).await {
+                Ok(balance) => balance,
+                Err(error) => {
+                    let remedy = "ask again; the endpoint must give states of its newest block";
+                    report.bad(status, at, format!("{error:#}"), remedy);
+                    continue;
+                }
+            };
+            let found = format!("{} {coin}, at least {least}", balance.normalize());
+            if balance < least {
+                report.bad(status, at, found, format!("send {coin} to {address}"));
+            } else {
+                report.ok(at, found);
+            }
+        }
+    }
+}
+
+async fn balance(client: &ChainClient, of: Address) -> Result<rust_decimal::Decimal> {
+    let head = client.latest().await?.header.hash;
+    let raw = client.balance(of, head).await?;
+    human_unsigned(raw, NATIVE_DECIMALS).context("the balance is no number for people")
+}
+
+/// Whether each exchange answers, and how far its clock is from ours.
+pub(super) async fn venues(report: &mut Report, config: &Config) {
+    let offset_ms_max = config.agent.safety.max_clock_offset_ms;
+    for (name, venue) in &config.agent.venues {
+        let at = format!("venue {name}");
+        report.look(&at);
+        match clock_offset_ms(venue).await {
+            Err(error) => {
+                let remedy = "check the network, rest_url, and whether the exchange serves you";
+                report.bad(Status::Fail, at, format!("{error:#}"), remedy);
+            }
+            Ok(offset_ms) => {
+                let found = format!("its clock is {offset_ms} ms ahead, at most {offset_ms_max}");
+                if offset_ms.unsigned_abs() > offset_ms_max {
+                    let remedy = "set this machine's clock: timedatectl set-ntp true";
+                    report.bad(Status::Fail, at, found, remedy);
+                } else {
+                    report.ok(at, found);
+                }
+            }
+        }
+    }
+}
+
+/// The exchange's clock minus ours, by the middle of the round trip.
+async fn clock_offset_ms(venue: &Venue) -> Result<i64> {
+    let (dialect, (rest, _)) = match venue.kind {
+        VenueKind::BinanceSpot => (Dialect::Spot, BINANCE_SPOT),
+        VenueKind::BinanceUsdm { .. } => (Dialect::UsdM, BINANCE_USDM),
+    };
+    let options = Options {
+        connect_timeout: CHAIN_TIMEOUT,
+        timeout: VENUE_TIMEOUT,
+        body_bytes_max: BODY_BYTES_MAX,
+    };
+    let client = RestClient::new(venue.rest_url.as_deref().unwrap_or(rest), options)?;
+    let request = sign::unsigned(&dialect.server_time()).context("the request needs a key")?;
+    let asked = clock::now();
+    let reply = client.send(&request).await?;
+    let answered = clock::now();
+    anyhow::ensure!(reply.status == 200, "the exchange answers with status {}", reply.status);
+    let server = account::server_time(&reply.body).context("reading the exchange's clock")?;
+    Ok(server.ms_since(asked.plus_ms(answered.ms_since(asked) / 2)))
+}
