@@ -12,7 +12,7 @@ BINARY := $(or $(CARGO_TARGET_DIR),target)/debug/tidekeeper
 help:
 	@echo 'make demo          a self-contained world and the agent in it; prints the page; Ctrl-C ends it'
 	@echo 'make demo FOR=90   the same for 90 seconds, then target/demo/report.json, judged by both reconcilers'
-	@echo 'make test          all tests: Rust, dashboard, independent clients, browser'
+	@echo 'make test          all tests: Rust, contracts, dashboard, independent clients, browser'
 	@echo 'make long          the Rust tests again with 10000 cases per property'
 	@echo 'make clean         removes everything that set-up and builds made'
 
