@@ -1,8 +1,8 @@
-// Browser test of the dashboard against a running agent.
+// Browser test of the dashboard against the agent of a running `tidekeeper demo`.
 //
 // DASHBOARD_URL   address with the token, as printed by the agent (required)
 // SCREENSHOT_DIR  where the pictures go (required)
-// ANVIL_PID       optional: process of the chain; it is stopped and continued
+// ANVIL_PID       optional: process of the chain `demo`; it is stopped and continued
 // CHROMIUM        optional: path of the browser
 //
 // Prints one line per check and "N passed, N failed"; exit status 0 only if none failed.
@@ -24,6 +24,10 @@ const FLAGS = [
 ];
 const WIDE = { width: 1440, height: 900 };
 const NARROW = { width: 390, height: 844 };
+// ANVIL_PID is the first anvil which the demo started, and `demo` is the first chain it starts. Both
+// chains hold the same contracts at the same addresses: only the name tells their rows apart.
+const STOPPED = 'demo';
+const OTHER = 'demo-two';
 const TABS = ['Overview', 'Strategies', 'Arbitrage', 'Risk', 'Analytics'];
 /** For everything to show live figures, counted once from the start. */
 const LIVE_WITHIN_MS = 90_000;
@@ -135,8 +139,34 @@ async function run() {
   );
 }
 
-function chain(page) {
-  return page.getByRole('group', { name: /^Chain / }).first();
+/** Exactly: `Chain demo` is also how `Chain demo-two` begins, and the header's order may change. */
+function chain(page, name = STOPPED) {
+  return page.getByRole('group', { name: `Chain ${name}`, exact: true });
+}
+
+/** All that the overview shows of one chain: its place in the header, its positions, its pools. */
+function placesOf(page, name) {
+  return [
+    chain(page, name),
+    page.getByRole('listitem', { name: new RegExp(`^position .* on ${name}$`) }),
+    rowsOf(page, 'Pools').filter({ has: page.getByText(name, { exact: true }) }),
+  ];
+}
+
+/** Whether each place is there and all of it is stale, in data and in words; or live, if so wished. */
+async function areAll(places, wish) {
+  const wished = { stale: 'true stale', live: 'false' }[wish];
+  const said = await Promise.all(
+    places.map((place) =>
+      place.evaluateAll((rows) =>
+        rows.map((row) => {
+          const mark = row.querySelector('.stale-mark')?.textContent ?? '';
+          return `${row.getAttribute('data-stale')} ${mark}`.trim();
+        }),
+      ),
+    ),
+  );
+  return said.every((rows) => rows.length > 0 && rows.every((row) => row === wished));
 }
 
 async function isStale(place) {
@@ -224,6 +254,7 @@ async function checkPictures(page) {
     await picture(page, 'dashboard-1440x900');
     await picture(page, 'dashboard-1440-whole', { fullPage: true });
     await assertNoSideways(page);
+    for (const table of ['Order books', 'Pools', 'Reconciliation']) await assertWhole(page, table);
   });
   await check('fits 390 wide', async () => {
     await page.setViewportSize(NARROW);
@@ -234,8 +265,10 @@ async function checkPictures(page) {
   await page.setViewportSize(WIDE);
 }
 
-function picture(page, name, options = {}) {
-  return page.screenshot({
+async function picture(page, name, options = {}) {
+  // The header sticks to the top of the window: from further down it would cover a whole page.
+  await page.evaluate(() => window.scrollTo(0, 0));
+  await page.screenshot({
     path: join(pictures, `${name}.png`),
     animations: 'disabled',
     ...options,
@@ -255,6 +288,14 @@ async function assertNoSideways(page) {
         parts.filter((part) => part.getBoundingClientRect().right > window.innerWidth).length,
     );
   assert(cut === 0, `${cut} figures are cut off`);
+}
+
+/** A column that is only seen after scrolling sideways is not seen. */
+async function assertWhole(page, table) {
+  const [wide, shown] = await page
+    .getByRole('region', { name: `${table}, scrollable`, exact: true })
+    .evaluate((box) => [box.scrollWidth, box.clientWidth]);
+  assert(wide <= shown, `${table} is ${wide} wide in a box of ${shown}`);
 }
 
 async function openTab(page, name) {
@@ -370,33 +411,29 @@ function startOf(page, label) {
 }
 
 async function checkStaleChain(page) {
-  const positions = page.getByRole('region', { name: 'Liquidity positions' });
-  const pools = page.getByRole('region', { name: 'Pools', exact: true });
-  const places = [chain(page), positions, pools];
+  const stopped = placesOf(page, STOPPED);
+  const others = placesOf(page, OTHER);
+  await check('both chains have live rows before one is stopped', () =>
+    until('live rows', remaining_ms(), () => areAll([...stopped, ...others], 'live')),
+  );
   await check('a stopped chain turns its figures stale within 15 s', async () => {
     process.kill(anvil, 'SIGSTOP');
     is_anvil_stopped = true;
-    await until('stale marks', STALE_WITHIN_MS, async () =>
-      (await Promise.all(places.map(isStale))).every(Boolean),
-    );
-    for (const place of places)
-      await place.getByText('stale', { exact: true }).first().waitFor({ timeout: 2_000 });
+    await until('stale marks', STALE_WITHIN_MS, () => areAll(stopped, 'stale'));
     await picture(page, 'dashboard-stale-chain');
   });
-  await check('books stay live meanwhile', async () => {
-    assert(
-      !(await isStale(page.getByRole('region', { name: 'Order books', exact: true }))),
-      'the books are stale too',
-    );
+  await check('the other chain and the books stay live meanwhile', async () => {
+    assert(await areAll(others, 'live'), `figures of ${OTHER} are stale too`);
+    for (const name of ['Liquidity positions', 'Pools', 'Order books'])
+      assert(
+        !(await isStale(page.getByRole('region', { name, exact: true }))),
+        `the whole of ${name} is stale`,
+      );
   });
   await check('the chain recovers when continued', async () => {
     process.kill(anvil, 'SIGCONT');
     is_anvil_stopped = false;
-    await until(
-      'live again',
-      RECOVER_WITHIN_MS,
-      async () => !(await Promise.all(places.map(isStale))).some(Boolean),
-    );
+    await until('live again', RECOVER_WITHIN_MS, () => areAll([...stopped, ...others], 'live'));
     const before = await head(page);
     await until('head advances', RECOVER_WITHIN_MS, async () => (await head(page)) > before);
   });

@@ -29,6 +29,17 @@ describe('figures', () => {
     ).toBeTruthy();
   });
 
+  it('of profit and loss have names for people', () => {
+    show(SNAPSHOT);
+    const parts = within(screen.getByRole('list', { name: 'Profit and loss by part' }));
+    expect(parts.getAllByRole('listitem').map((part) => part.firstChild?.textContent)).toEqual([
+      'Pool fees earned',
+      'Gas',
+      'Arbitrage',
+      'Quotes',
+    ]);
+  });
+
   it('that are not known say so and never read 0', () => {
     show({
       ...SNAPSHOT,

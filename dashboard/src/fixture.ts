@@ -1,6 +1,14 @@
-// One believable snapshot for the unit tests.
+// Believable snapshots for the unit tests: of one chain, and of two that look alike.
 
-import type { Arbitrage, Chain, Opportunity, Position, Snapshot, Strategy } from './api';
+import type {
+  Arbitrage,
+  Chain,
+  Opportunity,
+  Position,
+  ReconciliationRow,
+  Snapshot,
+  Strategy,
+} from './api';
 
 export const CHAIN: Chain = {
   chain_id: 31337,
@@ -198,6 +206,8 @@ export const SNAPSHOT: Snapshot = {
     parts: [
       { name: 'fees', value: '22.19', source: 'fee growth' },
       { name: 'gas', value: null, source: 'receipts' },
+      { name: 'arbitrage', value: '1.5', source: 'cycles of pools' },
+      { name: 'quotes', value: '-0.25', source: 'spot trades' },
     ],
   },
   orders: [
@@ -296,10 +306,10 @@ export const SNAPSHOT: Snapshot = {
     },
   ],
   limits: [
-    { name: 'gross_exposure', used: '61230.1', limit: '150000', unit: 'USDT' },
-    { name: 'loss_of_day', used: '430', limit: '500', unit: 'USDT' },
+    { name: 'gross_exposure_usd', used: '61230.1', limit: '150000', unit: 'USDT' },
+    { name: 'daily_loss_usd', used: '430', limit: '500', unit: 'USDT' },
     { name: 'orders_per_minute', used: null, limit: '60', unit: 'orders' },
-    { name: 'unhedged_delta', used: '-12', limit: '1500', unit: 'USDT' },
+    { name: 'net_delta_usd', used: '-12', limit: '1500', unit: 'USDT' },
   ],
   exposures: [
     { scope: 'asset', name: 'ETH', value: '34852.11', net_delta: '268.1' },
@@ -325,4 +335,59 @@ export const SNAPSHOT: Snapshot = {
       runway_h: null,
     },
   ],
+};
+
+export const CHAIN_TWO: Chain = { ...CHAIN, chain_id: 31338, name: 'demo-two' };
+
+const onTwo = <Row extends { chain_id: number }>(row: Row): Row => ({
+  ...row,
+  chain_id: CHAIN_TWO.chain_id,
+});
+
+const compared = (chain_id: number): ReconciliationRow => ({
+  place: `wallet:${chain_id}:${POSITION.pool}`,
+  unit: `eip155:${chain_id}/native`,
+  ledger: '7',
+  actual: '7',
+  difference: '0',
+  at: `block 1200 (${CHAIN.head_hash})`,
+});
+
+/** The second chain has all that the first has, down to the addresses and the ids of tokens. */
+export const TWO_CHAINS: Snapshot = {
+  ...SNAPSHOT,
+  chains: [CHAIN, CHAIN_TWO],
+  pools: [...SNAPSHOT.pools, ...SNAPSHOT.pools.map(onTwo)],
+  positions: [POSITION, onTwo(POSITION)],
+  transactions: [...SNAPSHOT.transactions, ...SNAPSHOT.transactions.map(onTwo)],
+  ledger: {
+    entries: 1,
+    postings: 2,
+    last: [
+      {
+        id: '018f3c9e-0000-7000-8000-000000000002',
+        at_ms: 1_700_000_050_000,
+        kind: 'gas',
+        cause: CHAIN.head_hash,
+        postings: [
+          {
+            account: `wallet:${CHAIN_TWO.chain_id}:${POSITION.pool}`,
+            unit: `eip155:${CHAIN_TWO.chain_id}/native`,
+            amount: '-7',
+            human: '-0.000000000000000007 ETH',
+          },
+          {
+            account: 'expense:gas',
+            unit: `eip155:${CHAIN_TWO.chain_id}/native`,
+            amount: '7',
+            human: '0.000000000000000007 ETH',
+          },
+        ],
+      },
+    ],
+  },
+  reconciliation: {
+    ...SNAPSHOT.reconciliation,
+    rows: [compared(CHAIN.chain_id), compared(CHAIN_TWO.chain_id)],
+  },
 };

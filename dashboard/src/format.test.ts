@@ -11,6 +11,7 @@ import {
   feeTier,
   instant,
   money,
+  named,
   percent,
   plain,
   price,
@@ -121,7 +122,20 @@ describe('ids', () => {
     expect(short('wallet:1:0x70997970c51812dc3a010c7d01b50e0d17dc79c8')).toBe(
       'wallet:1:0x7099\u202679c8',
     ));
+  it('of orders are long ones too', () =>
+    expect(short('order tk1592041234567890abcdef01234567 Filled')).toBe(
+      'order tk1592\u20264567 Filled',
+    ));
   it('leave short ones alone', () => expect(short('0x1234')).toBe('0x1234'));
+});
+
+describe('words of the API', () => {
+  const names = { venue_fees: 'Exchange fees' };
+  it.each([
+    ['venue_fees', 'Exchange fees'],
+    ['other_fees', 'other fees'],
+    ['constructor', 'constructor'],
+  ])('%s is called %s', (word, said) => expect(named(names, word)).toBe(said));
 });
 
 describe('share of a limit', () => {

@@ -213,16 +213,21 @@ export function timeOfDay(ms: number | null | undefined): string {
   return text === UNKNOWN ? text : text.slice(-12, -4);
 }
 
-/** Shortens every long hex number inside a text: the ends are what people compare. */
+/** Shortens every long hex number and id inside a text: the ends are what people compare. */
 export function short(text: string | null | undefined): string {
   if (typeof text !== 'string' || text === '') return UNKNOWN;
   return text.replace(
-    /0x[0-9a-f]{12,}/gi,
-    (hex) => `${hex.slice(0, 6)}${ELLIPSIS}${hex.slice(-4)}`,
+    /0x[0-9a-f]{12,}|[0-9a-z]{24,}/gi,
+    (id) => `${id.slice(0, 6)}${ELLIPSIS}${id.slice(-4)}`,
   );
 }
 
 /** A word of the API for people: "reduce_only" reads "reduce only". */
 export function words(text: string | null | undefined): string {
   return typeof text === 'string' && text !== '' ? text.replaceAll('_', ' ') : UNKNOWN;
+}
+
+/** What people call a word of the API; one that has no such name reads as it is. */
+export function named(names: Record<string, string>, word: string): string {
+  return (Object.hasOwn(names, word) ? names[word] : undefined) ?? words(word);
 }

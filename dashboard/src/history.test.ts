@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 import type { Snapshot } from './api';
 import { axis, trail, type Point } from './axis';
-import { CHAIN, SNAPSHOT } from './fixture';
+import { CHAIN, SNAPSHOT, TWO_CHAINS } from './fixture';
 import { record, startHistory, traceId, WINDOW_MS, type Sample } from './history';
 import { SNAPSHOT_KEY, type Received } from './stream';
 import { instrument, tracesOf } from './traces';
@@ -79,6 +79,19 @@ describe('traces', () => {
   it('have a name of their own each', () => {
     const ids = tracesOf(SNAPSHOT).map(traceId);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+  it.each([
+    ['one chain', SNAPSHOT, 0],
+    ['two chains', TWO_CHAINS, 0],
+    [
+      'a pool that differs by its address only',
+      { ...TWO_CHAINS, pools: [...TWO_CHAINS.pools, { ...SNAPSHOT.pools[0]!, pool: '0x1234' }] },
+      4,
+    ],
+  ])('of %s are named apart, by address only if need be', (_of, snapshot, n_addresses) => {
+    const names = tracesOf(snapshot).map(({ chart, name }) => `${chart}: ${name}`);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.filter((name) => name.includes('0x'))).toHaveLength(n_addresses);
   });
   it('measure the pool against the book in basis points', () => {
     const gap = tracesOf(SNAPSHOT).find((trace) => trace.chart.startsWith('Pool against book'));

@@ -41,6 +41,8 @@ describe('sums', () => {
     ));
   it('a list is stale only if all rows are', () =>
     expect(allStale([1, 2], (row) => (row === 1 ? 'old' : null))).toBeNull());
+  it('a list that is stale names each reason once', () =>
+    expect(allStale([1, 2, 3], (row) => (row === 1 ? 'old' : 'down'))).toBe('old, down'));
   it('an empty list is not stale', () => expect(allStale([], () => 'old')).toBeNull());
 });
 

@@ -71,6 +71,6 @@ export function reconciliationStale(snapshot: Snapshot): Reason {
 
 /** A whole list is stale only if each of its rows is; single rows carry their own marker. */
 export function allStale<Row>(rows: Row[], rule: (row: Row) => Reason): Reason {
-  const first = rows[0];
-  return first !== undefined && rows.every((row) => rule(row) !== null) ? rule(first) : null;
+  const reasons = new Set(rows.map(rule));
+  return reasons.has(null) ? null : joined([...reasons]);
 }

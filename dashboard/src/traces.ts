@@ -2,6 +2,7 @@
 // Pure: one snapshot in, one value per trace out; a figure that may not be believed is a gap.
 
 import type { Book, Pool, Snapshot } from './api';
+import { chainName } from './chains';
 import { feeTier, short, toFloat, words } from './format';
 import { partName } from './parts/Pnl';
 import { anyStale, poolStale, type Reason } from './stale';
@@ -55,8 +56,16 @@ function poolKey(pool: Pool): string {
   return `${pool.chain_id} ${pool.pool}`;
 }
 
-function poolName(pool: Pool): string {
-  return `${pool.pair} ${feeTier(pool.fee_pips)} pool ${short(pool.pool)}`;
+/** How to name pools, no two alike: the address is only said where all the rest is the same. */
+function namePools(snapshot: Snapshot): (pool: Pool) => string {
+  const plain = ({ pair, fee_pips, dex, chain_id }: Pool): string =>
+    `${pair} ${feeTier(fee_pips)} ${words(dex)} on ${chainName(snapshot, chain_id)}`;
+  const said = snapshot.pools.map(plain);
+  return (pool) => {
+    const name = plain(pool);
+    const is_alone = said.indexOf(name) === said.lastIndexOf(name);
+    return is_alone ? name : `${name} ${short(pool.pool)}`;
+  };
 }
 
 function bookKey(book: Book): string {
@@ -75,12 +84,13 @@ function mid(book: Book): number | null {
 
 function prices(snapshot: Snapshot): Trace[] {
   const source = 'pool state kept from chain logs; middle of the venue\u2019s book';
+  const nameOf = namePools(snapshot);
   const of_pools = snapshot.pools.map((pool) => ({
     chart: `Price ${instrument(pool.pair)}`,
     unit: pool.pair.split('/')[1] ?? 'quote',
     source,
     key: poolKey(pool),
-    name: poolName(pool),
+    name: nameOf(pool),
     value: toFloat(pool.price),
     stale: poolStale(snapshot, pool),
   }));
@@ -96,21 +106,26 @@ function prices(snapshot: Snapshot): Trace[] {
   return [...of_pools, ...of_books];
 }
 
-/** How far each pool is from each book of the same instrument: what arbitrage lives on. */
+/**
+ * How far each pool is from each book of the same instrument: what arbitrage lives on. A chart for
+ * each chain, or the first chain's lines would leave no room for those of the next.
+ */
 function gaps(snapshot: Snapshot): Trace[] {
+  const nameOf = namePools(snapshot);
   return snapshot.pools.flatMap((pool) =>
     snapshot.books
       .filter((book) => instrument(book.market) === instrument(pool.pair))
       .map((book) => {
+        const chain = chainName(snapshot, pool.chain_id);
         const here = toFloat(pool.price);
         const there = mid(book);
         const is_known = here !== null && there !== null && there > 0;
         return {
-          chart: `Pool against book ${instrument(pool.pair)}`,
+          chart: `Pool against book ${instrument(pool.pair)} on ${chain}`,
           unit: 'bp',
           source: 'pool price over book mid, less 1; above 0 the pool is dearer',
           key: `${poolKey(pool)} ${bookKey(book)}`,
-          name: `${poolName(pool)} against ${book.market} on ${book.venue}`,
+          name: `${nameOf(pool)} against ${book.market} on ${book.venue}`,
           value: is_known ? (here / there - 1) * 10_000 : null,
           stale: poolStale(snapshot, pool) ?? bookStale(book),
         };

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Snapshot } from '../api';
 import { section, show, staleness } from '../door';
-import { CHAIN, SNAPSHOT } from '../fixture';
+import { CHAIN, SNAPSHOT, TWO_CHAINS } from '../fixture';
 import { record, type Sample } from '../history';
 
 beforeEach(() => window.history.replaceState(null, '', '/?page=analytics'));
@@ -38,12 +38,24 @@ describe('analytics', () => {
       }),
     ).toBeTruthy();
     expect(figures('Price ETHUSDT', 'USDT')).toEqual([
-      'WETH/USDT 0.05 % pool 0x8ad5\u2026e6d82,681.12,691.12,691.1',
+      'WETH/USDT 0.05 % uniswap v3 on demo2,681.12,691.12,691.1',
       'ETHUSDT-PERP mid on hedge2,681.72,681.72,681.7',
     ]);
     expect(figures('Book spread', 'bp')).toHaveLength(1);
     expect(figures('Net delta', 'USDT')[0]).toMatch(/^ETH268/);
     expect(figures('Inventory ETH', 'ETH')).toHaveLength(4);
+  });
+
+  it('draws a line for each chain, and measures each chain in a chart of its own', () => {
+    show(TWO_CHAINS, recorded(TWO_CHAINS));
+    const [first, second] = figures('Price ETHUSDT', 'USDT');
+    expect(first).toMatch(/^WETH\/USDT 0\.05 % uniswap v3 on demo2,681\./);
+    expect(second).toMatch(/^WETH\/USDT 0\.05 % uniswap v3 on demo-two2,681\./);
+    for (const chain of ['demo', 'demo-two']) {
+      const gaps = figures(`Pool against book ETHUSDT on ${chain}`, 'bp');
+      expect(gaps).toHaveLength(1);
+      expect(gaps[0]).toContain(`v3 on ${chain} against ETHUSDT-PERP on hedge`);
+    }
   });
 
   it('says since when it knows', () => {

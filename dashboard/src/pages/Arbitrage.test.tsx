@@ -77,6 +77,11 @@ describe('opportunities', () => {
     ).toBeTruthy();
   });
 
+  it('name the chain of their block', () => {
+    show(SNAPSHOT);
+    expect(within(rows()[0]!).getByTitle('on demo').textContent).toBe('1,233');
+  });
+
   it('with an unknown cost are not split, and say unknown', () => {
     show(SNAPSHOT);
     const cells = within(rows()[2]!)

@@ -21,11 +21,25 @@ describe('limits', () => {
   it('come loud first, then unknown, then the rest as told', () => {
     show(SNAPSHOT);
     expect(rows('Limits').map((row) => within(row).getAllByRole('cell')[0]?.textContent)).toEqual([
-      'loss of day',
+      'Daily loss',
       'orders per minute',
-      'gross exposure',
-      'unhedged delta',
+      'Gross exposure',
+      'Net delta',
     ]);
+  });
+
+  it.each([
+    ['gross_exposure_usd', 'Gross exposure'],
+    ['net_delta_usd', 'Net delta'],
+    ['venue_exposure_usd', 'Venue exposure'],
+    ['daily_loss_usd', 'Daily loss'],
+    ['gas_budget_usd_per_day', 'Gas budget per day'],
+  ])('%s read %s, with the unit beside the figures', (name, said) => {
+    show({ ...SNAPSHOT, limits: [{ name, used: '4.02', limit: '2000', unit: 'USDT' }] });
+    expect(within(rows('Limits')[0]!).getAllByRole('cell')[0]?.textContent).toBe(said);
+    expect(
+      screen.getByRole('img', { name: `${said}: 0.2 % used, 4.02 of 2,000 USDT` }),
+    ).toBeTruthy();
   });
 
   it.each([

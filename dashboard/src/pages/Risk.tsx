@@ -1,14 +1,14 @@
 import type { ReactElement } from 'react';
 
 import type { Fuel, Limit, ScopedExposure, Snapshot } from '../api';
-import { exact, hours, money, quantity, short, signedMoney, toFloat, words } from '../format';
+import { exact, hours, money, named, quantity, short, signedMoney, toFloat } from '../format';
 import { fuelWant, isLoud, levelOf, type Level } from '../loud';
 import { Meter, SignedBar } from '../parts/Bars';
+import { ChainName } from '../parts/Chain';
 import { DenseTable, type Column } from '../parts/DenseTable';
 import { Foreign, Num } from '../parts/Figure';
 import { Section, Untold } from '../parts/Section';
 import { allStale, anyStale, exposureStale, onChainStale } from '../stale';
-import { chainName } from './Strategies';
 
 const SCOPES = ['asset', 'venue', 'chain'];
 
@@ -78,13 +78,24 @@ const LIMIT_WORDS: Record<Level, string> = {
   calm: 'has room',
 };
 
+/** The keys of agent.toml, whose unit stands beside the figures. */
+const LIMIT_NAMES: Record<string, string> = {
+  gross_exposure_usd: 'Gross exposure',
+  net_delta_usd: 'Net delta',
+  venue_exposure_usd: 'Venue exposure',
+  daily_loss_usd: 'Daily loss',
+  gas_budget_usd_per_day: 'Gas budget per day',
+};
+
+const limitName = (name: string): string => named(LIMIT_NAMES, name);
+
 const LIMIT_COLUMNS: Column<Limit>[] = [
-  { head: 'Limit', cell: ({ name }) => <Foreign text={words(name)} title={name} /> },
+  { head: 'Limit', cell: ({ name }) => <Foreign text={limitName(name)} title={name} /> },
   {
     head: 'Used',
     cell: (limit) => (
       <Meter
-        label={words(limit.name)}
+        label={limitName(limit.name)}
         used={limit.used}
         limit={limit.limit}
         unit={limit.unit}
@@ -130,7 +141,10 @@ function fuelColumns(snapshot: Snapshot): Column<Fuel>[] {
     cell: (row) => <Num text={quantity(row[name])} title={`${exact(row[name])} native coin`} />,
   });
   return [
-    { head: 'Chain', cell: (row) => <Foreign text={chainName(snapshot, row.chain_id)} /> },
+    {
+      head: 'Chain',
+      cell: (row) => <ChainName snapshot={snapshot} chain_id={row.chain_id} />,
+    },
     { head: 'Signer', cell: (row) => <Foreign text={short(row.signer)} title={row.signer} /> },
     native('Holds', 'native'),
     native('Minimum', 'minimum'),

@@ -5,6 +5,7 @@ import { directStrategy, type Snapshot, type Strategy, type StrategyVerb } from 
 import { words } from '../format';
 import { levelOf } from '../loud';
 import { Meter } from '../parts/Bars';
+import { ChainName } from '../parts/Chain';
 import { DenseTable, type Column } from '../parts/DenseTable';
 import { ReasonDialog, type Wording } from '../parts/Directive';
 import { Foreign } from '../parts/Figure';
@@ -89,7 +90,11 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
         <>
           <Foreign text={market} />{' '}
           <span className="unit">
-            {chain_id === null ? 'on venues' : <Foreign text={chainName(snapshot, chain_id)} />}
+            {chain_id === null ? (
+              'on venues'
+            ) : (
+              <ChainName snapshot={snapshot} chain_id={chain_id} />
+            )}
           </span>
         </>
       ),
@@ -118,6 +123,7 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
     },
     {
       head: 'Last decision',
+      wraps: true,
       cell: ({ why, decided_ms }) => (
         <span className="decision">
           <Foreign text={why === '' ? 'why: unknown' : why} />{' '}
@@ -156,11 +162,6 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
 }
 
 const BUTTONS: Record<StrategyVerb, string> = { pause: 'Pause', resume: 'Start' };
-
-export function chainName(snapshot: Snapshot, chain_id: number): string {
-  const chain = snapshot.chains.find((one) => one.chain_id === chain_id);
-  return chain ? chain.name : `chain ${chain_id}`;
-}
 
 /** To use all of its budget is what a strategy is for; only more than that is loud. */
 function budgetLevel(used: string | null, budget: string) {

@@ -18,7 +18,7 @@ interface ChartProps {
   hole_ms: number;
 }
 
-const LINES_MAX = 8;
+const LINES_MAX = 10;
 /** A young chart is not stretched over the whole width. */
 const WIDTH_MS_MIN = 60_000;
 const WIDE = 1000;

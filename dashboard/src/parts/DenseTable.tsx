@@ -10,6 +10,8 @@ export interface Column<Row> {
   head: string;
   unit?: string;
   align?: 'left' | 'right';
+  /** Its words go on in a second line where room is short, instead of being cut. */
+  wraps?: boolean;
   cell: (row: Row) => ReactNode;
 }
 
@@ -54,7 +56,7 @@ export function DenseTable<Row>(props: DenseTableProps<Row>): ReactElement {
                 {columns.map((column, column_index) => (
                   <td
                     key={column.head}
-                    className={column.align ?? 'left'}
+                    className={`${column.align ?? 'left'}${column.wraps ? ' wraps' : ''}`}
                     data-head={column.unit ? `${column.head}, ${column.unit}` : column.head}
                   >
                     {column.cell(row)}

@@ -43,6 +43,19 @@ export function Foreign({ text, title }: { text: string; title?: string | null }
   );
 }
 
+/** Foreign text which, where it may wrap, does so between its words only: an address stays whole. */
+export function Pieces({ text, title }: { text: string; title: string | null }): ReactElement {
+  return (
+    <bdi className="foreign" title={title ?? text}>
+      {text.split(/(?<=[:/ ])/).map((piece, index) => (
+        <span key={index} className="piece">
+          {piece}
+        </span>
+      ))}
+    </bdi>
+  );
+}
+
 export function StaleMark({ why }: { why: string | null }): ReactElement | null {
   if (why === null) return null;
   return (

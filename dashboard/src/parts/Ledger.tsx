@@ -4,6 +4,7 @@ import type { Entry, Snapshot } from '../api';
 import { count, exact, short, signOf, words } from '../format';
 import { AgeSince } from '../session';
 import { storeStale } from '../stale';
+import { LedgerName } from './Chain';
 import { DenseTable, type Column } from './DenseTable';
 import { Foreign, Num, toneOf } from './Figure';
 import { Section } from './Section';
@@ -21,7 +22,7 @@ export function Ledger({ snapshot }: { snapshot: Snapshot }): ReactElement {
     >
       <DenseTable
         label="Ledger entries"
-        columns={COLUMNS}
+        columns={columns(snapshot)}
         rows={ledger.last}
         rowKey={(entry) => entry.id}
         empty="No entries yet"
@@ -30,14 +31,16 @@ export function Ledger({ snapshot }: { snapshot: Snapshot }): ReactElement {
   );
 }
 
-const COLUMNS: Column<Entry>[] = [
-  { head: 'Age', cell: (entry) => <AgeSince instant_ms={entry.at_ms} /> },
-  { head: 'Kind', cell: (entry) => <strong title={entry.id}>{words(entry.kind)}</strong> },
-  { head: 'Cause', cell: (entry) => <Foreign text={short(entry.cause)} title={entry.cause} /> },
-  { head: 'Postings', cell: (entry) => <Postings entry={entry} /> },
-];
+function columns(snapshot: Snapshot): Column<Entry>[] {
+  return [
+    { head: 'Age', cell: (entry) => <AgeSince instant_ms={entry.at_ms} /> },
+    { head: 'Kind', cell: (entry) => <strong title={entry.id}>{words(entry.kind)}</strong> },
+    { head: 'Cause', cell: (entry) => <Foreign text={short(entry.cause)} title={entry.cause} /> },
+    { head: 'Postings', cell: (entry) => <Postings snapshot={snapshot} entry={entry} /> },
+  ];
+}
 
-function Postings({ entry }: { entry: Entry }): ReactElement {
+function Postings({ snapshot, entry }: { snapshot: Snapshot; entry: Entry }): ReactElement {
   const shown = entry.postings.slice(0, POSTINGS_MAX);
   return (
     <table className="postings" aria-label={`postings of ${entry.kind}`}>
@@ -52,10 +55,10 @@ function Postings({ entry }: { entry: Entry }): ReactElement {
               />
             </td>
             <td>
-              <Foreign text={short(posting.account)} title={posting.account} />
+              <LedgerName snapshot={snapshot} text={posting.account} />
             </td>
             <td className="unit">
-              <Foreign text={short(posting.unit)} title={posting.unit} />
+              <LedgerName snapshot={snapshot} text={posting.unit} />
             </td>
           </tr>
         ))}

@@ -3,6 +3,7 @@ import ToggleButtonGroup from '@mui/material/ToggleButtonGroup';
 import type { ReactElement } from 'react';
 
 import type { Arbitrage, Fate, Opportunity, Snapshot } from '../api';
+import { chainName } from '../chains';
 import { amount, count, exact, money, percent, short, signedMoney, signOf, words } from '../format';
 import { AgeSince } from '../session';
 import { allStale, onChainStale } from '../stale';
@@ -60,7 +61,7 @@ export function Opportunities(props: { snapshot: Snapshot; arbitrage: Arbitrage 
       </div>
       <DenseTable
         label="Opportunities"
-        columns={columns(snapshot.numeraire)}
+        columns={columns(snapshot)}
         rows={having(fate)}
         rowKey={(row) => row.id}
         stale={rule}
@@ -74,7 +75,8 @@ export function Opportunities(props: { snapshot: Snapshot; arbitrage: Arbitrage 
   );
 }
 
-function columns(numeraire: string): Column<Opportunity>[] {
+function columns(snapshot: Snapshot): Column<Opportunity>[] {
+  const { numeraire } = snapshot;
   const cost = (
     head: string,
     name: 'gross' | 'gas' | 'fees' | 'slippage',
@@ -131,7 +133,9 @@ function columns(numeraire: string): Column<Opportunity>[] {
     {
       head: 'Block',
       align: 'right',
-      cell: (row) => <Num text={count(row.block)} title={`on chain ${row.chain_id}`} />,
+      cell: (row) => (
+        <Num text={count(row.block)} title={`on ${chainName(snapshot, row.chain_id)}`} />
+      ),
     },
     {
       head: 'Hash',

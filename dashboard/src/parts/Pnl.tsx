@@ -1,7 +1,7 @@
 import type { ReactElement } from 'react';
 
 import type { PnlPart, Snapshot } from '../api';
-import { exact, signedMoney, signOf, toFloat, words } from '../format';
+import { exact, named, signedMoney, signOf, toFloat } from '../format';
 import { AgeSince } from '../session';
 import { anyStale } from '../stale';
 import { SignedBar } from './Bars';
@@ -15,11 +15,13 @@ const NAMES: Record<string, string> = {
   funding: 'Funding',
   gas: 'Gas',
   venue_fees: 'Exchange fees',
+  arbitrage: 'Arbitrage',
+  quotes: 'Quotes',
 };
 
 /** Name of a part for people. */
 export function partName(name: string): string {
-  return (Object.hasOwn(NAMES, name) ? NAMES[name] : undefined) ?? words(name);
+  return named(NAMES, name);
 }
 
 function answer(total: string | null): string {

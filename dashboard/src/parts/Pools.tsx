@@ -4,8 +4,9 @@ import type { Pool, Snapshot } from '../api';
 import { count, exact, feeTier, price, short, words } from '../format';
 import { Age } from '../session';
 import { allStale, poolStale } from '../stale';
+import { ChainName } from './Chain';
 import { DenseTable, type Column } from './DenseTable';
-import { Foreign, Num } from './Figure';
+import { Foreign, Num, Pieces } from './Figure';
 import { Section } from './Section';
 import { Dot } from './States';
 
@@ -19,7 +20,7 @@ export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
     >
       <DenseTable
         label="Pools"
-        columns={COLUMNS}
+        columns={columns(snapshot)}
         rows={snapshot.pools}
         rowKey={(pool) => `${pool.chain_id} ${pool.pool}`}
         stale={rule}
@@ -28,6 +29,16 @@ export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
       />
     </Section>
   );
+}
+
+function columns(snapshot: Snapshot): Column<Pool>[] {
+  return [
+    {
+      head: 'Chain',
+      cell: (pool) => <ChainName snapshot={snapshot} chain_id={pool.chain_id} />,
+    },
+    ...COLUMNS,
+  ];
 }
 
 const COLUMNS: Column<Pool>[] = [
@@ -42,9 +53,10 @@ const COLUMNS: Column<Pool>[] = [
   },
   {
     head: 'Kind',
+    wraps: true,
     cell: (pool) => (
       <span className="unit">
-        {words(pool.dex)} <Foreign text={short(pool.pool)} title={pool.pool} />
+        {words(pool.dex)} <Pieces text={short(pool.pool)} title={pool.pool} />
       </span>
     ),
   },
@@ -89,7 +101,7 @@ const COLUMNS: Column<Pool>[] = [
   },
   { head: 'Block', align: 'right', cell: (pool) => <Num text={count(pool.block)} /> },
   {
-    head: 'Audited at',
+    head: 'Audited',
     unit: 'block',
     align: 'right',
     cell: (pool) => (

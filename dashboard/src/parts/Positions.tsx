@@ -2,6 +2,7 @@ import Chip from '@mui/material/Chip';
 import type { ReactElement } from 'react';
 
 import type { Position, Snapshot } from '../api';
+import { chainName } from '../chains';
 import {
   amount,
   difference,
@@ -15,6 +16,7 @@ import {
 } from '../format';
 import { AgeSince } from '../session';
 import { allStale, onChainStale } from '../stale';
+import { ChainName } from './Chain';
 import { Figure, Foreign, Num, StaleMark, toneOf, type Tone } from './Figure';
 import { RangeBar } from './RangeBar';
 import { Section } from './Section';
@@ -24,7 +26,7 @@ const POSITIONS_MAX = 50;
 const VERSUS_HOLD = 'Value vs HOLD';
 
 export function Positions({ snapshot }: { snapshot: Snapshot }): ReactElement {
-  const { positions, numeraire } = snapshot;
+  const { positions } = snapshot;
   const rule = (position: Position) => onChainStale(snapshot, position);
   return (
     <Section
@@ -37,8 +39,8 @@ export function Positions({ snapshot }: { snapshot: Snapshot }): ReactElement {
         {positions.slice(0, POSITIONS_MAX).map((position, index) => (
           <Row
             key={`${position.chain_id} ${position.pool} ${position.token_id ?? index}`}
+            snapshot={snapshot}
             position={position}
-            numeraire={numeraire}
             stale={rule(position)}
           />
         ))}
@@ -51,17 +53,18 @@ export function Positions({ snapshot }: { snapshot: Snapshot }): ReactElement {
 }
 
 interface RowProps {
+  snapshot: Snapshot;
   position: Position;
-  numeraire: string;
   stale: string | null;
 }
 
-function Row({ position, numeraire, stale }: RowProps): ReactElement {
+function Row({ snapshot, position, stale }: RowProps): ReactElement {
   const [base = 'base', quote = 'quote'] = position.pair.split('/');
+  const chain = chainName(snapshot, position.chain_id);
   return (
     <li
       data-stale={stale !== null}
-      aria-label={`position ${position.pair} ${position.token_id ?? ''}`}
+      aria-label={`position ${position.pair} ${position.token_id ?? ''} on ${chain}`}
     >
       <div className="position-head">
         <strong>
@@ -72,6 +75,7 @@ function Row({ position, numeraire, stale }: RowProps): ReactElement {
         {position.state === 'open' ? null : <StateChip state={position.state} />}
         <StaleMark why={stale} />
         <span className="caption">
+          on <ChainName snapshot={snapshot} chain_id={position.chain_id} /> ·{' '}
           {position.token_id === null ? 'no token yet' : `NFT ${position.token_id}`} ·{' '}
           {position.strategy} · pool <Foreign text={short(position.pool)} title={position.pool} /> ·
           opened <AgeSince instant_ms={position.opened_ms} /> ago
@@ -87,7 +91,7 @@ function Row({ position, numeraire, stale }: RowProps): ReactElement {
           current={position.price}
           unit={quote}
         />
-        <Figures position={position} numeraire={numeraire} base={base} quote={quote} />
+        <Figures position={position} numeraire={snapshot.numeraire} base={base} quote={quote} />
       </div>
     </li>
   );

@@ -5,8 +5,9 @@ import type { Reconciliation as Result, ReconciliationRow, Snapshot } from '../a
 import { exact, short, signOf } from '../format';
 import { AgeSince, useSilent } from '../session';
 import { reconciliationStale } from '../stale';
+import { LedgerName } from './Chain';
 import { DenseTable, type Column } from './DenseTable';
-import { Foreign, Num } from './Figure';
+import { Num, Pieces } from './Figure';
 import { Section, SILENT } from './Section';
 
 export function Reconciliation({ snapshot }: { snapshot: Snapshot }): ReactElement {
@@ -24,7 +25,7 @@ export function Reconciliation({ snapshot }: { snapshot: Snapshot }): ReactEleme
     >
       <DenseTable
         label="Reconciliation"
-        columns={COLUMNS}
+        columns={columns(snapshot)}
         rows={reconciliation.rows}
         rowKey={(row) => `${row.place} ${row.unit}`}
         loud={(row) => signOf(row.difference) !== 0}
@@ -34,9 +35,23 @@ export function Reconciliation({ snapshot }: { snapshot: Snapshot }): ReactEleme
   );
 }
 
+function columns(snapshot: Snapshot): Column<ReconciliationRow>[] {
+  return [
+    { head: 'Place', cell: (row) => <LedgerName snapshot={snapshot} text={row.place} /> },
+    {
+      head: 'Unit',
+      wraps: true,
+      cell: (row) => (
+        <span className="unit">
+          <LedgerName snapshot={snapshot} text={row.unit} />
+        </span>
+      ),
+    },
+    ...COLUMNS,
+  ];
+}
+
 const COLUMNS: Column<ReconciliationRow>[] = [
-  { head: 'Place', cell: (row) => <Foreign text={short(row.place)} title={row.place} /> },
-  { head: 'Unit', cell: (row) => <Foreign text={short(row.unit)} title={row.unit} /> },
   { head: 'Ledger', align: 'right', cell: (row) => <Num text={exact(row.ledger)} /> },
   { head: 'Actual', align: 'right', cell: (row) => <Num text={exact(row.actual)} /> },
   {
@@ -46,7 +61,15 @@ const COLUMNS: Column<ReconciliationRow>[] = [
       <Num text={exact(row.difference)} tone={signOf(row.difference) === 0 ? 'good' : 'bad'} />
     ),
   },
-  { head: 'True at', cell: (row) => <Foreign text={short(row.at)} title={row.at} /> },
+  {
+    head: 'True at',
+    wraps: true,
+    cell: (row) => (
+      <span className="unit">
+        <Pieces text={short(row.at)} title={row.at} />
+      </span>
+    ),
+  },
 ];
 
 export type Verdict = 'reconciled' | 'differs' | 'not compared';

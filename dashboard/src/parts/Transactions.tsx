@@ -4,6 +4,7 @@ import type { Snapshot, Transaction } from '../api';
 import { count, exact, short, words } from '../format';
 import { AgeSince } from '../session';
 import { allStale, onChainStale } from '../stale';
+import { ChainName } from './Chain';
 import { DenseTable, type Column } from './DenseTable';
 import { Foreign, Num } from './Figure';
 import { Section } from './Section';
@@ -19,7 +20,7 @@ export function Transactions({ snapshot }: { snapshot: Snapshot }): ReactElement
     >
       <DenseTable
         label="Transactions"
-        columns={COLUMNS}
+        columns={columns(snapshot)}
         rows={snapshot.transactions}
         rowKey={(transaction) => `${transaction.chain_id} ${transaction.nonce} ${transaction.hash}`}
         stale={rule}
@@ -29,9 +30,18 @@ export function Transactions({ snapshot }: { snapshot: Snapshot }): ReactElement
   );
 }
 
+function columns(snapshot: Snapshot): Column<Transaction>[] {
+  return [
+    { head: 'Age', cell: (transaction) => <AgeSince instant_ms={transaction.created_ms} /> },
+    {
+      head: 'Chain',
+      cell: (transaction) => <ChainName snapshot={snapshot} chain_id={transaction.chain_id} />,
+    },
+    ...COLUMNS,
+  ];
+}
+
 const COLUMNS: Column<Transaction>[] = [
-  { head: 'Age', cell: (transaction) => <AgeSince instant_ms={transaction.created_ms} /> },
-  { head: 'Chain', align: 'right', cell: (transaction) => String(transaction.chain_id) },
   { head: 'Nonce', align: 'right', cell: (transaction) => <Num text={count(transaction.nonce)} /> },
   { head: 'Purpose', cell: (transaction) => words(transaction.purpose) },
   { head: 'State', cell: (transaction) => <Dot state={transaction.state} /> },
