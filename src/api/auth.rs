@@ -17,7 +17,7 @@ use super::{Shared, problem};
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
 /// Name of the page's cookie.
-const COOKIE: &str = "tidekeeper_session";
+pub(super) const COOKIE: &str = "tidekeeper_session";
 
 /// A secret of the API, made anew at every start.
 #[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]

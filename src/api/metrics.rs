@@ -13,7 +13,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::Shared;
+use super::{Shared, openapi};
 
 /// Series of one metric; more are counted and left out.
 const SERIES_MAX: usize = 256;
@@ -299,7 +299,12 @@ pub const METRICS: &[Metric] = &[
         .of(KEEPER, Dropped),
 ];
 
-/// Answers Prometheus; before the first document it is told what is known already.
+/// What Prometheus reads; before the first document, what is known already.
+#[utoipa::path(
+    get, path = "/metrics", tag = openapi::KEEPER, operation_id = "metrics",
+    responses((status = 200, description = "Format 0.0.4.", body = String,
+        content_type = CONTENT_TYPE))
+)]
 pub(super) async fn scrape(State(shared): State<Shared>) -> Response {
     let document = shared.door.document.borrow().clone();
     let figures = (shared.door.figures)(&shared.door);

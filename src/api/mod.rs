@@ -3,7 +3,9 @@
 
 mod auth;
 pub mod metrics;
+pub mod openapi;
 mod page;
+mod parts;
 mod stream;
 
 use std::net::SocketAddr;
@@ -16,14 +18,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, extract::DefaultBodyLimit, middleware};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use utoipa::ToSchema;
 
 pub use auth::Keys;
 
 use crate::engine::event::Directive;
 
+/// Where all but the metrics, the description and the page stands.
+const ROOT: &str = "/api/v1";
 /// Largest request body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bounds of a reason given for halting or resuming.
@@ -73,23 +78,9 @@ pub async fn serve(
 
 fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
     let shared = Shared { door, keys: Arc::new(keys), origin: format!("http://{address}").into() };
-    let api = Router::new()
+    let api = parts::routes()
         .route("/snapshot", get(snapshot))
         .route("/report", get(report))
-        .route(
-            "/status",
-            get(|s| part(s, &["keeper", "mode", "state", "store", "chains", "venues"])),
-        )
-        .route("/pools", get(|s| part(s, &["pools"])))
-        .route("/books", get(|s| part(s, &["books"])))
-        .route("/positions", get(|s| part(s, &["positions"])))
-        .route("/orders", get(|s| part(s, &["orders"])))
-        .route("/transactions", get(|s| part(s, &["transactions"])))
-        .route("/ledger", get(|s| part(s, &["ledger"])))
-        .route("/reconciliation", get(|s| part(s, &["reconciliation"])))
-        .route("/arbitrage", get(|s| part(s, &["arbitrage"])))
-        .route("/strategies", get(|s| part(s, &["strategies"])))
-        .route("/risk", get(|s| part(s, &["limits", "exposures", "fuel"])))
         .route("/strategies/{id}/pause", post(pause))
         .route("/strategies/{id}/resume", post(start))
         .route("/halt", post(halt))
@@ -97,12 +88,13 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
         .route("/entry", post(entry))
         .route("/stream", get(stream::open))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
-    let metrics = Router::new()
+    let about = Router::new()
         .route("/metrics", get(metrics::scrape))
+        .route("/openapi.json", get(openapi::describe))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
     Router::new()
-        .nest("/api/v1", api)
-        .merge(metrics)
+        .nest(ROOT, api)
+        .merge(about)
         .fallback(page::serve)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(harden))
@@ -128,17 +120,34 @@ async fn harden(mut response: Response) -> Response {
     response
 }
 
-/// An error as `application/problem+json` (RFC 9457).
+/// Why a request was refused (RFC 9457).
+#[derive(Serialize, ToSchema)]
+struct Problem<'a> {
+    /// What is wrong, in a few words.
+    title: &'a str,
+    /// What would help.
+    detail: &'a str,
+    /// The status of the answer.
+    status: u16,
+}
+
+/// An error as `application/problem+json`.
 fn problem(status: StatusCode, title: &str, detail: &str) -> Response {
-    let body = json!({ "title": title, "detail": detail, "status": status.as_u16() });
+    let body = Problem { title, detail, status: status.as_u16() };
+    let body = serde_json::to_string(&body).expect("two texts and a number are JSON");
     let kind = (header::CONTENT_TYPE, "application/problem+json");
-    (status, [kind], body.to_string()).into_response()
+    (status, [kind], body).into_response()
 }
 
 fn not_yet() -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", "no snapshot yet, ask again in a moment")
 }
 
+/// The whole document.
+#[utoipa::path(
+    get, path = "/snapshot", context_path = ROOT, tag = openapi::DOCUMENT,
+    responses((status = 200, description = "All.", body = ref("#/components/schemas/Published")))
+)]
 async fn snapshot(State(shared): State<Shared>) -> Response {
     match shared.door.document.borrow().clone() {
         Some(document) => Json(document.as_ref()).into_response(),
@@ -146,38 +155,64 @@ async fn snapshot(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn part(State(shared): State<Shared>, fields: &[&str]) -> Response {
-    let Some(document) = shared.door.document.borrow().clone() else { return not_yet() };
-    let mut picked: serde_json::Map<String, Value> = serde_json::Map::new();
-    for field in ["seq", "at_ms"].iter().chain(fields) {
-        picked.insert((*field).to_owned(), document.get(*field).cloned().unwrap_or(Value::Null));
-    }
-    Json(picked).into_response()
+/// The document, and figures of the loop made for this answer.
+#[derive(Serialize, ToSchema)]
+struct Report<'a> {
+    #[schema(schema_with = openapi::published)]
+    snapshot: &'a Value,
+    #[serde(rename = "loop")]
+    #[schema(schema_with = openapi::figures)]
+    figures: Value,
 }
 
+/// The whole document and the loop's own figures.
+#[utoipa::path(
+    get, path = "/report", context_path = ROOT, tag = openapi::DOCUMENT,
+    responses((status = 200, description = "Both.", body = Report))
+)]
 async fn report(State(shared): State<Shared>) -> Response {
     let Some(document) = shared.door.document.borrow().clone() else { return not_yet() };
     let figures = (shared.door.figures)(&shared.door);
-    Json(json!({ "snapshot": document.as_ref(), "loop": figures })).into_response()
+    Json(Report { snapshot: document.as_ref(), figures }).into_response()
 }
 
-#[derive(Deserialize)]
+/// What every directive needs.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Reason {
+    /// Why, for the record.
+    #[schema(min_length = 3, max_length = 200)]
     reason: String,
 }
 
-#[derive(Serialize)]
+/// The loop has the directive; it may not be done yet.
+#[derive(Serialize, ToSchema)]
 struct Accepted {
+    /// Always true.
     accepted: bool,
 }
 
+/// A way into the page.
+#[derive(Serialize, ToSchema)]
+struct Page {
+    /// Address with a token that opens once.
+    page: String,
+}
+
 /// Another one-time address of the page.
+#[utoipa::path(
+    post, path = "/entry", context_path = ROOT, tag = openapi::KEEPER,
+    responses(
+        (status = 200, description = "Good once; an earlier one is void.", body = Page),
+        (status = 500, description = "The operating system has no randomness.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
 async fn entry(State(shared): State<Shared>) -> Response {
     match shared.keys.entry_path() {
         Ok(path) => {
             let page = format!("{}{path}", shared.origin);
-            Json(json!({ "page": page })).into_response()
+            Json(Page { page }).into_response()
         }
         Err(error) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, "no randomness", &error.to_string())
@@ -185,6 +220,13 @@ async fn entry(State(shared): State<Shared>) -> Response {
     }
 }
 
+/// Pauses one strategy: it decides nothing new.
+#[utoipa::path(
+    post, path = "/strategies/{id}/pause", context_path = ROOT, tag = openapi::DIRECTIVES,
+    params(("id" = String, Path, description = "Name of the strategy.")),
+    request_body = Reason,
+    responses((status = 202, description = "The loop has it.", body = Accepted))
+)]
 async fn pause(
     shared: State<Shared>,
     Path(id): Path<String>,
@@ -197,6 +239,13 @@ async fn pause(
     direct(shared, &headers, &body, |reason| Directive::Pause { strategy: id, reason }).await
 }
 
+/// Starts a paused strategy again.
+#[utoipa::path(
+    post, path = "/strategies/{id}/resume", context_path = ROOT, tag = openapi::DIRECTIVES,
+    params(("id" = String, Path, description = "Name of the strategy.")),
+    request_body = Reason,
+    responses((status = 202, description = "The loop has it.", body = Accepted))
+)]
 async fn start(
     shared: State<Shared>,
     Path(id): Path<String>,
@@ -220,10 +269,22 @@ fn unknown_strategy() -> Response {
     problem(StatusCode::NOT_FOUND, "no such strategy", detail)
 }
 
+/// Halts the keeper: nothing new is sent, what lowers risk may pass.
+#[utoipa::path(
+    post, path = "/halt", context_path = ROOT, tag = openapi::DIRECTIVES,
+    request_body = Reason,
+    responses((status = 202, description = "The loop has it.", body = Accepted))
+)]
 async fn halt(shared: State<Shared>, headers: HeaderMap, body: String) -> Response {
     direct(shared, &headers, &body, |reason| Directive::Halt { reason }).await
 }
 
+/// Ends a halt.
+#[utoipa::path(
+    post, path = "/resume", context_path = ROOT, tag = openapi::DIRECTIVES,
+    request_body = Reason,
+    responses((status = 202, description = "The loop has it.", body = Accepted))
+)]
 async fn resume(shared: State<Shared>, headers: HeaderMap, body: String) -> Response {
     direct(shared, &headers, &body, |reason| Directive::Resume { reason }).await
 }

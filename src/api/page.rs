@@ -30,7 +30,11 @@ pub(super) async fn serve(
 ) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path.starts_with("api/") {
-        return problem(StatusCode::NOT_FOUND, "no such resource", "see the README for the API");
+        return problem(
+            StatusCode::NOT_FOUND,
+            "no such resource",
+            "GET /openapi.json lists what there is",
+        );
     }
     if let Some(token) = entry.token {
         let Some(cookie) = shared.keys.enter(&token) else {

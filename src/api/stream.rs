@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
-use super::Shared;
+use super::{ROOT, Shared, openapi};
 use crate::io::clock;
 
 /// At most four documents a second reach a page.
@@ -19,6 +21,24 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// A page that takes longer for one frame is cut off; it will come back.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// One message of the stream.
+#[derive(Serialize, ToSchema)]
+struct Frame<'a> {
+    /// Grows by 1; each connection begins with 1.
+    seq: u64,
+    /// Always `snapshot`.
+    topic: &'static str,
+    /// When it was sent, unix ms.
+    ts_ms: i64,
+    #[schema(schema_with = openapi::published)]
+    body: &'a Value,
+}
+
+/// A WebSocket that sends the whole document, at most four times a second.
+#[utoipa::path(
+    get, path = "/stream", context_path = ROOT, tag = openapi::KEEPER, operation_id = "stream",
+    responses((status = 101, description = "Every text message is a frame.", body = Frame))
+)]
 pub(super) async fn open(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(move |socket| feed(socket, shared.door.document))
 }
@@ -48,7 +68,7 @@ async fn feed(mut socket: WebSocket, documents: watch::Receiver<Option<Arc<Value
 }
 
 fn frame(seq: u64, document: &Value) -> Message {
-    let ts_ms = clock::now().ms();
-    let frame = json!({ "seq": seq, "topic": "snapshot", "ts_ms": ts_ms, "body": document });
-    Message::Text(frame.to_string().into())
+    let frame = Frame { seq, topic: "snapshot", ts_ms: clock::now().ms(), body: document };
+    let text = serde_json::to_string(&frame).expect("a document is JSON");
+    Message::Text(text.into())
 }

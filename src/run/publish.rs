@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
+use utoipa::ToSchema;
 
 use crate::engine::event::Directive;
 use crate::engine::snapshot::Snapshot;
@@ -12,7 +13,7 @@ use crate::engine::snapshot::Snapshot;
 const TIMES_MAX: usize = 200_000;
 
 /// The published document: the engine's snapshot and the store's state beside it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Published {
     /// The engine.
     #[serde(flatten)]
@@ -22,7 +23,7 @@ pub struct Published {
 }
 
 /// The store as people see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StoreView {
     /// live or stalled.
     pub state: &'static str,
@@ -31,7 +32,7 @@ pub struct StoreView {
 }
 
 /// Figures of the loop since the process started.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LoopFigures {
     /// Facts handled.
     pub events: u64,
@@ -44,7 +45,7 @@ pub struct LoopFigures {
 }
 
 /// Two percentiles.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub struct Percentiles {
     /// Median.
     pub p50: u64,

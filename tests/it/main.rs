@@ -3,6 +3,8 @@
 mod backup;
 mod chain_files;
 mod cluster;
+mod openapi;
 mod ops;
+mod served;
 mod tidy;
 mod worlds;

@@ -5,16 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
+use tidekeeper::api::Door;
 use tidekeeper::api::metrics::{Kind, METRICS, render};
-use tidekeeper::api::{Door, Keys, serve};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+
+use super::served::Served;
 
 const PREFIX: &str = "tidekeeper_";
 /// Metrics that neither dashboard nor alert uses, and why they exist.
@@ -438,7 +435,8 @@ fn containers_are_hardened_and_open_no_port() {
         assert!(lines.contains(&name), "nothing is called {name}");
     }
     let build = file("ops/Dockerfile");
-    for source in ["abis/", "src/", "tools/contracts.lock.json", "contracts/Executor.json"] {
+    let beside = ["api/openapi.json", "tools/contracts.lock.json", "contracts/Executor.json"];
+    for source in ["abis/", "src/"].into_iter().chain(beside) {
         assert!(build.contains(&format!("\nCOPY {source} {source}\n")), "{source} is not copied");
     }
     assert!(build.contains("npm run build") && build.contains("cargo build --release --locked"));
@@ -452,36 +450,17 @@ fn loop_figures(_: &Door) -> Value {
     parsed(FIGURES)
 }
 
-async fn ask(address: SocketAddr, headers: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    answer
-}
-
 #[tokio::test]
 async fn metrics_are_told_to_the_bearer_of_the_token_alone() {
-    let (_documents, document) = watch::channel(Some(Arc::new(parsed(DOCUMENT))));
-    let (directives, _heard) = mpsc::channel(1);
-    let door = Door { document, figures: loop_figures, source: Arc::new(()), directives };
-    let keys = Keys::random().expect("randomness");
-    let bearer = keys.bearer().expose().to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let (stop, stopped) = watch::channel(false);
-    let served = tokio::spawn(serve(listener, door, keys, stopped));
+    let served = Served::begin(parsed(DOCUMENT), loop_figures).await;
     for headers in ["", "Authorization: Bearer 0\r\n", "Cookie: tidekeeper_session=0\r\n"] {
-        let answer = ask(address, headers).await;
+        let answer = served.ask("GET /metrics", headers).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
         assert!(!answer.contains(PREFIX), "{answer}");
     }
-    let answer = ask(address, &format!("Authorization: Bearer {bearer}\r\n")).await;
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let (head, body) = served.told("GET /metrics").await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
     assert_eq!(body, rendered());
-    stop.send_replace(true);
-    served.await.expect("no panic").expect("it served");
+    served.end().await;
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{VALUE_DP, text};
 use crate::engine::Engine;
@@ -21,7 +22,7 @@ const HOUR_MS: i64 = 3_600_000;
 const RATE_MS_MIN: i64 = 30_000;
 
 /// Cycles of pools, over the life of the store.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ArbitrageView {
     /// Worth sending.
     pub found: u64,
@@ -42,7 +43,7 @@ pub struct ArbitrageView {
 }
 
 /// One cycle seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OpportunityRow {
     /// The want's id.
     pub id: String,
@@ -74,7 +75,7 @@ pub struct OpportunityRow {
     pub expected_net: Option<String>,
     /// After gas, once mined.
     pub realised_net: Option<String>,
-    /// What became of it.
+    /// What became of it: skipped, found, sent, landed, lost or reverted.
     pub fate: &'static str,
     /// Why.
     pub why: String,
@@ -83,11 +84,11 @@ pub struct OpportunityRow {
 }
 
 /// One strategy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StrategyRow {
     /// Name.
     pub id: String,
-    /// liquidity or arbitrage.
+    /// liquidity, arbitrage or market_making.
     pub kind: &'static str,
     /// Chain it acts on.
     pub chain_id: Option<u64>,
@@ -108,7 +109,7 @@ pub struct StrategyRow {
 }
 
 /// One limit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LimitRow {
     /// Name as in agent.toml.
     pub name: &'static str,
@@ -121,7 +122,7 @@ pub struct LimitRow {
 }
 
 /// Exposure of one asset, venue or chain.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExposureBy {
     /// asset, venue or chain.
     pub scope: &'static str,
@@ -134,7 +135,7 @@ pub struct ExposureBy {
 }
 
 /// Native coin of one signer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FuelRow {
     /// Chain.
     pub chain_id: u64,

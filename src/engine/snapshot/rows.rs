@@ -1,11 +1,12 @@
 //! The rows of the snapshot; names and meaning are the API's.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::desk::{ArbitrageView, ExposureBy, FuelRow, LimitRow, StrategyRow};
 
 /// The whole document.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Snapshot {
     /// Last event handled.
     pub seq: u64,
@@ -15,7 +16,7 @@ pub struct Snapshot {
     pub keeper: String,
     /// Program version.
     pub version: &'static str,
-    /// Configured mode.
+    /// Configured mode: observe, paper, live or demo.
     pub mode: String,
     /// When this process started.
     pub started_ms: i64,
@@ -72,7 +73,7 @@ pub struct Snapshot {
 }
 
 /// Orders of market makers.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct QuotesView {
     /// Placed.
     pub sent: u64,
@@ -83,9 +84,9 @@ pub struct QuotesView {
 }
 
 /// How far the house may act.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct StateView {
-    /// Word.
+    /// recovering, running, paused, reduce_only or halted.
     pub kind: &'static str,
     /// Why.
     pub reason: Option<String>,
@@ -94,7 +95,7 @@ pub struct StateView {
 }
 
 /// One chain.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ChainRow {
     /// EIP-155 id.
     pub chain_id: u64,
@@ -110,7 +111,7 @@ pub struct ChainRow {
     pub stale_after_ms: i64,
     /// Expected time between blocks.
     pub block_time_ms: i64,
-    /// State of the feed.
+    /// State of the feed: syncing, live, stale or down.
     pub feed: &'static str,
     /// Since when.
     pub feed_since_ms: i64,
@@ -131,15 +132,15 @@ pub struct ChainRow {
 }
 
 /// One venue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct VenueRow {
     /// Name.
     pub venue: String,
     /// Dialect.
     pub kind: String,
-    /// Worst state of its books.
+    /// Worst state of its books: syncing, live, stale or down.
     pub feed: &'static str,
-    /// State of the user stream.
+    /// State of the user stream: live or down.
     pub user_stream: &'static str,
     /// Age of its oldest book.
     pub age_ms: Option<i64>,
@@ -148,13 +149,13 @@ pub struct VenueRow {
 }
 
 /// One book.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct BookRow {
     /// Venue.
     pub venue: String,
     /// Symbol.
     pub market: String,
-    /// State.
+    /// State: syncing, live, stale or down.
     pub feed: &'static str,
     /// Best bid.
     pub bid: Option<String>,
@@ -175,7 +176,7 @@ pub struct BookRow {
 }
 
 /// One pool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PoolRow {
     /// Chain.
     pub chain_id: u64,
@@ -210,7 +211,7 @@ pub struct PoolRow {
 }
 
 /// One position.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PositionRow {
     /// Chain.
     pub chain_id: u64,
@@ -263,7 +264,7 @@ pub struct PositionRow {
 }
 
 /// Exposure to one asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExposureRow {
     /// Asset.
     pub asset: String,
@@ -282,7 +283,7 @@ pub struct ExposureRow {
 }
 
 /// The hedge.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HedgeRow {
     /// Venue.
     pub venue: String,
@@ -301,7 +302,7 @@ pub struct HedgeRow {
 }
 
 /// Profit since the ledger began.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PnlView {
     /// All of it.
     pub total: Option<String>,
@@ -310,7 +311,7 @@ pub struct PnlView {
 }
 
 /// One part of the profit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PnlPart {
     /// Name.
     pub name: &'static str,
@@ -321,7 +322,7 @@ pub struct PnlPart {
 }
 
 /// One order.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OrderRow {
     /// Ours.
     pub client_order_id: String,
@@ -331,7 +332,7 @@ pub struct OrderRow {
     pub market: String,
     /// buy or sell.
     pub side: &'static str,
-    /// Kind.
+    /// limit, limit ioc or limit post-only.
     pub kind: &'static str,
     /// Limit.
     pub price: String,
@@ -339,7 +340,8 @@ pub struct OrderRow {
     pub quantity: String,
     /// Base filled.
     pub filled: String,
-    /// State.
+    /// sending, live, partial, cancel_sent, unknown, filled, cancelled, expired, rejected or
+    /// not_placed.
     pub state: &'static str,
     /// Planned.
     pub created_ms: i64,
@@ -348,7 +350,7 @@ pub struct OrderRow {
 }
 
 /// One transaction.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TransactionRow {
     /// Chain.
     pub chain_id: u64,
@@ -358,7 +360,7 @@ pub struct TransactionRow {
     pub hash: Option<String>,
     /// What it does.
     pub purpose: String,
-    /// State.
+    /// signed, broadcast, included, reverted, final or foreign.
     pub state: &'static str,
     /// Mined in.
     pub block: Option<u64>,
@@ -371,7 +373,7 @@ pub struct TransactionRow {
 }
 
 /// The ledger.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LedgerView {
     /// Ever booked.
     pub entries: u64,
@@ -382,7 +384,7 @@ pub struct LedgerView {
 }
 
 /// One entry.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EntryRow {
     /// Id.
     pub id: String,
@@ -397,7 +399,7 @@ pub struct EntryRow {
 }
 
 /// One line.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PostingRow {
     /// Account.
     pub account: String,
@@ -410,7 +412,7 @@ pub struct PostingRow {
 }
 
 /// Ledger against the world.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReconciliationView {
     /// All differences are zero; null before the first comparison.
     pub ok: Option<bool>,
@@ -421,7 +423,7 @@ pub struct ReconciliationView {
 }
 
 /// One comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReconciliationRow {
     /// Account.
     pub place: String,
@@ -438,7 +440,7 @@ pub struct ReconciliationRow {
 }
 
 /// What a part of the world really is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Label {
     /// Part.
     pub what: String,

@@ -18,6 +18,7 @@ use tidekeeper::world::chain;
 use tidekeeper::world::demo::{Site, World};
 
 use super::stage;
+use crate::openapi;
 
 /// Resting orders are gone this long after the database froze.
 const CANCELLED_WITHIN_MS: i64 = 250;
@@ -152,6 +153,9 @@ async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
     let mut world = stage::world("weather").await?;
     let (agent, site) = stage::agent(&mut world).await?;
     let whole = site.wait_for("all streams to be live", NOTICE_TIMEOUT, is_whole).await?;
+    for path in ["report", "snapshot", "status", "risk"] {
+        openapi::assert_described(path, &site.get(path).await?);
+    }
     let before = resyncs(&whole);
     world.control("fault", &json!({ "drop_ws": true })).await?;
     let is_cut = |s: &Value| !stage::is_running(s) || resyncs(s) > before || any_feed_down(s);

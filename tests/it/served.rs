@@ -1,0 +1,59 @@
+//! The API alone: a document and figures of a test's own, behind a real socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tidekeeper::api::{Door, Keys, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// A running API without a keeper behind it.
+pub(super) struct Served {
+    address: SocketAddr,
+    bearer: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    /// Listens on a port of its own.
+    pub(super) async fn begin(document: Value, figures: fn(&Door) -> Value) -> Self {
+        let (_, document) = watch::channel(Some(Arc::new(document)));
+        let (directives, _) = mpsc::channel(1);
+        let door = Door { document, figures, source: Arc::new(()), directives };
+        let keys = Keys::random().expect("randomness");
+        let bearer = keys.bearer().expose().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(serve(listener, door, keys, stopped));
+        Self { address, bearer, stop, task }
+    }
+
+    /// The whole answer to a request such as `GET /metrics`; each header ends its line.
+    pub(super) async fn ask(&self, request: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let request =
+            format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        answer
+    }
+
+    /// Head and body of the answer to whoever has the token.
+    pub(super) async fn told(&self, request: &str) -> (String, String) {
+        let answer = self.ask(request, &format!("Authorization: Bearer {}\r\n", self.bearer)).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.to_owned(), body.to_owned())
+    }
+
+    /// Ends it and looks that it served until then.
+    pub(super) async fn end(self) {
+        self.stop.send_replace(true);
+        self.task.await.expect("no panic").expect("it served");
+    }
+}
