@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -128,13 +127,14 @@ fn table(config: &Config) -> String {
     text
 }
 
-/// Checks the files and prints every value with its origin; secrets appear by name only.
-pub(super) fn check(dir: &Path) -> ExitCode {
+/// Checks the files and prints every value with its origin; secrets appear by name only. `None`
+/// when they are refused: every problem was printed.
+pub(super) fn check(dir: &Path) -> Option<Config> {
     let files = match read(dir) {
         Ok(files) => files,
         Err(error) => {
             eprintln!("tidekeeper: {error:#}");
-            return ExitCode::from(super::CHECK_FAILED);
+            return None;
         }
     };
     match config::load(&files, &variable) {
@@ -142,12 +142,12 @@ pub(super) fn check(dir: &Path) -> ExitCode {
             // A reader that went away (`check | head`) is not our problem.
             let _ = std::io::stdout().write_all(table(&config).as_bytes());
             print(&config::unset_variables(&config, &variable));
-            ExitCode::SUCCESS
+            Some(config)
         }
         Err(problems) => {
             print(&problems);
             eprintln!("{} problem(s)", problems.len());
-            ExitCode::from(super::CHECK_FAILED)
+            None
         }
     }
 }
@@ -193,7 +193,7 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
             "resting spot orders pay 0, a market maker's tier; taking ones 10 basis points",
         ),
         label("funding", "simulated", "paid every 30 s at a fixed small rate"),
-        label("money", "simulated", "play money on a local chain and a local exchange"),
+        label("money", "simulated", "play money on two local chains and a local exchange"),
     ]
 }
 

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use indicatif::ProgressBar;
-use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::cli::findings::{Progress, Report, Status};
 use crate::config::agent::Mode;
 use crate::config::strategy::Stage;
 use crate::config::{self, Config};
@@ -37,94 +36,6 @@ pub(super) struct DoctorArguments {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// How good it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    /// Nothing to do.
-    Ok,
-    /// A keeper starts, and somebody should look.
-    Warn,
-    /// A keeper does not start, or does not work.
-    Fail,
-}
-
-impl Status {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    status: Status,
-    looked_at: String,
-    found: String,
-    /// What to type or to change.
-    remedy: Option<String>,
-}
-
-/// The findings so far, and what is being looked at now.
-struct Report {
-    findings: Vec<Finding>,
-    bar: ProgressBar,
-}
-
-impl Report {
-    fn new() -> Self {
-        let bar = ProgressBar::new_spinner();
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
-        Self { findings: Vec::new(), bar }
-    }
-
-    /// Says on stderr what is looked at, since the answer may take a while.
-    fn look(&self, at: &str) {
-        if self.bar.is_hidden() {
-            eprintln!("looking at {at}");
-        } else {
-            self.bar.set_message(format!("looking at {at}"));
-        }
-    }
-
-    fn ok(&mut self, looked_at: impl Into<String>, found: impl Into<String>) {
-        let (looked_at, found) = (looked_at.into(), found.into());
-        self.findings.push(Finding { status: Status::Ok, looked_at, found, remedy: None });
-    }
-
-    fn bad(
-        &mut self,
-        status: Status,
-        looked_at: impl Into<String>,
-        found: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
-        let (looked_at, found, remedy) = (looked_at.into(), found.into(), Some(remedy.into()));
-        self.findings.push(Finding { status, looked_at, found, remedy });
-    }
-
-    fn n_failed(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.status == Status::Fail).count()
-    }
-
-    /// One line a finding, and one for its remedy.
-    fn table(&self) -> String {
-        let width = self.findings.iter().map(|f| f.looked_at.chars().count()).max().unwrap_or(0);
-        let mut text = String::new();
-        for Finding { status, looked_at, found, remedy } in &self.findings {
-            text.push_str(&format!("{:4}  {looked_at:width$}  {found}\n", status.word()));
-            if let Some(remedy) = remedy {
-                text.push_str(&format!("      {:width$}  do: {remedy}\n", ""));
-            }
-        }
-        text
-    }
 }
 
 /// Looks at everything and prints it; an error when something fails.
@@ -150,7 +61,7 @@ pub(super) async fn run(arguments: DoctorArguments, mut stop: watch::Receiver<bo
 }
 
 async fn examine(dir: &Path, state_dir: &Path) -> Report {
-    let mut report = Report::new();
+    let mut report = Report::new(Progress::Everybody);
     let config = files(&mut report, dir);
     local::state_dir(&mut report, state_dir);
     local::database(&mut report, config.as_ref(), state_dir).await;
@@ -164,7 +75,7 @@ async fn examine(dir: &Path, state_dir: &Path) -> Report {
         reach::fuel(&mut report, config, &reached, &signers).await;
         reach::venues(&mut report, config).await;
     }
-    report.bar.finish_and_clear();
+    report.end();
     report
 }
 
@@ -267,24 +178,5 @@ fn mode(report: &mut Report, config: &Config) {
     if !held.is_empty() {
         let found = format!("not at stage \"live\", so they send nothing: {}", held.join(", "));
         report.ok("strategies", found);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_remedy_stands_below_what_was_found() {
-        let mut report = Report { findings: Vec::new(), bar: ProgressBar::hidden() };
-        report.ok("disk", "9 GiB free");
-        report.bad(Status::Fail, "clock", "3 s ahead", "set it");
-        let lines =
-            ["ok    disk   9 GiB free", "fail  clock  3 s ahead", "             do: set it"];
-        assert_eq!(report.table(), lines.join("\n") + "\n");
-        assert_eq!(report.n_failed(), 1);
-        let json = serde_json::to_value(&report.findings).expect("plain");
-        assert_eq!(json[1]["status"], "fail");
-        assert_eq!(json[0]["remedy"], serde_json::Value::Null);
     }
 }

@@ -3,6 +3,9 @@
 mod check;
 mod db;
 mod doctor;
+mod endpoints;
+mod findings;
+mod online;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +21,7 @@ use crate::{exchange, run};
 
 /// Exit status of a command line that does not fit the files.
 const USAGE: u8 = 2;
-/// Exit status of files that are refused.
+/// Exit status of files that are refused, by us or by a chain.
 const CHECK_FAILED: u8 = 3;
 
 /// On-chain liquidity agent: provides and rebalances liquidity, hedges it, and accounts for every
@@ -110,6 +113,9 @@ struct CheckArguments {
     /// Folder with agent.toml, chains/ and strategies/
     #[arg(long, default_value = ".")]
     config: PathBuf,
+    /// Then ask the chains whether every address in the files is what the files say
+    #[arg(long)]
+    online: bool,
 }
 
 #[derive(Debug, Args)]
@@ -150,7 +156,11 @@ pub fn main() -> ExitCode {
         tracing::debug!("a TLS provider was already chosen");
     }
     let outcome = match arguments.verb {
-        Verb::Check(check) => return check::check(&check.config),
+        Verb::Check(arguments) => match (check::check(&arguments.config), arguments.online) {
+            (None, _) => return ExitCode::from(CHECK_FAILED),
+            (Some(_), false) => return ExitCode::SUCCESS,
+            (Some(config), true) => with_runtime(|stop| online::run(config, stop)),
+        },
         Verb::Db(arguments) => with_runtime(|stop| db::run(arguments, stop)),
         Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),
         Verb::Run(arguments) => with_runtime(|stop| run_agent(arguments, stop)),
@@ -167,6 +177,7 @@ pub fn main() -> ExitCode {
             eprintln!("tidekeeper: {error:#}");
             ExitCode::from(match () {
                 () if error.is::<check::Refused>() => CHECK_FAILED,
+                () if error.is::<online::Failed>() => CHECK_FAILED,
                 () if error.is::<run::agent::ModeRefused>() => USAGE,
                 () => 1,
             })

@@ -9,7 +9,7 @@ use crate::config::doc::Doc;
 use crate::config::gas::{Fuel, Gas, read_fuel, read_gas};
 use crate::config::pool::{Contracts, Dex, Pool, read_dexes, read_pools};
 use crate::config::problem::Fault;
-use crate::config::reader::Node;
+use crate::config::reader::{Node, bare_or_quoted};
 use crate::config::urls::{self, Reach};
 use crate::config::values::{self, integer};
 
@@ -128,12 +128,17 @@ pub enum Submission {
 pub struct Token {
     /// The contract.
     pub address: Address,
-    /// Decimals; compared with the contract's answer at start.
+    /// Decimals; `check --online` compares them with the contract's answer, a start does not.
     pub decimals: u8,
     /// The asset it stands for; never an alias of another.
     pub asset: String,
-    /// Halt when the price leaves its peg by this, basis points.
+    /// Departure of the price from its peg at which to halt, basis points; not acted on yet.
     pub depeg_halt_bps: Option<u32>,
+}
+
+/// Key of a token's table inside its chain's file, as the settings spell it.
+pub fn token_key(symbol: &str) -> String {
+    format!("tokens.{}", bare_or_quoted(symbol))
 }
 
 /// What could be read of one chain's file, for the strategies that refer to it.

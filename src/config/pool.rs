@@ -31,6 +31,11 @@ impl Dex {
             Self::UniswapV3 => "uniswap_v3",
         }
     }
+
+    /// Key of one of its contracts inside a chain's file.
+    pub fn key(self, contract: &str) -> String {
+        format!("dex.{}.{contract}", self.name())
+    }
 }
 
 const DEXES: &[(&str, Dex)] = &[

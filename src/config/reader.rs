@@ -394,7 +394,8 @@ pub(super) fn variable_part(name: &str) -> String {
     name.chars().filter(|c| *c != '"').map(letter).collect()
 }
 
-fn bare_or_quoted(key: &str) -> String {
+/// A key as it stands in a dotted path.
+pub(super) fn bare_or_quoted(key: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(is_bare) { key.to_owned() } else { format!("{key:?}") }
 }

@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::cli::db::{self, Database};
-use crate::cli::doctor::{Report, Status};
+use crate::cli::findings::{Report, Status};
 use crate::config::Config;
 use crate::io::lock::{Lock, LockError};
 use crate::store::backup::schema_known;

@@ -6,16 +6,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use alloy::network::Ethereum;
 use alloy::primitives::Address;
-use alloy::providers::{Provider, RootProvider};
 use anyhow::{Context as _, Result};
 use secrecy::SecretString;
 
-use crate::cli::doctor::{Report, Status};
+use crate::cli::endpoints::{self, Reached};
+use crate::cli::findings::{Report, Status};
 use crate::config::Config;
 use crate::config::agent::Mode;
-use crate::config::chain::{Chain, Endpoint, UrlSource};
+use crate::config::chain::Chain;
 use crate::config::signer::Key as KeySource;
 use crate::config::venue::{Venue, VenueKind};
 use crate::io::chain::ChainClient;
@@ -23,106 +22,31 @@ use crate::io::clock;
 use crate::io::rest::{Options, RestClient};
 use crate::io::signer::Key;
 use crate::model::amount::human_unsigned;
-use crate::model::time::Timestamp;
 use crate::run::agent::{BINANCE_SPOT, BINANCE_USDM, variable};
 use crate::venues::binance::{Dialect, account, sign};
 
-/// Patience for one answer of a chain.
-const CHAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Patience for a connection to an exchange.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Patience for one answer of an exchange.
 const VENUE_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 64 * 1_024;
-/// Block times are whole seconds and stamped when the block was begun.
-const CHAIN_CLOCK_ROOM_MS: u64 = 2_000;
 /// Places of a native coin.
 const NATIVE_DECIMALS: u32 = 18;
-
-/// A chain's endpoint that answers as it should.
-pub(super) struct Reached {
-    client: ChainClient,
-    http_url: String,
-}
 
 /// Every endpoint of every chain, and the contracts behind the first good one.
 pub(super) async fn chains(report: &mut Report, config: &Config) -> BTreeMap<String, Reached> {
     let mut reached = BTreeMap::new();
     for chain in &config.chains {
-        let mut first = None;
-        for endpoint in &chain.endpoints {
-            let at = format!("endpoint {}/{}", chain.name, endpoint.name);
-            report.look(&at);
-            let found = answer(report, &at, chain, endpoint).await;
-            first = first.or(found);
-        }
-        let Some(found) = first else { continue };
-        contracts(report, chain, &found.http_url).await;
+        // That a variable is not set was told with the others.
+        let Some(found) = endpoints::first_good(report, chain).await else { continue };
+        contracts(report, chain, &found).await;
         reached.insert(chain.name.clone(), found);
     }
     reached
 }
 
-/// Where the address of an endpoint stands, for people; never the address.
-fn place(source: &UrlSource) -> String {
-    match source {
-        UrlSource::Env(name) => format!("the URL in {name}"),
-        UrlSource::Plain(_) => "the URL in the chain's file".to_owned(),
-    }
-}
-
-async fn answer(
-    report: &mut Report,
-    at: &str,
-    chain: &Chain,
-    endpoint: &Endpoint,
-) -> Option<Reached> {
-    let place = place(&endpoint.http);
-    let url = match &endpoint.http {
-        UrlSource::Plain(url) => Some(url.clone()),
-        // That it is not set was told with the other variables.
-        UrlSource::Env(name) => variable(name),
-    };
-    let http_url = url?;
-    let Ok(client) = ChainClient::new(&http_url) else {
-        report.bad(Status::Fail, at, format!("{place} is not a URL"), format!("mend {place}"));
-        return None;
-    };
-    let id = match client.chain_id().await {
-        Ok(id) => id,
-        Err(error) => {
-            report.bad(Status::Fail, at, error.to_string(), format!("check {place} and its node"));
-            return None;
-        }
-    };
-    if id != chain.chain_id {
-        let found = format!("is chain {id}, the file says {}", chain.chain_id);
-        report.bad(Status::Fail, at, found, format!("put the right chain's node into {place}"));
-        return None;
-    }
-    let block = match client.latest().await {
-        Ok(block) => block,
-        Err(error) => {
-            report.bad(Status::Fail, at, error.to_string(), format!("check {place} and its node"));
-            return None;
-        }
-    };
-    let time = Timestamp::from_s(i64::try_from(block.header.timestamp).unwrap_or(i64::MAX));
-    let age_ms = clock::now().ms_since(time);
-    let age_ms_max = chain.ingest.stale_after_ms + chain.ingest.block_time_ms + CHAIN_CLOCK_ROOM_MS;
-    let found = format!(
-        "chain {id}, head {} is {age_ms} ms old, at most {age_ms_max}",
-        block.header.number
-    );
-    if age_ms > i64::try_from(age_ms_max).unwrap_or(i64::MAX) {
-        let remedy = "wait until the node has caught up, use another node, or set this clock right";
-        report.bad(Status::Fail, at, found, remedy);
-    } else {
-        report.ok(at, found);
-    }
-    Some(Reached { client, http_url })
-}
-
 /// Whether there is code where the files say that there are contracts.
-async fn contracts(report: &mut Report, chain: &Chain, http_url: &str) {
+async fn contracts(report: &mut Report, chain: &Chain, reached: &Reached) {
     let mut places: Vec<(String, Address)> = Vec::new();
     for (dex, found) in &chain.dexes {
         let name = |what: &str| format!("{} {what}", dex.name());
@@ -135,10 +59,10 @@ async fn contracts(report: &mut Report, chain: &Chain, http_url: &str) {
     report.look(&at);
     let mut is_whole = true;
     for (name, address) in &places {
-        let found = match has_code(http_url, *address).await {
-            Some(true) => continue,
-            Some(false) => format!("{name}: no code at {address}"),
-            None => format!("{name}: nobody knows whether there is code at {address}"),
+        let found = match reached.client.has_code(*address, reached.head).await {
+            Ok(true) => continue,
+            Ok(false) => format!("{name}: no code at {address}"),
+            Err(error) => format!("{name}: is there code at {address}? {error}"),
         };
         is_whole = false;
         let remedy = format!("check the address in the file of chain {}", chain.name);
@@ -147,13 +71,6 @@ async fn contracts(report: &mut Report, chain: &Chain, http_url: &str) {
     if is_whole {
         report.ok(at, format!("{} addresses, each has code", places.len()));
     }
-}
-
-async fn has_code(http_url: &str, address: Address) -> Option<bool> {
-    let provider: RootProvider<Ethereum> = RootProvider::new_http(http_url.parse().ok()?);
-    let request = provider.get_code_at(address);
-    let code = tokio::time::timeout(CHAIN_TIMEOUT, async { request.await }).await.ok()?.ok()?;
-    Some(!code.is_empty())
 }
 
 /// Whether each key can be read, by us alone; the addresses of those that can.
@@ -287,7 +204,7 @@ async fn clock_offset_ms(venue: &Venue) -> Result<i64> {
         VenueKind::BinanceUsdm { .. } => (Dialect::UsdM, BINANCE_USDM),
     };
     let options = Options {
-        connect_timeout: CHAIN_TIMEOUT,
+        connect_timeout: CONNECT_TIMEOUT,
         timeout: VENUE_TIMEOUT,
         body_bytes_max: BODY_BYTES_MAX,
     };

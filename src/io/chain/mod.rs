@@ -130,6 +130,16 @@ impl ChainClient {
         ask("eth_getBalance", async { request.await }).await
     }
 
+    /// Whether there is code at an address, as of a block.
+    ///
+    /// # Errors
+    /// `ChainError`.
+    pub async fn has_code(&self, of: Address, at: B256) -> Result<bool, ChainError> {
+        let request = self.provider.get_code_at(of).hash(at);
+        let code = ask("eth_getCode", async { request.await }).await?;
+        Ok(!code.is_empty())
+    }
+
     /// A view of a contract as of a block.
     ///
     /// # Errors

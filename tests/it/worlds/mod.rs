@@ -4,5 +4,6 @@
 mod chain;
 mod crashes;
 mod faults;
+mod online;
 mod reorgs;
 mod stage;
