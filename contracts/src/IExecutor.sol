@@ -88,11 +88,13 @@ interface IExecutor {
     /// @notice Runs a cycle on the first pool's credit: the pool delivers first and is paid out of
     /// what the other legs return. The operator needs no `token` and gives no allowance.
     /// @dev A leg whose `dex` is not in the list panics with 0x32. The caller's `minProfit` should
-    /// cover gas. @param token What the cycle starts and ends in.
+    /// cover gas.
+    /// @param token What the cycle starts and ends in.
     /// @param amountIn What the first pool is paid, exactly.
     /// @param minProfit Least growth of the operator's balance of `token`.
     /// @param deadlineBlock Last block in which this may run, as the opcode NUMBER counts them on
-    /// this chain. @param legs Two to four swaps, each selling what the one before bought.
+    /// this chain.
+    /// @param legs Two to four swaps, each selling what the one before bought.
     /// @return profit Growth of the operator's balance of `token`.
     function flash(
         address token,
@@ -103,7 +105,8 @@ interface IExecutor {
     ) external returns (uint256 profit);
 
     /// @notice Runs the same cycle on the operator's own `amountIn`, for which it must have given
-    /// an allowance. @dev Parameters and return value as for `flash`.
+    /// an allowance.
+    /// @dev Parameters and return value as for `flash`.
     function own(
         address token,
         uint256 amountIn,

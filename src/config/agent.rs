@@ -109,7 +109,7 @@ pub struct Limits {
     pub net_delta_usd: Decimal,
     /// Exposure on any one venue, USD.
     pub venue_exposure_usd: Decimal,
-    /// Loss of one day, USD; beyond it only reducing deeds until a person resumes.
+    /// Loss of one day (UTC), USD; while more is lost, only reducing deeds. It does not latch.
     pub daily_loss_usd: Decimal,
     /// Fall from the highest equity, percent.
     pub drawdown_from_peak_pct: Decimal,

@@ -15,11 +15,12 @@ pub struct Gas {
     pub max_fee_gwei: Decimal,
     /// Highest `maxPriorityFeePerGas`, gwei.
     pub max_priority_gwei: Decimal,
-    /// Highest `maxFeePerGas` of an emergency exit, gwei.
+    /// Highest `maxFeePerGas` of an emergency exit, gwei; not acted on yet.
     pub exit_max_fee_gwei: Decimal,
-    /// Blocks after which a waiting transaction is replaced.
+    /// Blocks after which to replace a waiting transaction; not acted on yet: the same bytes are
+    /// sent again.
     pub bump_after_blocks: u64,
-    /// By how much a replacement pays more, percent.
+    /// By how much a replacement is to pay more, percent; not acted on yet.
     pub bump_pct: Decimal,
 }
 

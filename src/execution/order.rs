@@ -33,7 +33,7 @@ pub enum OrderState {
     Partial,
     /// A cancel is on its way.
     CancelSent,
-    /// Nobody knows; exposure counts the worst case.
+    /// Nobody knows. A hedge in doubt blocks its market, a quote its side; exposure counts neither.
     Unknown { since: Timestamp, misses: u32 },
     /// Over.
     Done { outcome: Outcome },

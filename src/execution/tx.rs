@@ -148,7 +148,7 @@ impl TxState {
     /// The one transition function.
     ///
     /// # Errors
-    /// `Impossible`, the slot must then be quarantined.
+    /// `Impossible`; when a receipt or a reorganisation brings it, the keeper halts.
     pub fn next(self, event: TxEvent) -> Result<Self, Impossible> {
         use TxEvent as E;
         match (self, event) {

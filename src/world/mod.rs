@@ -1,5 +1,5 @@
-//! The local world of the demo and the tests: an anvil with real contracts, recorded flow, an
-//! arbitrageur, and the file that tells others where everything is.
+//! The local world of the demo and the tests: anvils with real contracts, on each recorded flow, an
+//! arbitrageur and rivals, and the file that tells others where everything is.
 //!
 //! Play money throughout. The agent meets this world only through its RPC and the exchange, as it
 //! would meet the real one; nothing here is known to the rooms above.
