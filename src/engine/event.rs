@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, B256, U256};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::execution::order::Order;
@@ -17,7 +18,7 @@ use crate::model::time::Timestamp;
 use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
 
 /// One fact, numbered by the run loop.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Position in the run's order, given by the run loop.
     pub seq: u64,
@@ -28,7 +29,7 @@ pub struct Event {
 }
 
 /// The kinds of fact.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Body {
     /// What the store remembers; always the first event.
     Started(Box<Recovered>),
@@ -77,7 +78,7 @@ pub enum Body {
 }
 
 /// Where trades were told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FillSource {
     /// The user stream: what it tells is true, what it does not tell may have been lost.
     Stream,
@@ -86,7 +87,7 @@ pub enum FillSource {
 }
 
 /// The operator's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Directive {
     /// Full stop.
     Halt { reason: String },
@@ -99,7 +100,7 @@ pub enum Directive {
 }
 
 /// One block with everything in it that concerns us.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Block {
     /// Header.
     pub header: Header,
@@ -114,7 +115,7 @@ pub struct Block {
 }
 
 /// A pool's log, decoded.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum PoolEvent {
     /// Uniswap V3.
     V3(V3Event),
@@ -125,7 +126,7 @@ pub enum PoolEvent {
 }
 
 /// A pool read from the chain.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Observed {
     /// Uniswap V3.
     V3(Box<V3Observed>),
@@ -134,7 +135,7 @@ pub enum Observed {
 }
 
 /// A pool's exact state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Pool {
     /// Uniswap V3.
     V3(Box<PoolV3>),
@@ -143,7 +144,7 @@ pub enum Pool {
 }
 
 /// The chain at the block from which live heads continue.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ChainStart {
     /// That block.
     pub header: Header,
@@ -158,7 +159,7 @@ pub struct ChainStart {
 }
 
 /// Our balances on a chain at one block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WalletAudit {
     /// The block.
     pub block: BlockRef,
@@ -171,7 +172,7 @@ pub struct WalletAudit {
 }
 
 /// An NFT of the position manager, as the chain tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedPosition {
     /// NFT.
     pub token_id: U256,
@@ -184,7 +185,7 @@ pub struct OwnedPosition {
 }
 
 /// A venue at start or after a gap of its user stream.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct VenueStart {
     /// Configured name.
     pub venue: String,
@@ -199,7 +200,7 @@ pub struct VenueStart {
 }
 
 /// A step of a book's life.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum BookStep {
     /// Connection opened.
     Opened,
@@ -212,7 +213,7 @@ pub enum BookStep {
 }
 
 /// A position as stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Pool.
     pub pool: crate::model::intent::PoolId,
@@ -255,7 +256,7 @@ pub struct Position {
 }
 
 /// Orders of market makers, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuoteTally {
     /// Placed.
     pub sent: u64,
@@ -266,7 +267,7 @@ pub struct QuoteTally {
 }
 
 /// What the store remembers of earlier runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Recovered {
     /// Balances and booked causes.
     pub ledger: ledger::Loaded,

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
 
 /// The answer to one event.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Output {
     /// Rows, committed together and before any of the committed commands leaves.
     pub records: Vec<Record>,
@@ -25,7 +26,7 @@ pub struct Output {
 }
 
 /// A fact worth a row.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Record {
     /// Money moved.
     Entry(Entry),
@@ -54,7 +55,7 @@ pub enum Record {
 }
 
 /// How a slot was mined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Mined {
     /// Height.
     pub number: u64,
@@ -67,7 +68,7 @@ pub struct Mined {
 }
 
 /// A deed asked of the shore.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Command {
     /// Ask what an act would use. Reads only: leaves at once.
     Estimate { chain: u64, intent: Uuid, act: Act },

@@ -2,12 +2,13 @@
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::risk::gate::Limits;
 use crate::strategy::{arbitrage, hedging, liquidity, market_making};
 
 /// Everything the engine is told once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
     /// Keeper's name.
     pub keeper: String,
@@ -38,7 +39,7 @@ pub struct Setup {
 }
 
 /// One chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChainSetup {
     /// EIP-155 id.
     pub chain: u64,
@@ -73,7 +74,7 @@ pub struct ChainSetup {
 }
 
 /// One token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TokenSetup {
     /// Contract.
     pub address: Address,
@@ -86,7 +87,7 @@ pub struct TokenSetup {
 }
 
 /// One pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PoolSetup {
     /// Contract.
     pub address: Address,
@@ -111,7 +112,7 @@ pub struct PoolSetup {
 }
 
 /// How a pool prices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Curve {
     /// Constant product.
     V2,
@@ -120,7 +121,7 @@ pub enum Curve {
 }
 
 /// One venue.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VenueSetup {
     /// Operator's name.
     pub name: String,
@@ -133,7 +134,7 @@ pub struct VenueSetup {
 }
 
 /// One strategy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StrategySetup {
     /// Unique name.
     pub id: String,
@@ -146,7 +147,7 @@ pub struct StrategySetup {
 }
 
 /// What a strategy does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum StrategyKind {
     /// One concentrated position.
     Liquidity(liquidity::Parameters),
@@ -184,7 +185,7 @@ impl StrategySetup {
 }
 
 /// The hedge of one market, netting the delta of every chain it stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HedgeSetup {
     /// False when its owner's stage only observes.
     pub sends: bool,

@@ -71,7 +71,7 @@ pub enum OrderEvent {
 }
 
 /// An order and all we know of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The request as committed.
     pub request: NewOrder,

@@ -18,7 +18,7 @@ use crate::model::intent::{CloseRange, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
 
 /// What a transaction does; the shore turns it into calldata of the chain's own contracts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Act {
     /// Let a contract of the deployment take tokens, exactly so many.
     Approve { token: Address, spender: Spender, amount: U256 },
@@ -36,7 +36,7 @@ pub enum Act {
 pub const CYCLE: &str = "cycle";
 
 /// Contracts that may take our tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Spender {
     /// `NonfungiblePositionManager`.
     PositionManager,
@@ -68,7 +68,7 @@ impl Act {
 }
 
 /// An act with nonce and fees fixed: signing it twice gives the same bytes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TxRequest {
     /// Chain id.
     pub chain: u64,
@@ -183,7 +183,7 @@ impl TxState {
 }
 
 /// A slot with everything we know of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tx {
     /// The lane's slot.
     pub nonce: u64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{B256, I256};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::model::unit::{Account, Reason, Unit};
 const ENTRY_NAMESPACE: Uuid = Uuid::from_u128(0x7469_6465_6b65_6570_6572_2065_6e74_7279);
 
 /// One line: this account gains (or loses) so many steps of this unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
     /// Where.
     pub account: Account,
@@ -24,7 +25,7 @@ pub struct Posting {
 }
 
 /// Why an entry exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// What we held when the ledger began.
     Opening,
@@ -81,7 +82,7 @@ impl Kind {
 }
 
 /// The block a provisional entry stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnBlock {
     /// Chain id.
     pub chain: u64,
@@ -92,7 +93,7 @@ pub struct OnBlock {
 }
 
 /// A balanced act.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// `UUIDv5` of kind and cause: booking the same fact twice is impossible.
     pub id: Uuid,

@@ -10,6 +10,7 @@ pub mod reconcile;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy::primitives::I256;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -124,10 +125,31 @@ impl Ledger {
     }
 }
 
+/// A map by account and unit as a list of pairs: keys of JSON are texts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use alloy::primitives::I256;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::unit::{Account, Unit};
+
+    type Balances = BTreeMap<(Account, Unit), I256>;
+
+    pub(super) fn serialize<S: Serializer>(of: &Balances, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(of)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Balances, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().collect())
+    }
+}
+
 /// What the store knows of an earlier run's ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Loaded {
     /// Sum of postings per account and unit.
+    #[serde(with = "pairs")]
     pub balances: BTreeMap<(Account, Unit), I256>,
     /// Ids of entries, so that a fact seen again is not booked again.
     pub recent_ids: BTreeSet<Uuid>,

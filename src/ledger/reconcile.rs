@@ -1,12 +1,13 @@
 //! The ledger against the world, unit by unit: a difference is a number, never an opinion.
 
 use alloy::primitives::I256;
+use serde::Serialize;
 
 use crate::ledger::Ledger;
 use crate::model::unit::{Account, Unit};
 
 /// One comparison, true at the moment `at` names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Comparison {
     /// The place.
     pub account: Account,

@@ -1,11 +1,12 @@
 //! Facts of a chain as the engine sees them: blocks, receipts of our transactions, transfers.
 
 use alloy::primitives::{Address, B256, U256};
+use serde::{Deserialize, Serialize};
 
 use crate::model::time::Timestamp;
 
 /// One block of one chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRef {
     /// EIP-155 chain id.
     pub chain: u64,
@@ -16,7 +17,7 @@ pub struct BlockRef {
 }
 
 /// What every block tells besides its logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Identity.
     pub block: BlockRef,
@@ -29,7 +30,7 @@ pub struct Header {
 }
 
 /// An ERC-20 `Transfer` that touches our signer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenTransfer {
     /// Token contract.
     pub token: Address,
@@ -46,7 +47,7 @@ pub struct TokenTransfer {
 }
 
 /// A liquidity event of the `NonfungiblePositionManager`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NftLog {
     /// `IncreaseLiquidity`: tokens became liquidity.
     Increased { token_id: U256, liquidity: u128, amount0: U256, amount1: U256 },
@@ -68,7 +69,7 @@ impl NftLog {
 }
 
 /// The receipt of one of our transactions, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Transaction hash.
     pub hash: B256,

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::order::Side;
@@ -10,7 +11,7 @@ use crate::model::order::Side;
 const INTENT_NAMESPACE: Uuid = Uuid::from_u128(0x7469_6465_6b65_6570_6572_2069_6e74_656e);
 
 /// A pool's identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PoolId {
     /// Chain id.
     pub chain: u64,
@@ -79,7 +80,7 @@ impl Want {
 }
 
 /// A range to be opened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OpenRange {
     /// Pool.
     pub pool: PoolId,
@@ -100,7 +101,7 @@ pub struct OpenRange {
 }
 
 /// A position to be closed whole.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CloseRange {
     /// Pool.
     pub pool: PoolId,
@@ -115,7 +116,7 @@ pub struct CloseRange {
 }
 
 /// An exact-input swap.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SwapPlan {
     /// Pool.
     pub pool: PoolId,
@@ -169,7 +170,7 @@ pub struct QuotePlan {
 
 /// A cycle: the input is borrowed from the first pool and returned to it in the same transaction,
 /// so that only the profit ever reaches us.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CyclePlan {
     /// Chain id.
     pub chain: u64,
@@ -186,7 +187,7 @@ pub struct CyclePlan {
 }
 
 /// One pool of a cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CycleLeg {
     /// Pool.
     pub pool: PoolId,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::model::time::Timestamp;
 
 /// What a cycle is expected to bring, part by part, in the numeraire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetProfit {
     /// Output less input, at the pools' exact states; swap fees are already paid in it.
     pub gross: Decimal,
@@ -65,7 +65,7 @@ impl Fate {
 }
 
 /// One cycle seen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opportunity {
     /// The want's own id.
     pub id: Uuid,
@@ -96,7 +96,7 @@ pub struct Opportunity {
 }
 
 /// Opportunities over the life of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Worth sending.
     pub found: u64,

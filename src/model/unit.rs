@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use alloy::primitives::{Address, U256};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Decimal places of every asset's smallest step on a Binance-like venue.
@@ -11,7 +12,7 @@ pub const VENUE_DECIMALS: u32 = 8;
 
 /// What a posting counts: a token on a chain, liquidity of one position, or an asset on a venue.
 /// Amounts are always integers in this unit's smallest step.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Unit {
     /// The chain's native coin, in wei.
     Native { chain: u64 },
@@ -83,7 +84,7 @@ fn parse_unit(text: &str) -> Option<Unit> {
 }
 
 /// Where a balance sits. Places hold something in the world; the rest explain why it moved.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Account {
     /// A signer's balances on a chain.
     Wallet { chain: u64, signer: Address },
@@ -98,7 +99,7 @@ pub enum Account {
 }
 
 /// Why a place's balance moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// What we held when the ledger began.
     Opening,

@@ -1,12 +1,13 @@
 //! Facts of a centralized venue as the engine sees them: fills, incomes, order reports, balances.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
 
 /// One trade of ours, as the venue settled it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
     /// Venue's trade id, unique per market.
     pub trade_id: u64,
@@ -33,7 +34,7 @@ pub struct Fill {
 }
 
 /// A movement of the venue account that is not a trade.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Income {
     /// Unique id given by the venue.
     pub id: String,
@@ -48,7 +49,7 @@ pub struct Income {
 }
 
 /// Kinds of income the ledger books; trades and commissions are booked from fills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IncomeKind {
     /// Perpetual funding.
     Funding,
@@ -57,7 +58,7 @@ pub enum IncomeKind {
 }
 
 /// Where an order stands, as the venue tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reported {
     /// Resting, nothing filled.
     New,
@@ -81,7 +82,7 @@ impl Reported {
 }
 
 /// What the venue says of one order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderReport {
     /// Our id.
     pub client_order_id: String,
@@ -94,7 +95,7 @@ pub struct OrderReport {
 }
 
 /// The outcome of one REST call about an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderReply {
     /// The venue answered with the order.
     Known(OrderReport),
@@ -105,7 +106,7 @@ pub enum OrderReply {
 }
 
 /// A limit order to be placed; the full request is stored before it is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOrder {
     /// Configured venue name.
     pub venue: String,
@@ -128,7 +129,7 @@ pub struct NewOrder {
 }
 
 /// What a venue account holds, asked at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountView {
     /// (asset, free + locked) or (asset, wallet balance).
     pub balances: Vec<(String, Decimal)>,
@@ -137,7 +138,7 @@ pub struct AccountView {
 }
 
 /// Trading rules of a market.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarketRules {
     /// Price step.
     pub tick: Decimal,

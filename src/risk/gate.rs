@@ -4,6 +4,7 @@
 //! always lets what only reduces risk pass.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::intent::{Intent, Want};
@@ -59,7 +60,7 @@ impl Mode {
 }
 
 /// Limits that bind every strategy, in the numeraire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Sum of absolute exposures.
     pub gross_exposure: Decimal,

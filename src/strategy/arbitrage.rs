@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::market::pools::v2::PoolV2;
 use crate::market::pools::v3::PoolV3;
@@ -39,7 +40,7 @@ const BPS: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 const Q96_F64: f64 = 79_228_162_514_264_337_593_543_950_336.0;
 
 /// What the operator set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// Strategy instance.
     pub strategy: String,

@@ -4,6 +4,7 @@
 //! (size x time is the real leg risk); trades back to the target, never beyond it.
 
 use rust_decimal::{Decimal, RoundingStrategy};
+use serde::{Deserialize, Serialize};
 
 use crate::model::intent::{HedgeTarget, Intent, Want};
 use crate::model::order::Side;
@@ -14,7 +15,7 @@ use crate::model::venue::MarketRules;
 const PRICE_ROOM_BPS: i64 = 15;
 
 /// What the operator set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// Strategy instance that owns the hedge.
     pub strategy: String,

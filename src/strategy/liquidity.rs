@@ -6,6 +6,7 @@
 
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::math::amm::liquidity::amounts_for_liquidity;
 use crate::math::amm::tick::{TickRange, align_down, sqrt_price_at};
@@ -26,7 +27,7 @@ const SWAP_WORTH_BPS: i64 = 200;
 const BPS: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 
 /// What the operator set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// Strategy instance.
     pub strategy: String,

@@ -6,6 +6,7 @@
 //! beyond its limit; without a measured volatility nothing new is quoted.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use crate::market::book::Level;
 use crate::math::quoting::{
@@ -22,7 +23,7 @@ const SAMPLING: Sampling = Sampling { spacing_ms_min: 100, steps_min: 30 };
 const BPS: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 
 /// What the operator set. The quote asset is taken for the numeraire.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// Strategy instance.
     pub strategy: String,

@@ -97,7 +97,11 @@ impl World {
     /// Tells one fact; answers the deeds asked.
     pub(super) fn feed(&mut self, body: Body) -> Vec<Command> {
         self.seq += 1;
-        let output = self.engine.handle(Event { seq: self.seq, at: self.now, body });
+        let event = Event { seq: self.seq, at: self.now, body };
+        // A journal keeps every fact whole: the engine is told what a replay would tell it.
+        let line = serde_json::to_string(&event).expect("every fact can be written");
+        let event = serde_json::from_str(&line).expect("every fact reads back");
+        let output = self.engine.handle(event);
         self.answers.push(format!("{output:?}"));
         for command in &output.commands {
             self.kept.command(command, self.now);

@@ -5,6 +5,7 @@
 //! is a donation made official and needs no cause.
 
 use alloy::primitives::U256;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::market::pools::Difference;
@@ -12,7 +13,7 @@ use crate::math::amm::v2::{self, KeptPart, Reserves};
 use crate::math::amm::{AmmError, Amounts, Direction};
 
 /// A log of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum V2Event {
     /// New reserves (the contract's `uint112`).
     Sync {
@@ -49,7 +50,7 @@ pub enum V2Event {
 }
 
 /// Why a pair's state can no longer be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Desync {
     /// A `Swap`, `Mint` or `Burn` without the `Sync` that goes before it.
     #[error("log without the sync that goes before it")]
@@ -76,7 +77,7 @@ pub enum ViewError {
 }
 
 /// Reserves as read from a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V2Observed {
     /// Token0, raw.
     pub reserve0: u128,
@@ -85,7 +86,7 @@ pub struct V2Observed {
 }
 
 /// A pair's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolV2 {
     kept: KeptPart,
     reserves: (u128, u128),

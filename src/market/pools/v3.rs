@@ -11,6 +11,7 @@ mod views;
 use std::collections::btree_map::Entry;
 
 use alloy::primitives::{I256, U256};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::math::amm::tick::{TickState, Ticks, check_spacing, sqrt_price_at, tick_at};
@@ -47,7 +48,7 @@ pub struct V3Snapshot {
 }
 
 /// A log of a pool. Amounts are raw units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum V3Event {
     /// The pool gets its first price.
     Initialize {
@@ -156,7 +157,7 @@ pub enum SnapshotError {
 }
 
 /// The part of a swap's result its log tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwapEnd {
     /// Balance change of token0.
     pub amount0: I256,
@@ -171,7 +172,7 @@ pub struct SwapEnd {
 }
 
 /// Why a log does not follow from the state kept.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Desync {
     /// A log of a pool without a price.
     #[error("log before the pool was initialized")]
@@ -227,7 +228,7 @@ pub enum ViewError {
 }
 
 /// Values read from a node, to compare with what the logs gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V3Observed {
     /// `slot0.sqrtPriceX96`.
     pub sqrt_price_x96: U256,
@@ -257,7 +258,7 @@ pub struct PositionFees {
 }
 
 /// A pool's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolV3 {
     fee_pips: u32,
     tick_spacing: i32,

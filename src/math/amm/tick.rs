@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::aliases::I24;
 use alloy::primitives::{U160, U256};
+use serde::{Deserialize, Serialize};
 use uniswap_v3_sdk::utils::tick_math;
 
 use crate::math::amm::{AmmError, Direction};
@@ -32,7 +33,7 @@ pub const MAX_TICK_SPACING: i32 = 16_383;
 const WORD_MASK: i32 = 0xff;
 
 /// What a pool keeps at an initialized tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TickState {
     /// Liquidity of all positions that end here.
     pub gross: u128,

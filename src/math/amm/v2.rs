@@ -4,6 +4,7 @@
 //! Uniswap and SushiSwap, 9975/10000 others).
 
 use alloy::primitives::U256;
+use serde::{Deserialize, Serialize};
 
 use crate::math::amm::{AmmError, Amounts, integer_sqrt};
 
@@ -11,7 +12,7 @@ use crate::math::amm::{AmmError, Amounts, integer_sqrt};
 pub const MINIMUM_LIQUIDITY: U256 = U256::from_limbs([1_000, 0, 0, 0]);
 
 /// The part of an input that trades, `num / den`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptPart {
     num: u32,
     den: u32,
