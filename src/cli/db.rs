@@ -36,10 +36,10 @@ enum DbVerb {
 }
 
 #[derive(Debug, Args)]
-struct PlaceArguments {
+pub(super) struct PlaceArguments {
     /// State folder of the keeper
     #[arg(long, default_value_os_t = super::default_state_dir())]
-    state_dir: PathBuf,
+    pub(super) state_dir: PathBuf,
     /// Folder with agent.toml: needed when its [store] url_env names the database
     #[arg(long)]
     config: Option<PathBuf>,
@@ -78,17 +78,7 @@ pub(super) async fn run(arguments: DbArguments, mut stop: watch::Receiver<bool>)
 }
 
 async fn back_up(BackupArguments { place, out }: BackupArguments) -> Result<()> {
-    let url = configured(place.config.as_deref())?;
-    let database = match url {
-        Some(connect) => Database::at(connect),
-        None => Database::private(&place.state_dir).await?.with_context(|| {
-            format!(
-                "there is no database in {}: give the --state-dir of the keeper, or the --config \
-                 whose [store] url_env names a database",
-                place.state_dir.display()
-            )
-        })?,
-    };
+    let database = Database::of(&place).await?;
     let bar = Bar::new();
     let mut tell = |progress: Progress<'_>| bar.tell(progress);
     let written = backup::write(&database.connect, &out, clock::now(), &mut tell).await;
@@ -146,6 +136,20 @@ impl Database {
     /// One that somebody else runs.
     pub(super) fn at(connect: PgConnectOptions) -> Self {
         Self { connect, cluster: None }
+    }
+
+    /// The one that exists at a place.
+    pub(super) async fn of(place: &PlaceArguments) -> Result<Self> {
+        if let Some(connect) = configured(place.config.as_deref())? {
+            return Ok(Self::at(connect));
+        }
+        Self::private(&place.state_dir).await?.with_context(|| {
+            format!(
+                "there is no database in {}: give the --state-dir of the keeper, or the --config \
+                 whose [store] url_env names a database",
+                place.state_dir.display()
+            )
+        })
     }
 
     /// The private database of a state directory: that of the keeper which runs there, or else

@@ -6,6 +6,7 @@ mod doctor;
 mod endpoints;
 mod findings;
 mod online;
+mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +46,10 @@ enum Verb {
     Check(CheckArguments),
     /// Back up the database into a file, or restore it from one
     Db(db::DbArguments),
+    /// Feed a run's journal through a fresh engine and compare with what was committed
+    Replay(replay::ReplayArguments),
+    /// Say what the engine knew when it decided an intent, and what it answered
+    Explain(replay::ExplainArguments),
     /// Look at everything a keeper needs, and say what to do about what is missing
     Doctor(doctor::DoctorArguments),
     /// Say how a running agent is doing
@@ -162,6 +167,8 @@ pub fn main() -> ExitCode {
             (Some(config), true) => with_runtime(|stop| online::run(config, stop)),
         },
         Verb::Db(arguments) => with_runtime(|stop| db::run(arguments, stop)),
+        Verb::Replay(arguments) => with_runtime(|stop| replay::replay(arguments, stop)),
+        Verb::Explain(arguments) => with_runtime(|stop| replay::explain(arguments, stop)),
         Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),
         Verb::Run(arguments) => with_runtime(|stop| run_agent(arguments, stop)),
         Verb::Demo(arguments) => with_runtime(|stop| run_demo(arguments, stop)),

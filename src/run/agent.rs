@@ -27,6 +27,7 @@ use crate::io::clock;
 use crate::io::lock::Lock;
 use crate::io::signer::Key;
 use crate::run::deeds::{ChainHands, Hands};
+use crate::run::journal::{self, Journal};
 use crate::run::keeper::Keeper;
 use crate::run::publish::{Clockwork, Published};
 use crate::run::setup;
@@ -165,9 +166,15 @@ async fn with_store(
     announce(options, address, &keys, cluster)?;
     let door = door(published, directives_in, Arc::clone(&clockwork));
     let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
-    let engine = Engine::new(setup.clone(), clock::now());
+    let began = clock::now();
+    let journal = Journal::begin(&options.state_dir, setup.clone(), began);
+    let journal = journal.context("beginning the journal of this run")?;
+    let runs = journal::runs(&options.state_dir).context("listing journals")?;
+    store.keep_marks_of(&runs).await.context("forgetting runs without a journal")?;
+    let engine = Engine::new(setup.clone(), began);
     let mut keeper = Keeper {
         engine,
+        journal: Some(journal),
         hands,
         facts,
         directives,

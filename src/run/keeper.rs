@@ -1,5 +1,6 @@
 //! The loop: one fact in, rows and deeds out, in that order.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::engine::event::{Body, Directive, Event};
 use crate::engine::output::{Command, Output};
 use crate::io::clock;
 use crate::run::deeds::Hands;
+use crate::run::journal::Journal;
 use crate::run::publish::{Clockwork, Published, StoreView};
 use crate::run::writer::Health;
 use crate::store::{Batch, Committed};
@@ -27,6 +29,8 @@ const SILENT_MAX_MS: i64 = 150;
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub(super) struct Keeper {
     pub(super) engine: Engine,
+    /// `None` when it can be written no more.
+    pub(super) journal: Option<Journal>,
     pub(super) hands: Hands,
     pub(super) facts: mpsc::Receiver<Body>,
     pub(super) directives: mpsc::Receiver<Directive>,
@@ -84,6 +88,7 @@ impl Keeper {
         }
         if n.is_multiple_of(TICKS_PER_SNAPSHOT) {
             self.publish();
+            self.journaled(Journal::flush);
         }
     }
 
@@ -106,10 +111,14 @@ impl Keeper {
     pub(super) async fn handle(&mut self, body: Body) {
         self.seq += 1;
         let at = clock::now();
+        let event = Event { seq: self.seq, at, body };
+        self.journaled(|journal| journal.fact(&event));
         let before = Instant::now();
-        let Output { records, commands } = self.engine.handle(Event { seq: self.seq, at, body });
+        let output = self.engine.handle(event);
         self.clockwork.handled(before.elapsed().as_nanos());
-        let mut batch = Batch { seq: self.seq, at, records, ..Batch::default() };
+        let mark = self.journaled(|journal| journal.mark(&output)).flatten();
+        let Output { records, commands } = output;
+        let mut batch = Batch { seq: self.seq, at, records, mark, ..Batch::default() };
         for command in commands {
             if command.needs_commit() {
                 if let Err(error) = self.hands.sign(&command, &mut batch) {
@@ -121,6 +130,18 @@ impl Keeper {
         }
         if !batch.is_empty() && self.batches.send(batch).await.is_err() {
             tracing::error!("the writer is gone: nothing can be kept any more");
+        }
+    }
+
+    /// Without its journal a run cannot be replayed, but it is no less safe: it goes on, aloud.
+    fn journaled<T>(&mut self, deed: impl FnOnce(&mut Journal) -> io::Result<T>) -> Option<T> {
+        match deed(self.journal.as_mut()?) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                tracing::error!(seq = self.seq, %error, "the journal ends here");
+                self.journal = None;
+                None
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 
 pub mod agent;
 mod deeds;
+pub mod journal;
 mod keeper;
 pub mod publish;
+pub mod replay;
 mod setup;
 mod venue;
 mod writer;

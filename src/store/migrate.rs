@@ -5,8 +5,11 @@ use sqlx::{Connection, PgConnection, PgPool};
 use crate::store::StoreError;
 
 /// The steps; never edited once landed, only added to.
-const STEPS: [&str; 2] =
-    [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_cycles.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_cycles.sql"),
+    include_str!("migrations/0003_marks.sql"),
+];
 
 /// Any number of keepers may start at once; one migrates at a time.
 const MIGRATION_LOCK: i64 = 0x7469_6465;

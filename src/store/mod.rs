@@ -7,6 +7,7 @@ pub mod backup;
 pub mod cluster;
 mod ledger;
 mod load;
+mod marks;
 mod migrate;
 mod opportunities;
 mod rows;
@@ -21,6 +22,7 @@ use crate::engine::output::Record;
 use crate::execution::order::Order;
 use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
+pub use crate::store::marks::Mark;
 
 /// Connections of one keeper: the writer, its health check, readers of the API.
 const CONNECTIONS_MAX: u32 = 5;
@@ -63,6 +65,8 @@ pub struct Batch {
     pub txs: Vec<SignedTx>,
     /// Orders that leave after the commit.
     pub orders: Vec<PlannedOrder>,
+    /// For a replay; `None` while no journal is kept.
+    pub mark: Option<Mark>,
 }
 
 impl Batch {
@@ -136,6 +140,9 @@ impl Store {
         for record in &batch.records {
             write_record(&mut transaction, record, batch).await?;
         }
+        if let Some(mark) = &batch.mark {
+            marks::insert(&mut transaction, mark, batch.seq).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -161,6 +168,35 @@ impl Store {
     ) -> Result<Option<Committed<(B256, Bytes)>>, StoreError> {
         let raw = rows::raw_tx(&self.pool, chain, signer, nonce).await?;
         Ok(raw.map(|kept| Committed { kept }))
+    }
+
+    /// The marks of a run after `seq`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn marks(
+        &self,
+        run: &str,
+        seq: u64,
+        limit: i64,
+    ) -> Result<Vec<(u64, Mark)>, StoreError> {
+        marks::after(&self.pool, run, seq, limit).await
+    }
+
+    /// Forgets the marks of all runs but these.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn keep_marks_of(&self, runs: &[String]) -> Result<(), StoreError> {
+        marks::keep_only(&self.pool, runs).await
+    }
+
+    /// The run and the fact that decided an intent.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn decided(&self, intent: Uuid) -> Result<Option<(String, u64)>, StoreError> {
+        marks::decided(&self.pool, intent).await
     }
 
     /// Closes every connection.
@@ -193,9 +229,7 @@ async fn write_record(
         Record::Reconciled(comparisons) => {
             ledger::insert_reconciliation(connection, comparisons, batch.at).await
         }
-        Record::Note { kind, body } => {
-            rows::insert_note(connection, batch.seq, batch.at, kind, body).await
-        }
+        Record::Note { kind, body } => rows::insert_note(connection, batch, kind, body).await,
         Record::Remember { key, value } => rows::remember(connection, key, value).await,
     }
 }

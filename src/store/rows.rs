@@ -16,7 +16,7 @@ use crate::model::chain::BlockRef;
 use crate::model::order::TimeInForce;
 use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
-use crate::store::{PlannedOrder, StoreError};
+use crate::store::{Batch, PlannedOrder, StoreError};
 
 /// Reads a text column as the type it was written from.
 pub(super) fn read<T: FromStr>(
@@ -355,16 +355,17 @@ pub(super) async fn upsert_cursor(
 /// Adds a note.
 pub(super) async fn insert_note(
     connection: &mut PgConnection,
-    seq: u64,
-    at: Timestamp,
+    batch: &Batch,
     kind: &str,
     body: &Value,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into notes (seq, at, kind, body) values ($1, $2::text::timestamptz, $3, $4)",
+        "insert into notes (run, seq, at, kind, body)
+         values ($1, $2, $3::text::timestamptz, $4, $5)",
     )
-    .bind(bigint(seq))
-    .bind(instant(at))
+    .bind(batch.mark.as_ref().map(|mark| &mark.run))
+    .bind(bigint(batch.seq))
+    .bind(instant(batch.at))
     .bind(kind)
     .bind(body)
     .execute(connection)

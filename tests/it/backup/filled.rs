@@ -18,7 +18,7 @@ use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::model::time::Timestamp;
 use tidekeeper::model::unit::{Account, Reason, Unit};
 use tidekeeper::model::venue::{Fill, NewOrder};
-use tidekeeper::store::{Batch, PlannedOrder, Store};
+use tidekeeper::store::{Batch, Mark, PlannedOrder, Store};
 use uuid::Uuid;
 
 pub(super) const CHAIN: u64 = 31_337;
@@ -35,7 +35,14 @@ pub(super) async fn fill_all(connect: &PgConnectOptions) -> Result<()> {
         strategy: "lp".into(),
     };
     let orders = vec![planned("tk1"), planned("tk2")];
-    let batch = Batch { seq: 1, at: instant(5), records: records()?, txs: txs(), orders };
+    let mark = Mark {
+        run: "1700000000000".into(),
+        chain: [0xc4; 32],
+        records: [0x4e; 32],
+        deeds: r#"[{"liquidity":340282366920938463463374607431768211455}]"#.into(),
+    };
+    let records = records()?;
+    let batch = Batch { seq: 1, at: instant(5), records, txs: txs(), orders, mark: Some(mark) };
     let store = Store::open(connect.clone()).await?;
     let kept = store.commit(batch).await.map_err(|(_, error)| error)?;
     drop(kept);

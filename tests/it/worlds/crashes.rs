@@ -1,5 +1,5 @@
 //! The agent is killed, again and again, wherever it hurts; the records of the chain and of the
-//! exchange say whether anything was lost or done twice.
+//! exchange say whether anything was lost or done twice, and every run comes to the same again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn killed_twenty_times_nothing_is_lost_and_nothing_is_done_twice() -> Resu
     come_to_rest(&world, &site).await?;
     judge(&world, &site, nonce_before).await?;
     agent.stop(Signal::SIGTERM, Duration::from_secs(10));
-    Ok(())
+    super::replays::all_come_to_the_same(&world.state_dir).await
 }
 
 async fn wait(agent: &Child, limit: Duration) -> bool {

@@ -6,4 +6,5 @@ mod crashes;
 mod faults;
 mod online;
 mod reorgs;
+mod replays;
 mod stage;

@@ -86,20 +86,26 @@ pub(super) async fn ask_venue(world: &World, request: &Request) -> Result<Value>
     Ok(body)
 }
 
-/// Every order the perpetual venue ever took from us.
+/// Every order the venues ever took from us.
 pub(super) async fn all_orders(world: &World) -> Result<Vec<Value>> {
-    let mut request = Dialect::UsdM.open_orders("ETHUSDT");
-    request.path = "/fapi/v1/allOrders";
-    request.params.push(("limit", "1000".into()));
-    let orders = ask_venue(world, &request).await?;
-    Ok(orders.as_array().cloned().unwrap_or_default())
+    all(world, "/api/v3/allOrders", "/fapi/v1/allOrders").await
 }
 
-/// Every trade of ours on the perpetual venue.
+/// Every trade of ours on the venues.
 pub(super) async fn all_trades(world: &World) -> Result<Vec<Value>> {
-    let mut request = Dialect::UsdM.open_orders("ETHUSDT");
-    request.path = "/fapi/v1/userTrades";
-    request.params.push(("limit", "1000".into()));
-    let trades = ask_venue(world, &request).await?;
-    Ok(trades.as_array().cloned().unwrap_or_default())
+    all(world, "/api/v3/myTrades", "/fapi/v1/userTrades").await
+}
+
+async fn all(world: &World, spot: &'static str, usdm: &'static str) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    for (dialect, path) in [(Dialect::Spot, spot), (Dialect::UsdM, usdm)] {
+        let mut request = dialect.open_orders("ETHUSDT");
+        request.path = path;
+        request.params.push(("limit", "1000".into()));
+        let told = ask_venue(world, &request).await?;
+        let told = told.as_array().with_context(|| format!("{path} lists nothing"))?;
+        ensure!(told.len() < 1_000, "{path} may not have told all");
+        rows.extend(told.iter().cloned());
+    }
+    Ok(rows)
 }

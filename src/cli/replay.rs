@@ -1,0 +1,171 @@
+//! `replay` and `explain`: a run again, from its journal.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::db::{Database, PlaceArguments};
+use crate::engine::output::Record;
+use crate::run::replay::{self, Moment, Reader, Verdict};
+use crate::store::Store;
+
+/// Longest fact or deed printed; the whole stands in the journal.
+const SHOWN_MAX: usize = 2_000;
+/// Facts between two words of progress.
+const TELL_EVERY: u64 = 1_000;
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// The run, by its name in the journal folder; the newest when not given
+    run: Option<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// Id of the intent, as the ledger, the orders and the transactions name it
+    intent: Uuid,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+/// Replays a run and says whether it came to the same.
+pub(super) async fn replay(
+    ReplayArguments { run, place }: ReplayArguments,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let (reader, head) = Reader::open(&place.state_dir, run.as_deref())?;
+    let (name, program) = (head.run.clone(), head.program.clone());
+    let (database, store) = open(&place).await?;
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} facts replayed in {elapsed}") {
+        bar.set_style(style);
+    }
+    let tell = |n: u64| {
+        if n.is_multiple_of(TELL_EVERY) {
+            bar.set_position(n);
+        }
+    };
+    let compared = tokio::select! {
+        biased;
+        verdict = replay::compare(reader, head, &store, tell) => Some(verdict),
+        _ = stop.changed() => None,
+    };
+    bar.finish_and_clear();
+    store.close().await;
+    database.close().await?;
+    let Some(verdict) = compared else { bail!("stopped before the end") };
+    let verdict = verdict.with_context(|| format!("replaying run {name}"))?;
+    println!("run {name}, written by version {program}");
+    print!("{}", told(&verdict));
+    if !verdict.is_same() {
+        bail!("run {name} does not come to the same again");
+    }
+    Ok(())
+}
+
+fn told(verdict: &Verdict) -> String {
+    let Verdict { events, agreed, uncommitted, unwritten, is_cut, altered, differs } = verdict;
+    let mut text = format!("{events} facts replayed, {agreed} answers are those committed\n");
+    if *is_cut {
+        text.push_str("the last line is incomplete: the process ended while writing it\n");
+    }
+    if *uncommitted > 0 && differs.is_none() {
+        text.push_str(&format!("{uncommitted} answers at the end were never committed\n"));
+    }
+    if *unwritten > 0 {
+        text.push_str(&format!("{unwritten} committed answers have no fact in the journal\n"));
+    }
+    if let Some(seq) = altered {
+        text.push_str(&format!("seq {seq}: the first fact that is not what was written\n"));
+    }
+    if let Some(difference) = differs {
+        let or_nothing = |deeds: &Option<String>| match deeds {
+            Some(deeds) => cut(deeds),
+            None => "nothing".to_owned(),
+        };
+        text.push_str(&format!(
+            "seq {}: the first answer that differs: {}\n  committed: {}\n  replayed:  {}\n",
+            difference.seq,
+            difference.what,
+            or_nothing(&difference.committed),
+            or_nothing(&difference.replayed),
+        ));
+    }
+    text
+}
+
+/// Prints what the engine knew when it decided an intent, and what it answered.
+pub(super) async fn explain(
+    ExplainArguments { intent, place }: ExplainArguments,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let (database, store) = open(&place).await?;
+    let found = tokio::select! {
+        biased;
+        found = store.decided(intent) => Some(found),
+        _ = stop.changed() => None,
+    };
+    store.close().await;
+    database.close().await?;
+    let Some(found) = found else { bail!("stopped before the end") };
+    let (run, seq) = found?.with_context(|| {
+        format!("no run of this database decided intent {intent}, or its journal was not kept")
+    })?;
+    let (reader, head) = Reader::open(&place.state_dir, Some(&run))?;
+    let moment = replay::at(reader, head, seq)?
+        .with_context(|| format!("the journal of run {run} ends before seq {seq}"))?;
+    print!("{}", explained(intent, &run, seq, &moment));
+    Ok(())
+}
+
+fn explained(intent: Uuid, run: &str, seq: u64, moment: &Moment) -> String {
+    let Moment { fact, at, before, output } = moment;
+    let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    let mut text = format!("intent {intent}\nrun {run}, seq {seq}, Unix {} ms\n", at.ms());
+    text.push_str(&format!("\nthe fact\n  {}\n\nthe books before it\n", cut(fact)));
+    for book in &before.books {
+        let (bid, ask) = (or_unknown(&book.bid), or_unknown(&book.ask));
+        let (venue, market) = (&book.venue, &book.market);
+        text.push_str(&format!("  {venue} {market}: {bid} / {ask}, {}\n", book.feed));
+    }
+    text.push_str("\nthe pools before it\n");
+    for pool in &before.pools {
+        let price = or_unknown(&pool.price);
+        let (chain, dex, pair, fee) = (pool.chain_id, &pool.dex, &pool.pair, pool.fee_pips);
+        text.push_str(&format!("  {chain} {dex} {pair} {fee} pips: {price}, {}\n", pool.state));
+    }
+    text.push_str("\nthe gate before it\n");
+    text.push_str(&format!("  the keeper: {}\n", before.state.kind));
+    for limit in &before.limits {
+        let used = or_unknown(&limit.used);
+        text.push_str(&format!("  {}: {used} of {} {}\n", limit.name, limit.limit, limit.unit));
+    }
+    text.push_str("\nwhat was decided\n");
+    for record in &output.records {
+        if let Record::Note { kind, body } = record {
+            text.push_str(&format!("  {kind}: {body}\n"));
+        }
+    }
+    for command in &output.commands {
+        let command = serde_json::to_string(command).unwrap_or_else(|error| error.to_string());
+        text.push_str(&format!("  {}\n", cut(&command)));
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+async fn open(place: &PlaceArguments) -> Result<(Database, Store)> {
+    let database = Database::of(place).await?;
+    let store = Store::open(database.connect.clone()).await.context("opening the store")?;
+    Ok((database, store))
+}
