@@ -125,7 +125,7 @@ pub(super) async fn explain(
 fn explained(intent: Uuid, run: &str, seq: u64, moment: &Moment) -> String {
     let Moment { fact, at, before, output } = moment;
     let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let mut text = format!("intent {intent}\nrun {run}, seq {seq}, Unix {} ms\n", at.ms());
+    let mut text = format!("intent {intent}\nrun {run}, seq {seq}, {}\n", at.utc());
     text.push_str(&format!("\nthe fact\n  {}\n\nthe books before it\n", cut(fact)));
     for book in &before.books {
         let (bid, ask) = (or_unknown(&book.bid), or_unknown(&book.ask));

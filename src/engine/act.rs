@@ -16,12 +16,14 @@ use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::output::Command;
 use crate::engine::setup::{StrategyKind, StrategySetup};
 use crate::engine::state::Pending;
+use crate::execution::order::Order;
 use crate::execution::plan;
 use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::model::amount::human_unsigned;
 use crate::model::chain::BlockRef;
 use crate::model::intent::{Intent, PoolId};
 use crate::model::opportunity::Fate;
+use crate::model::order::TimeInForce;
 use crate::risk::gate::{self, Approved, Mode, RiskView};
 use crate::strategy::hedging;
 
@@ -35,7 +37,14 @@ const CYCLE_VALID_BLOCKS: u64 = 2;
 impl Engine {
     /// True when what was decided may still leave: nobody halted and the store answers.
     pub fn may_send(&self) -> bool {
-        self.setup.sends && self.halted.is_none() && self.stalled.is_none()
+        self.setup.sends && self.halted.is_none() && self.stalled.is_none() && !self.is_stopping
+    }
+
+    /// True while an order of ours rests, or may.
+    pub fn has_resting_orders(&self) -> bool {
+        let rests =
+            |order: &Order| order.is_open() && order.request.time_in_force == TimeInForce::PostOnly;
+        self.orders.values().any(rests)
     }
 
     /// True when deeds may leave at all.

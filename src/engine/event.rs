@@ -75,6 +75,8 @@ pub enum Body {
     Store { is_live: bool, why: String },
     /// The operator's word.
     Directive(Directive),
+    /// The process is asked to end: what rests is taken back, nothing new leaves.
+    Stopping,
 }
 
 /// Where trades were told.

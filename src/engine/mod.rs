@@ -58,6 +58,8 @@ pub struct Engine {
     halted: Option<String>,
     /// The store does not answer in time.
     stalled: Option<String>,
+    /// The process is ending.
+    is_stopping: bool,
     chains: BTreeMap<u64, ChainState>,
     venues: BTreeMap<String, VenueState>,
     strategies: Vec<StrategyState>,
@@ -105,6 +107,7 @@ impl Engine {
             mode_since: at,
             halted: None,
             stalled: None,
+            is_stopping: false,
             chains,
             venues,
             strategies,
@@ -186,6 +189,10 @@ impl Engine {
             }
             Body::Store { is_live, why } => self.store(is_live, why),
             Body::Directive(directive) => self.directive(directive),
+            Body::Stopping => {
+                self.is_stopping = true;
+                self.cancel_everything();
+            }
         }
     }
 
@@ -276,6 +283,9 @@ impl Engine {
         if let Some(why) = &self.stalled {
             return Mode::Paused(format!("the database does not answer: {why}"));
         }
+        if self.is_stopping {
+            return Mode::Paused("the process is ending".into());
+        }
         let is_ready = self.chains.values().all(|chain| chain.is_ready)
             && self.venues.values().all(|venue| venue.is_ready);
         if !is_ready || self.opening_value.is_none() || !self.is_reconciled_everywhere() {
@@ -311,7 +321,7 @@ impl Engine {
                 book.age(self.now);
             }
         }
-        self.query_unknown_orders();
+        self.settle_orders();
         self.audit_venues();
         if self.opening_value.is_none() && self.is_reconciled_everywhere() {
             self.opening_value = self.total_value();

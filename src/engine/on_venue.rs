@@ -54,7 +54,7 @@ impl Engine {
 
     pub(super) fn venue_ready(&mut self, start: VenueStart) {
         let is_new = self.is_unopened_venue(&start.venue);
-        let at = format!("account read at {}", start.venue_time);
+        let at = format!("account read at {}", start.venue_time.utc());
         let Some(state) = self.venues.get_mut(&start.venue) else { return };
         state.rules = start.rules.into_iter().collect();
         state.is_ready = true;
@@ -167,13 +167,22 @@ impl Engine {
         }
     }
 
-    /// Orders nobody knows the fate of are asked for until it is proven.
-    pub(super) fn query_unknown_orders(&mut self) {
+    /// Orders nobody knows the fate of are asked for until it is proven, and a cancel is repeated
+    /// until the order is over.
+    pub(super) fn settle_orders(&mut self) {
         if self.now.ms_since(self.orders_queried_at) < QUERY_ORDERS_EVERY_MS {
             return;
         }
         self.orders_queried_at = self.now;
         for order in self.orders.values() {
+            // Its answer may be lost, and to cancel twice does no harm.
+            if order.state == OrderState::CancelSent {
+                self.out.commands.push(Command::Cancel {
+                    venue: order.request.venue.clone(),
+                    symbol: order.request.symbol.clone(),
+                    client_order_id: order.request.client_order_id.clone(),
+                });
+            }
             // A quote that rests as told is where it should be; all else late is asked for.
             let is_late = self.now > order.request.valid_until && !order.is_resting();
             if matches!(order.state, OrderState::Unknown { .. }) || is_late {

@@ -407,6 +407,8 @@ impl Engine {
                 });
             }
         }
+        // Newest first over all chains; within one the nonce has decided already.
+        rows.sort_by_key(|row| std::cmp::Reverse(row.created_ms));
         rows
     }
 

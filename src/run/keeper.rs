@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(20);
 const TICKS_PER_TIMER: u64 = 5;
 /// Readers get a new document every so many looks.
 const TICKS_PER_SNAPSHOT: u64 = 10;
+/// Time that what rests has to be taken back before the process ends.
+const COME_TO_REST: Duration = Duration::from_secs(2);
 /// A database silent for so long counts as stalled.
 const SILENT_MAX_MS: i64 = 150;
 
@@ -54,7 +56,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 biased;
-                _ = stop.changed() => return,
+                _ = stop.changed() => break,
                 _ = ticks.tick() => {
                     n_ticks += 1;
                     self.look(n_ticks).await;
@@ -62,6 +64,31 @@ impl Keeper {
                 Some(directive) = self.directives.recv() => {
                     self.handle(Body::Directive(directive)).await;
                 }
+                Some(kept) = self.committed.recv() => {
+                    let leave = self.engine.may_send();
+                    self.hands.carry_out(kept, leave);
+                }
+                Some(body) = self.facts.recv() => self.handle(body).await,
+            }
+        }
+        self.come_to_rest().await;
+    }
+
+    /// Takes back what rests and waits for the venues' word on it, as long as there is time: spot
+    /// venues have no switch that would do it after us.
+    async fn come_to_rest(&mut self) {
+        self.handle(Body::Stopping).await;
+        let end = tokio::time::sleep(COME_TO_REST);
+        tokio::pin!(end);
+        let mut ticks = tokio::time::interval(TICK);
+        while self.engine.has_resting_orders() {
+            tokio::select! {
+                biased;
+                () = &mut end => {
+                    tracing::warn!("quotes may still rest: the venue has not confirmed their end");
+                    return;
+                }
+                _ = ticks.tick() => self.handle(Body::Timer).await,
                 Some(kept) = self.committed.recv() => {
                     let leave = self.engine.may_send();
                     self.hands.carry_out(kept, leave);

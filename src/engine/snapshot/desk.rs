@@ -18,6 +18,8 @@ use crate::model::unit::{Account, Unit};
 
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 3_600_000;
+/// A pip is a hundredth of a basis point.
+const PIPS_PER_PERCENT: u32 = 10_000;
 /// Shortest time over which a rate of gas is told.
 const RATE_MS_MIN: i64 = 30_000;
 
@@ -176,8 +178,10 @@ impl Engine {
             StrategyKind::Liquidity(liquidity) => {
                 let pool = self.chains.get(&liquidity.pool.chain);
                 let pool = pool.and_then(|chain| chain.setup.pool(liquidity.pool.address));
-                let market =
-                    pool.map(|pool| format!("{} {} {}", pool.dex, pool.pair, pool.fee_pips));
+                let market = pool.map(|pool| {
+                    let fee = Decimal::from(pool.fee_pips) / Decimal::from(PIPS_PER_PERCENT);
+                    format!("{} {} {} %", pool.dex.replace('_', " "), pool.pair, text(fee))
+                });
                 let used = match self.open_position(liquidity) {
                     Some(position) => self.position_value(position),
                     None => Some(Decimal::ZERO),

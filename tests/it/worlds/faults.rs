@@ -54,6 +54,27 @@ async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_is_stopped_leaves_no_quote_behind() -> Result<()> {
+    let mut world = stage::world("farewell").await?;
+    let (agent, site) = stage::agent(&mut world).await?;
+    let rests = |s: &Value| {
+        let orders = s["orders"].as_array().cloned().unwrap_or_default();
+        orders.iter().any(|o| o["venue"] == "spot" && o["state"] == "live")
+    };
+    site.wait_for("a quote to rest", NOTICE_TIMEOUT, rests).await?;
+    ensure!(!open_quotes(&world).await?.is_empty(), "the exchange knows of no quote");
+    agent.stop(Signal::SIGTERM, Duration::from_secs(10));
+    let left = open_quotes(&world).await?;
+    ensure!(left.is_empty(), "they rest with nobody behind them: {left:?}");
+    Ok(())
+}
+
+async fn open_quotes(world: &World) -> Result<Vec<Value>> {
+    let orders = stage::ask_venue(world, &Dialect::Spot.open_orders("ETHUSDT")).await?;
+    Ok(orders.as_array().context("no list of orders")?.clone())
+}
+
 /// Takes wei out of the signer's account, as no transaction could.
 async fn steal_wei(world: &World, wei: i64) -> Result<()> {
     let provider = chain::connect(&world.manifest.chains[0].rpc_http)?;
