@@ -26,7 +26,7 @@ use crate::model::amount::raw_down;
 use crate::model::intent::PoolId;
 use crate::risk::gate::Limits;
 use crate::strategy::{arbitrage, hedging, liquidity, market_making};
-use crate::venues::executor::Executor;
+use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::UniswapV2Factory;
 use crate::venues::uniswap_v3;
 use crate::venues::uniswap_v3::abi::UniswapV3Pool;
@@ -317,6 +317,10 @@ async fn executor_dexes(
     signer: Address,
 ) -> Result<Vec<Address>> {
     let at = client.latest().await?.header.hash;
+    ensure!(
+        executor::is_ours(&client.code(executor, at).await?),
+        "the code at {executor} is not what contracts/ compiles to: deploy contracts/Executor.json"
+    );
     let operator = client.view(executor, &Executor::operatorCall {}, at).await;
     let operator = operator.with_context(|| format!("no executor answers at {executor}"))?;
     ensure!(operator == signer, "the executor obeys {operator}, not our signer {signer}");

@@ -5,6 +5,7 @@
 use alloy::primitives::aliases::U24;
 use alloy::primitives::{Address, Bytes, U256};
 use alloy::sol_types::SolCall;
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use abi::Executor;
@@ -74,9 +75,62 @@ pub fn flash(cycle: &Flash<'_>) -> Result<Bytes, FeeTooLarge> {
     Ok(call.abi_encode().into())
 }
 
+/// What `contracts/` compiles to.
+const COMPILED: &str = include_str!("../../contracts/Executor.json");
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Compiled {
+    deployed_bytecode: Bytes,
+    immutables: Vec<Span>,
+}
+
+/// A place in the code that the constructor fills in.
+#[derive(Deserialize)]
+struct Span {
+    start: usize,
+    length: usize,
+}
+
+/// True when the code on a chain is what `contracts/` compiles to, whatever its constructor was
+/// told.
+///
+/// # Panics
+/// When the committed artifact is malformed, which a test rules out.
+pub fn is_ours(code: &[u8]) -> bool {
+    let compiled: Compiled = serde_json::from_str(COMPILED).expect("the committed artifact");
+    let mut ours = compiled.deployed_bytecode.to_vec();
+    let mut found = code.to_vec();
+    for Span { start, length } in compiled.immutables {
+        for code in [&mut ours, &mut found] {
+            if let Some(span) = code.get_mut(start..start + length) {
+                span.fill(0);
+            }
+        }
+    }
+    ours == found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_compiled_code_is_ours_whatever_its_immutables() {
+        let compiled: Compiled = serde_json::from_str(COMPILED).unwrap();
+        let mut code = compiled.deployed_bytecode.to_vec();
+        assert!(is_ours(&code) && !compiled.immutables.is_empty());
+        code[compiled.immutables[0].start] = 0xab;
+        assert!(is_ours(&code), "the constructor filled it in");
+        for at in [0, code.len() / 2, code.len() - 1] {
+            let is_immutable = |span: &Span| (span.start..span.start + span.length).contains(&at);
+            assert!(!compiled.immutables.iter().any(is_immutable));
+            let mut other = code.clone();
+            other[at] ^= 1;
+            assert!(!is_ours(&other), "byte {at}");
+        }
+        assert!(!is_ours(&[]) && !is_ours(&code[1..]));
+    }
 
     #[test]
     fn a_cycle_reads_back_as_it_was_written() {

@@ -130,14 +130,21 @@ impl ChainClient {
         ask("eth_getBalance", async { request.await }).await
     }
 
+    /// The code at an address, as of a block; empty when there is none.
+    ///
+    /// # Errors
+    /// `ChainError`.
+    pub async fn code(&self, of: Address, at: B256) -> Result<Bytes, ChainError> {
+        let request = self.provider.get_code_at(of).hash(at);
+        ask("eth_getCode", async { request.await }).await
+    }
+
     /// Whether there is code at an address, as of a block.
     ///
     /// # Errors
     /// `ChainError`.
     pub async fn has_code(&self, of: Address, at: B256) -> Result<bool, ChainError> {
-        let request = self.provider.get_code_at(of).hash(at);
-        let code = ask("eth_getCode", async { request.await }).await?;
-        Ok(!code.is_empty())
+        Ok(!self.code(of, at).await?.is_empty())
     }
 
     /// A view of a contract as of a block.
