@@ -1,6 +1,7 @@
 //! Arguments in, one call, an exit status out: 0 ok, 1 failure, 2 usage, 3 check failed.
 
 mod check;
+mod data;
 mod db;
 mod doctor;
 mod endpoints;
@@ -46,6 +47,8 @@ enum Verb {
     Check(CheckArguments),
     /// Back up the database into a file, or restore it from one
     Db(db::DbArguments),
+    /// List, verify and export what runs wrote down: books, pools and our trades
+    Data(data::DataArguments),
     /// Feed a run's journal through a fresh engine and compare with what was committed
     Replay(replay::ReplayArguments),
     /// Say what the engine knew when it decided an intent, and what it answered
@@ -167,6 +170,7 @@ pub fn main() -> ExitCode {
             (Some(config), true) => with_runtime(|stop| online::run(config, stop)),
         },
         Verb::Db(arguments) => with_runtime(|stop| db::run(arguments, stop)),
+        Verb::Data(arguments) => data::run(arguments),
         Verb::Replay(arguments) => with_runtime(|stop| replay::replay(arguments, stop)),
         Verb::Explain(arguments) => with_runtime(|stop| replay::explain(arguments, stop)),
         Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),

@@ -5,6 +5,7 @@ mod deeds;
 pub mod journal;
 mod keeper;
 pub mod publish;
+pub mod recorded;
 pub mod replay;
 mod setup;
 mod venue;

@@ -55,7 +55,7 @@ pub struct Verdict {
     pub unwritten: u64,
     /// True when the last line is incomplete: the process ended while writing it.
     pub is_cut: bool,
-    /// The first line that is not what was written.
+    /// The first fact that is not what was written; 0 is the head.
     pub altered: Option<u64>,
     /// The first answer that is not the kept one.
     pub differs: Option<Difference>,
@@ -82,11 +82,29 @@ pub struct Difference {
 }
 
 /// One fact read back, with the digest up to it.
-struct Written {
-    event: Event,
-    json: Vec<u8>,
-    chain: Chain,
-    is_altered: bool,
+#[derive(Debug)]
+pub struct Written {
+    /// The fact.
+    pub event: Event,
+    /// The same as it stands in the journal.
+    pub json: Vec<u8>,
+    /// Digest of everything up to it.
+    pub chain: Chain,
+    /// True when it does not follow from the lines before: it is not what was written.
+    pub is_altered: bool,
+}
+
+/// One whole line of a journal, its digest looked at and its JSON not.
+#[derive(Debug)]
+pub struct Line {
+    /// The file it stands in.
+    pub segment: PathBuf,
+    /// Counted from 1 through all segments; the first is the head.
+    pub number: u64,
+    /// What stands behind the digest.
+    pub json: Vec<u8>,
+    /// True when it does not follow from the lines before: it is not what was written.
+    pub is_altered: bool,
 }
 
 /// A journal being read.
@@ -95,6 +113,7 @@ pub struct Reader {
     open: Option<(PathBuf, BufReader<Box<dyn Read>>)>,
     n_lines: u64,
     chain: Chain,
+    is_head_altered: bool,
     is_cut: bool,
 }
 
@@ -121,14 +140,16 @@ impl Reader {
             known: if runs.is_empty() { "none".to_owned() } else { runs.join(", ") },
         })?;
         let segments = journal::segments(state_dir, found).map_err(failed)?.into();
-        let (n_lines, chain) = (0, Chain::default());
-        let mut reader = Self { segments, open: None, n_lines, chain, is_cut: false };
+        let (n_lines, chain, is_head_altered) = (0, Chain::default(), false);
+        let mut reader =
+            Self { segments, open: None, n_lines, chain, is_head_altered, is_cut: false };
         let nothing = ReplayError::Line {
             path: state_dir.join("journal").join(found),
             line: 1,
             what: "there is no head".to_owned(),
         };
-        let (path, json, _) = reader.line()?.ok_or(nothing)?;
+        let Line { segment: path, json, is_altered, .. } = reader.line()?.ok_or(nothing)?;
+        reader.is_head_altered = is_altered;
         let head = serde_json::from_slice(&json).map_err(|error| ReplayError::Line {
             path,
             line: 1,
@@ -137,19 +158,37 @@ impl Reader {
         Ok((reader, head))
     }
 
+    /// True when the head is not what was written.
+    pub fn is_head_altered(&self) -> bool {
+        self.is_head_altered
+    }
+
+    /// True once the end was reached and the last line is incomplete.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// The next fact; `None` at the end.
-    fn fact(&mut self) -> Result<Option<Written>, ReplayError> {
-        let Some((path, json, is_altered)) = self.line()? else { return Ok(None) };
+    ///
+    /// # Errors
+    /// `ReplayError`.
+    pub fn fact(&mut self) -> Result<Option<Written>, ReplayError> {
+        let Some(Line { segment: path, number, json, is_altered }) = self.line()? else {
+            return Ok(None);
+        };
         let event = serde_json::from_slice(&json).map_err(|error| ReplayError::Line {
             path,
-            line: self.n_lines,
+            line: number,
             what: error.to_string(),
         })?;
         Ok(Some(Written { event, json, chain: self.chain, is_altered }))
     }
 
-    /// The next whole line: its file, its JSON, and whether it is not what was written.
-    fn line(&mut self) -> Result<Option<(PathBuf, Vec<u8>, bool)>, ReplayError> {
+    /// The next whole line behind the head; `None` at the end.
+    ///
+    /// # Errors
+    /// `ReplayError`.
+    pub fn line(&mut self) -> Result<Option<Line>, ReplayError> {
         loop {
             let Some((path, open)) = &mut self.open else {
                 let Some(path) = self.segments.pop_front() else { return Ok(None) };
@@ -163,12 +202,16 @@ impl Reader {
                 self.open = None;
                 continue;
             }
+            let path = path.clone();
             if line.pop() != Some(b'\n') {
+                if !self.segments.is_empty() {
+                    let what = "it is incomplete, and more segments follow".to_owned();
+                    return Err(ReplayError::Line { path, line: self.n_lines + 1, what });
+                }
                 self.is_cut = true;
                 return Ok(None);
             }
             self.n_lines += 1;
-            let path = path.clone();
             let Some((digest, json)) = line.split_at_checked(64) else {
                 let what = "it is too short".to_owned();
                 return Err(ReplayError::Line { path, line: self.n_lines, what });
@@ -180,15 +223,21 @@ impl Reader {
                 // The lines after it are judged by what stands here, each for itself.
                 hex::decode_to_slice(digest, &mut self.chain.0).unwrap_or_default();
             }
-            return Ok(Some((path, json, is_altered)));
+            return Ok(Some(Line { segment: path, number: self.n_lines, json, is_altered }));
         }
     }
 }
 
 fn open_segment(path: &Path) -> Result<BufReader<Box<dyn Read>>, ReplayError> {
-    let file =
-        File::open(path).map_err(|source| ReplayError::File { path: path.to_owned(), source })?;
     let is_packed = path.extension().is_some_and(|end| end == "gz");
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // It was packed since the segments were listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_packed => {
+            return open_segment(&path.with_extension("jsonl.gz"));
+        }
+        Err(source) => return Err(ReplayError::File { path: path.to_owned(), source }),
+    };
     let inner: Box<dyn Read> =
         if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     Ok(BufReader::new(inner))
@@ -244,7 +293,8 @@ pub async fn compare(
 ) -> Result<Verdict, ReplayError> {
     let mut marks = Marks { store, run: head.run, ahead: VecDeque::new(), last: 0 };
     let mut engine = Engine::new(head.setup, head.began);
-    let mut verdict = Verdict::default();
+    let altered = reader.is_head_altered.then_some(0);
+    let mut verdict = Verdict { altered, ..Verdict::default() };
     // Answers without a mark: only the end of a run may have them.
     let mut unmarked: Option<Difference> = None;
     while let Some(Written { event, chain, is_altered, .. }) = reader.fact()? {

@@ -3,6 +3,7 @@
 
 mod chain;
 mod crashes;
+mod exports;
 mod faults;
 mod online;
 mod reorgs;

@@ -16,7 +16,7 @@ use tidekeeper::store::Store;
 use tidekeeper::store::cluster::{Cluster, ClusterOptions, Durability};
 use tidekeeper::world::cache;
 
-use super::stage;
+use super::{exports, stage};
 
 /// Long enough for positions, hedges, quotes and cycles.
 const WORK: Duration = Duration::from_secs(15);
@@ -38,6 +38,7 @@ async fn a_killed_run_comes_to_the_same_again_and_a_changed_fact_is_named() -> R
     for part in ["the books before it", "the gate before it", "gross_exposure_usd", &intent] {
         ensure!(said.contains(part), "{part} is not told: {said}");
     }
+    exports::books_are_those_of_the_journal(&state)?;
 
     let (cluster, store) = open(&state).await?;
     let outcome = judge(&state, &store).await;
@@ -79,7 +80,9 @@ async fn judge(state: &Path, store: &Store) -> Result<()> {
     ensure!(whole.is_same() && whole.agreed > 50, "{whole:?}");
     let run = journal::runs(state)?.pop().context("no run")?;
     let segment = journal::segments(state, &run)?.pop().context("no segment")?;
-    let written = fs::read_to_string(&segment)?;
+    let mut written = fs::read_to_string(&segment)?;
+    // The kill may have cut the last line.
+    written.truncate(written.rfind('\n').context("no line")? + 1);
 
     // A price of a book in the middle of the run, changed where it stands.
     let (seq, changed) = with_another_price(&written)?;
@@ -87,6 +90,7 @@ async fn judge(state: &Path, store: &Store) -> Result<()> {
     let found = compared(state, store).await?;
     ensure!(found.altered == Some(seq), "altered at {seq}: {found:?}");
     ensure!(found.differs.as_ref().is_none_or(|first| first.seq >= seq), "{found:?}");
+    exports::a_changed_line_is_named(state, &run, seq)?;
 
     // The same with every digest made anew: the next commit knows better.
     fs::write(&segment, linked(&changed))?;
@@ -123,7 +127,8 @@ async fn an_intent(database: &sqlx::PgPool) -> Result<String> {
     Ok(row.try_get("id")?)
 }
 
-fn tidekeeper(words: &[&str], state: &Path) -> Result<String> {
+/// What the program says, when it ends well.
+pub(super) fn tidekeeper(words: &[&str], state: &Path) -> Result<String> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_tidekeeper"));
     let done = Command::new(program).args(words).arg("--state-dir").arg(state).output()?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
