@@ -40,17 +40,32 @@ pub(super) fn read(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
     paths.into_iter().map(text).collect()
 }
 
+/// Whether the variables that the files name for their secrets must be set.
+#[derive(Clone, Copy)]
+pub(super) enum Secrets {
+    Needed,
+    Unread,
+}
+
 /// Reads and checks the operator's files; prints every problem when there is one.
 pub(super) fn load(dir: &Path) -> Result<Config> {
+    load_with(dir, Secrets::Needed).map(|(_, config)| config)
+}
+
+/// As [`load`], with the files as they were read.
+pub(super) fn load_with(dir: &Path, secrets: Secrets) -> Result<(Vec<(PathBuf, String)>, Config)> {
     let files = read(dir)?;
     let loaded = config::load(&files, &variable);
     let problems = match loaded {
         Ok(config) => {
             let names: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
-            let mut problems = config::unset_variables(&config, &variable);
+            let mut problems = match secrets {
+                Secrets::Needed => config::unset_variables(&config, &variable),
+                Secrets::Unread => Vec::new(),
+            };
             problems.extend(config::idle_overrides(&config, names.iter().map(String::as_str)));
             if problems.is_empty() {
-                return Ok(config);
+                return Ok((files, config));
             }
             problems
         }

@@ -6,11 +6,12 @@ mod db;
 mod doctor;
 mod endpoints;
 mod findings;
+mod fork;
 mod online;
 mod replay;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 
 use crate::store::cluster::Durability;
+use crate::world::fork::NoSuchChain;
 use crate::world::{cache, demo};
 use crate::{exchange, run};
 
@@ -41,6 +43,8 @@ enum Verb {
     Run(RunArguments),
     /// A self-contained world with play money, and an agent in it
     Demo(DemoArguments),
+    /// The operator's own files against a copy of a chain at one block, with play money
+    Fork(fork::ForkArguments),
     /// The local exchange alone: Binance's spot and USD-M protocols over a recorded market
     Exchange(ExchangeArguments),
     /// Check the operator's files and print every value with its origin
@@ -82,6 +86,9 @@ struct RunArguments {
     /// The world is a local one with play money: label its parts so
     #[arg(long, hide = true)]
     play_money: bool,
+    /// The labels of such a world, when it is not the demo's
+    #[arg(long, hide = true)]
+    labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +183,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),
         Verb::Run(arguments) => with_runtime(|stop| run_agent(arguments, stop)),
         Verb::Demo(arguments) => with_runtime(|stop| run_demo(arguments, stop)),
+        Verb::Fork(arguments) => with_runtime(|stop| fork::run(arguments, stop)),
         Verb::Exchange(arguments) => with_runtime(|stop| run_exchange(arguments, stop)),
         Verb::Status(client) => with_runtime(|_| check::status(client.api, client.state_dir)),
         Verb::Page(client) => with_runtime(|_| check::page(client.api, client.state_dir)),
@@ -190,6 +198,7 @@ pub fn main() -> ExitCode {
                 () if error.is::<check::Refused>() => CHECK_FAILED,
                 () if error.is::<online::Failed>() => CHECK_FAILED,
                 () if error.is::<run::agent::ModeRefused>() => USAGE,
+                () if error.is::<NoSuchChain>() => USAGE,
                 () => 1,
             })
         }
@@ -235,7 +244,11 @@ fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::
 
 async fn run_agent(arguments: RunArguments, stop: watch::Receiver<bool>) -> Result<()> {
     let config = check::load(&arguments.config)?;
-    let labels = if arguments.play_money { check::demo_labels() } else { Vec::new() };
+    let labels = match (&arguments.labels, arguments.play_money) {
+        (Some(path), _) => read_labels(path)?,
+        (None, true) => check::demo_labels(),
+        (None, false) => Vec::new(),
+    };
     let options = run::agent::Options {
         config,
         state_dir: arguments.state_dir,
@@ -246,6 +259,12 @@ async fn run_agent(arguments: RunArguments, stop: watch::Receiver<bool>) -> Resu
         site_file: arguments.site_file,
     };
     run::agent::run(options, stop).await
+}
+
+fn read_labels(path: &Path) -> Result<Vec<(String, String, String)>> {
+    let reading = || format!("reading {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(reading)?;
+    serde_json::from_str(&text).with_context(reading)
 }
 
 async fn run_demo(arguments: DemoArguments, stop: watch::Receiver<bool>) -> Result<()> {

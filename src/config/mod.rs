@@ -161,13 +161,23 @@ pub fn unset_variables(config: &Config, env: &dyn Fn(&str) -> Option<String>) ->
         .collect()
 }
 
+/// Names of the variables that files name for their secrets.
+pub fn variables(config: &Config) -> impl Iterator<Item = &str> {
+    let named = config.settings.iter().filter(|(key, _)| is_variable(key));
+    named.map(|(_, setting)| setting.value.as_str())
+}
+
+/// Whether a variable is named like one that overrides a value.
+pub fn is_override(name: &str) -> bool {
+    name.strip_prefix(OVERRIDE_PREFIX).is_some_and(|rest| rest.starts_with("__"))
+}
+
 /// Among the names of all environment variables: those that look like overrides but override
 /// nothing, since a misspelt limit must not pass in silence.
 pub fn idle_overrides<'n>(config: &Config, names: impl Iterator<Item = &'n str>) -> Vec<Problem> {
     let known: Vec<&str> = config.overrides.keys().map(String::as_str).collect();
-    let prefix = format!("{OVERRIDE_PREFIX}__");
     names
-        .filter(|name| name.starts_with(&prefix) && !config.overrides.contains_key(*name))
+        .filter(|name| is_override(name) && !config.overrides.contains_key(*name))
         .map(|name| Problem {
             origin: Origin::Env { name: name.to_owned() },
             key: "(override)".to_owned(),

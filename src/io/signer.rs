@@ -40,6 +40,12 @@ pub enum SignError {
     Refused,
 }
 
+/// The text of a key made now: for an account of play money that nobody else has.
+#[must_use]
+pub fn random_key() -> SecretString {
+    format!("{:#x}", PrivateKeySigner::random().to_bytes()).into()
+}
+
 /// A key in memory.
 #[derive(Clone)]
 #[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]

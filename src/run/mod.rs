@@ -7,6 +7,6 @@ mod keeper;
 pub mod publish;
 pub mod recorded;
 pub mod replay;
-mod setup;
+pub(crate) mod setup;
 mod venue;
 mod writer;

@@ -51,7 +51,7 @@ pub(super) struct Endpoint {
 }
 
 /// Reads an address that may stand in an environment variable.
-fn url(source: &UrlSource) -> Result<String> {
+pub(crate) fn url(source: &UrlSource) -> Result<String> {
     match source {
         UrlSource::Plain(url) => Ok(url.clone()),
         UrlSource::Env(name) => {

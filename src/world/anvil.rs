@@ -14,6 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
@@ -50,6 +51,33 @@ pub struct AnvilPlan {
     pub cache_path: PathBuf,
     /// Where its complaints go.
     pub stderr_log: Option<PathBuf>,
+    /// What it begins with; `None` for an empty chain.
+    pub fork: Option<ForkPoint>,
+}
+
+/// A block of another chain, to begin after.
+#[derive(Clone, Debug)]
+pub struct ForkPoint {
+    /// Answers what the fork does not know yet. It stands on anvil's command line and in what anvil
+    /// says, so that it must hold no key.
+    pub url: String,
+    /// Height.
+    pub block: u64,
+}
+
+impl AnvilPlan {
+    /// A chain whose files and complaints go to a world's folder.
+    #[must_use]
+    pub fn within(dir: &Path, chain_id: u64, block_time_s: u64) -> Self {
+        Self {
+            port: 0,
+            chain_id,
+            block_time_s,
+            cache_path: dir.join(format!("anvil-{chain_id}")),
+            stderr_log: Some(dir.join(format!("logs/anvil-{chain_id}.log"))),
+            fork: None,
+        }
+    }
 }
 
 /// Why there is no chain.
@@ -57,7 +85,8 @@ pub struct AnvilPlan {
 pub enum AnvilError {
     /// No usable binary.
     #[error("no native anvil {}.{} or newer: not named by {ANVIL_VARIABLE}, nor in PATH, \
-             ~/.foundry/bin or the cache", VERSION_MIN.0, VERSION_MIN.1)]
+             ~/.foundry/bin or the cache; install Foundry or run `tools/setup.sh demo`",
+            VERSION_MIN.0, VERSION_MIN.1)]
     NotFound,
     /// It cannot be started.
     #[error("cannot start anvil")]
@@ -126,6 +155,15 @@ pub fn start(program: &Path, plan: &AnvilPlan) -> Result<AnvilProcess, AnvilErro
         child,
         cache_path: plan.cache_path.clone(),
     })
+}
+
+/// Finds an anvil and starts it, without blocking the runtime.
+///
+/// # Errors
+/// As [`find`] and [`start`].
+pub async fn launch(cache: Option<PathBuf>, plan: AnvilPlan) -> anyhow::Result<AnvilProcess> {
+    let started = tokio::task::spawn_blocking(move || start(&find(cache.as_deref())?, &plan));
+    started.await.context("waiting for anvil")?.context("starting a local chain")
 }
 
 /// The first usable anvil: the one named by [`ANVIL_VARIABLE`], else of PATH, `~/.foundry/bin`, the
@@ -209,6 +247,12 @@ fn arguments(plan: &AnvilPlan) -> Vec<OsString> {
     let mut arguments: Vec<OsString> =
         pairs.into_iter().flat_map(|(name, value)| [name.into(), value.into()]).collect();
     arguments.extend(["--cache-path".into(), plan.cache_path.clone().into_os_string()]);
+    if let Some(ForkPoint { url, block }) = &plan.fork {
+        arguments.extend(["--fork-url".into(), OsString::from(url)]);
+        arguments.extend(["--fork-block-number".into(), OsString::from(block.to_string())]);
+        // The cache is kept by chain id and block, and ours is not the id of the chain read from.
+        arguments.push("--no-storage-caching".into());
+    }
     arguments
 }
 
@@ -281,8 +325,14 @@ mod tests {
             block_time_s: 1,
             cache_path: env::temp_dir().join("no-such-anvil-cache"),
             stderr_log: None,
+            fork: None,
         };
-        let error = start(Path::new("/bin/echo"), &plan).unwrap_err();
-        assert!(error.to_string().contains("--chain-id 31337"), "{error}");
+        let said = |plan: &AnvilPlan| start(Path::new("/bin/echo"), plan).unwrap_err().to_string();
+        let error = said(&plan);
+        assert!(error.contains("--chain-id 31337") && !error.contains("--fork"), "{error}");
+        let fork = Some(ForkPoint { url: "http://127.0.0.1:1".to_owned(), block: 7 });
+        let error = said(&AnvilPlan { fork, ..plan });
+        let forks = "--fork-url http://127.0.0.1:1 --fork-block-number 7 --no-storage-caching";
+        assert!(error.contains(forks), "{error}");
     }
 }

@@ -8,8 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, B256, Bytes, keccak256};
+use alloy::sol_types::SolValue;
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::venues::executor::Executor;
 
 /// What set-up fetched and what each contract's code must hash to.
 const LOCK: &str = include_str!("../../tools/contracts.lock.json");
@@ -17,17 +20,24 @@ const LOCK: &str = include_str!("../../tools/contracts.lock.json");
 /// Our own executor, built and compared by the tests of `contracts/`.
 const EXECUTOR: &str = include_str!("../../contracts/Executor.json");
 
-/// Creation code of our executor without constructor arguments.
+/// Creation code of our executor: who may rescue, who may run cycles, and where pools of which code
+/// come from.
 ///
 /// # Errors
 /// When the committed file is not a build product.
-pub fn executor_code() -> Result<Vec<u8>, ArtifactError> {
+pub fn executor_code(
+    owner: Address,
+    operator: Address,
+    dexes: Vec<Executor::Dex>,
+) -> Result<Bytes, ArtifactError> {
     #[derive(Deserialize)]
     struct Built {
         bytecode: Bytes,
     }
     let built: Built = serde_json::from_str(EXECUTOR).map_err(ArtifactError::Executor)?;
-    Ok(built.bytecode.to_vec())
+    let mut code = built.bytecode.to_vec();
+    code.extend_from_slice(&(owner, operator, dexes).abi_encode_params());
+    Ok(code.into())
 }
 
 /// Why a contract cannot be deployed.

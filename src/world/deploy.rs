@@ -83,12 +83,12 @@ pub async fn deploy(
 }
 
 /// When the node mines.
-enum Mining {
+pub(crate) enum Mining {
     AtOnce,
     EverySeconds(u64),
 }
 
-async fn set_mining(provider: &DynProvider, mining: Mining) -> Result<(), DeployError> {
+pub(crate) async fn set_mining(provider: &DynProvider, mining: Mining) -> Result<(), DeployError> {
     let set: Result<(), ChainError> = match mining {
         Mining::AtOnce => chain::raw(provider, "evm_setAutomine", (true,)).await,
         Mining::EverySeconds(s) => {

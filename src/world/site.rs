@@ -178,10 +178,8 @@ impl Site<'_> {
                 feePips: U24::ZERO,
             },
         ];
-        let arguments = (owner, operator, dexes).abi_encode_params();
-        let mut code = artifacts::executor_code()?;
-        code.extend_from_slice(&arguments);
-        at("Executor", chain::create(self.provider, self.from, Bytes::from(code)).await)
+        let code = artifacts::executor_code(owner, operator, dexes)?;
+        at("Executor", chain::create(self.provider, self.from, code).await)
     }
 
     async fn position_manager(

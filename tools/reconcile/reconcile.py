@@ -101,7 +101,8 @@ Row = dict[str, str]
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Compares the ledger with the world.")
-    parser.add_argument("--world", type=Path, required=True, help="world.json written by the demo")
+    parser.add_argument(
+        "--world", type=Path, required=True, help="world.json written by demo or fork")
     parser.add_argument("--out", type=Path, required=True, help="where the JSON rows go")
     options = parser.parse_args(arguments)
     try:
@@ -253,10 +254,14 @@ def read_world(world: dict[str, Any], keys: list[Key]) -> dict[Key, Actual]:
         if key not in actuals:
             raise CannotJudge(f"{key.place} {key.unit} is on no chain of the world")
     exchange = Exchange(world["exchange_http"], world["api_key"], world["api_secret"])
-    actuals |= exchange.read_spot(world["spot_venue"])
-    actuals |= exchange.read_usdm(world["usdm_venue"])
+    # A side of the exchange that the agent has no account on has no name in the world.
+    spot, usdm = world["spot_venue"], world["usdm_venue"]
+    if spot is not None:
+        actuals |= exchange.read_spot(spot)
+    if usdm is not None:
+        actuals |= exchange.read_usdm(usdm)
     at = f"exchange time {exchange.time_ms()}"
-    venues = {f"venue:{world['spot_venue']}", f"venue:{world['usdm_venue']}"}
+    venues = {f"venue:{name}" for name in (spot, usdm) if name is not None}
     for key in keys:
         # What a venue does not list, it does not hold.
         if key.place in venues and key.unit.startswith(f"{key.place}/"):
@@ -347,8 +352,13 @@ class Chain:
 
 
 def known_tokens(site: dict[str, Any]) -> list[str]:
-    """Every token the chain names, and the V2 pools themselves, whose shares are tokens too."""
-    tokens = [site["contracts"][name] for name in ("weth", "usdt", "usdc")]
+    """Every token the chain names, and the V2 pools themselves, whose shares are tokens too.
+
+    A demo names its three among the contracts, a fork lists those of the operator's file.
+    """
+    contracts = site["contracts"]
+    tokens = [contracts[name] for name in ("weth", "usdt", "usdc") if name in contracts]
+    tokens += site.get("tokens", [])
     for pool in site.get("pools", []):
         tokens += [pool["token0"], pool["token1"]]
         if "v2" in pool["dex"]:

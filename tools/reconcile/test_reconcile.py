@@ -199,6 +199,16 @@ class ReconcileTest(unittest.TestCase):
         self.state["/fapi/v3/positionRisk"] = []
         self.check(("venue:hedge", "venue:hedge/ETHUSDT-PERP", "125000000"))
 
+    def test_a_side_without_a_name_is_not_asked_and_listed_tokens_are(self):
+        self.world["spot_venue"] = None
+        for asset in ("ETH", "USDT"):
+            del self.ledger.places[Key("venue:spot", f"venue:spot/{asset}")]
+        self.site["contracts"] = {"position_manager": MANAGER}
+        self.site["tokens"] = [WETH, USDC]
+        self.check()
+        self.state["tokens"][USDC] = 1
+        self.check((f"wallet:31337:{SIGNER}", f"eip155:31337/erc20:{USDC}", "1"))
+
     def test_an_entry_that_does_not_sum_to_zero_is_seen(self):
         self.ledger.unbalanced[Key("entry:e1", "venue:spot/ETH")] = 3
         self.check(("entry:e1", "venue:spot/ETH", "-3"))

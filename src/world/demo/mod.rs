@@ -5,21 +5,21 @@
 //! is started again after a moment, as a service would be.
 
 mod files;
-pub mod report;
-mod site;
+mod judge;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, U256};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET};
-use crate::io::process::{Child, Output, Spawn, poll, spawn};
+use crate::io::process::Child;
+use crate::world::agent::{AgentPlan, Site, client};
 use crate::world::anvil::{self, AnvilPlan, AnvilProcess};
 use crate::world::arbitrageur::{self, Arbitrageur, ArbitrageurPlan};
 use crate::world::artifacts::Artifacts;
@@ -28,11 +28,8 @@ use crate::world::flow::{self, Flow, FlowPlan};
 use crate::world::manifest::{ChainSite, Manifest};
 use crate::world::plan::{Purse, WorldPlan};
 use crate::world::rivals::{self, Rivals, RivalsPlan};
-use crate::world::{cache, chain};
-
-pub use site::Site;
-
-use site::{SiteFile, client, last_lines};
+use crate::world::venue::{ExchangePlan, LocalExchange};
+use crate::world::{cache, chain, place};
 
 /// The demo's chains: the operator's name, the id, seconds between blocks.
 const CHAINS: [(&str, u64, u64); 2] = [("demo", 31_337, 1), ("demo-two", 31_338, 2)];
@@ -50,8 +47,6 @@ const SPOT_MAKER_FEE_BPS: u32 = 0;
 const AGENT_BASE: i64 = 30;
 const AGENT_QUOTE: i64 = 80_000;
 const AGENT_ETHER: i64 = 5;
-/// Patience for each process to be ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A process that was told to stop is killed after this.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// The agent is started again after this.
@@ -85,9 +80,10 @@ pub struct World {
     pub state_dir: PathBuf,
     /// The chains, in the manifest's order.
     pub anvils: Vec<AnvilProcess>,
-    exchange: Child,
+    /// Everything it writes.
+    pub dir: PathBuf,
+    exchange: LocalExchange,
     stop_flow: watch::Sender<bool>,
-    dir: PathBuf,
     program: PathBuf,
 }
 
@@ -97,18 +93,22 @@ impl World {
     /// # Errors
     /// Whatever is missing, with the command that fetches it.
     pub async fn start(options: &Options) -> Result<Self> {
-        let dir = &options.dir;
-        empty(dir)?;
-        std::fs::create_dir_all(dir.join("logs"))?;
-        let dir = dir.canonicalize()?;
+        let dir = place::fresh(&options.dir)?;
         let cache = cache::find().context("the cache is missing: run `tools/setup.sh demo`")?;
-        let (exchange, exchange_http) = start_exchange(&dir, options).await?;
-        let price = first_mid(&exchange_http).await?;
+        let exchange = LocalExchange::start(ExchangePlan {
+            program: &options.program,
+            dir: &dir,
+            funding_every_s: options.funding_every_s,
+            spot_maker_fee_bps: SPOT_MAKER_FEE_BPS,
+        })
+        .await?;
+        let price = first_mid(exchange.http()).await?;
         let artifacts = Artifacts::load(&cache.join("contracts"))?;
         let (stop_flow, stopped) = watch::channel(false);
         let (mut anvils, mut chains, mut signer) = (Vec::new(), Vec::new(), Address::ZERO);
         for (name, chain_id, block_time_s) in CHAINS {
-            let anvil = start_anvil(&dir, &cache, chain_id, block_time_s).await?;
+            let plan = AnvilPlan::within(&dir, chain_id, block_time_s);
+            let anvil = anvil::launch(Some(cache.clone()), plan).await?;
             let provider = chain::connect(&anvil.http_url)?;
             let plan = WorldPlan {
                 block_time_s,
@@ -118,7 +118,7 @@ impl World {
             };
             let deployment = deploy(&provider, &artifacts, &plan).await?;
             settle_ether(&provider, &deployment).await?;
-            start_actors(provider, &deployment, &exchange_http, &stopped)?;
+            start_actors(provider, &deployment, exchange.http(), &stopped)?;
             signer = deployment.accounts.signer;
             chains.push(ChainSite {
                 name: name.to_owned(),
@@ -131,16 +131,16 @@ impl World {
             });
             anvils.push(anvil);
         }
-        let manifest = manifest(chains, signer, &exchange_http);
+        let manifest = manifest(chains, signer, &exchange);
         let config_dir = files::write(&dir, &manifest, &options.listen)?;
         let world = Self {
             manifest,
             config_dir,
             state_dir: dir.join("state"),
             anvils,
+            dir,
             exchange,
             stop_flow,
-            dir,
             program: options.program.clone(),
         };
         std::fs::create_dir_all(&world.state_dir)?;
@@ -157,10 +157,10 @@ impl World {
     /// # Errors
     /// When the process cannot be started.
     pub fn start_agent(&self, crash_at: Option<&str>) -> Result<Child> {
-        let site = self.site_file();
-        if site.exists() {
-            std::fs::remove_file(&site)?;
-        }
+        self.agent_plan().start(crash_at)
+    }
+
+    fn agent_plan(&self) -> AgentPlan {
         let mut env: Vec<_> = std::env::vars_os().collect();
         let pairs = [
             (files::KEY_VARIABLE, files::SIGNER_KEY),
@@ -168,31 +168,14 @@ impl World {
             (files::API_SECRET_VARIABLE, DEMO_API_SECRET),
         ];
         env.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
-        if let Some(point) = crash_at {
-            env.push(("TIDEKEEPER_CRASH_AT".into(), point.into()));
+        AgentPlan {
+            program: self.program.clone(),
+            dir: self.dir.clone(),
+            config_dir: self.config_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            env,
+            labels: None,
         }
-        let args = ["run", "--config"].into_iter().map(Into::into);
-        let rest = [
-            self.config_dir.clone().into_os_string(),
-            "--state-dir".into(),
-            self.state_dir.clone().into_os_string(),
-            "--site-file".into(),
-            site.into_os_string(),
-            "--play-money".into(),
-        ];
-        let log = self.dir.join("logs/agent.log");
-        let child = spawn(Spawn {
-            args: args.chain(rest).collect(),
-            env: Some(env),
-            stdout: Output::File(log.clone()),
-            stderr: Output::File(log),
-            ..Spawn::new(&self.program)
-        })?;
-        Ok(child)
-    }
-
-    fn site_file(&self) -> PathBuf {
-        self.dir.join("agent.json")
     }
 
     /// Waits until a started agent tells where it is.
@@ -200,23 +183,10 @@ impl World {
     /// # Errors
     /// When it ends or takes too long; its last words are in the error.
     pub async fn agent_site(&mut self, agent: &Child) -> Result<Site> {
-        let began = Instant::now();
-        loop {
-            if let Ok(text) = std::fs::read_to_string(self.site_file()) {
-                let site: SiteFile = serde_json::from_str(&text).context("reading agent.json")?;
-                self.manifest.database = site.database.clone();
-                self.write_manifest()?;
-                return Site::of(&site);
-            }
-            let log = self.dir.join("logs/agent.log");
-            ensure!(agent.is_running(), "the agent ended:\n{}", last_lines(&log));
-            ensure!(
-                began.elapsed() < READY_TIMEOUT,
-                "the agent is not ready:\n{}",
-                last_lines(&log)
-            );
-            tokio::time::sleep(LOOK_EVERY / 4).await;
-        }
+        let met = self.agent_plan().meet(agent).await?;
+        self.manifest.database = met.database;
+        self.write_manifest()?;
+        Ok(met.site)
     }
 
     /// Ends the flow of trades on the chain.
@@ -237,77 +207,13 @@ impl World {
     /// # Errors
     /// When the exchange does not answer or refuses.
     pub async fn control(&self, what: &str, body: &Value) -> Result<()> {
-        let url = format!("{}/sim/{what}", self.manifest.exchange_http);
-        let reply = client()?.post(url).json(body).send().await?;
-        ensure!(
-            reply.status().is_success(),
-            "the exchange refused {what}: {}",
-            reply.text().await?
-        );
-        Ok(())
+        self.exchange.control(what, body).await
     }
 
     /// The exchange process, for tests that stop it.
     pub fn exchange(&self) -> &Child {
-        &self.exchange
+        self.exchange.child()
     }
-}
-
-/// Empties the demo's folder; a folder that is not a demo's is left alone.
-fn empty(dir: &Path) -> Result<()> {
-    let Ok(mut entries) = std::fs::read_dir(dir) else { return Ok(()) };
-    let is_ours = dir.join("logs").is_dir() || entries.next().is_none();
-    let place = dir.display();
-    ensure!(is_ours, "{place} is not empty and no demo ran there: give another --dir");
-    std::fs::remove_dir_all(dir).with_context(|| format!("emptying {place}"))
-}
-
-async fn start_exchange(dir: &Path, options: &Options) -> Result<(Child, String)> {
-    let funding = options.funding_every_s.to_string();
-    let fee = SPOT_MAKER_FEE_BPS.to_string();
-    let args = [
-        "exchange",
-        "--listen",
-        "127.0.0.1:0",
-        "--funding-every-s",
-        &funding,
-        "--spot-maker-fee-bps",
-        &fee,
-    ];
-    let child = spawn(Spawn {
-        args: args.iter().map(Into::into).collect(),
-        stdout: Output::File(dir.join("logs/exchange.out")),
-        stderr: Output::File(dir.join("logs/exchange.log")),
-        ..Spawn::new(&options.program)
-    })?;
-    let out = dir.join("logs/exchange.out");
-    let look = move || {
-        let text = std::fs::read_to_string(&out).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("listening "))?.to_owned();
-        line.split_whitespace().next().map(str::to_owned)
-    };
-    let address = tokio::task::spawn_blocking(move || poll(READY_TIMEOUT, LOOK_EVERY / 4, look));
-    let address = address.await?.with_context(|| {
-        format!("the exchange is not ready:\n{}", last_lines(&dir.join("logs/exchange.log")))
-    })?;
-    Ok((child, address))
-}
-
-async fn start_anvil(
-    dir: &Path,
-    cache: &Path,
-    chain_id: u64,
-    block_time_s: u64,
-) -> Result<AnvilProcess> {
-    let program = anvil::find(Some(cache))?;
-    let plan = AnvilPlan {
-        port: 0,
-        chain_id,
-        block_time_s,
-        cache_path: dir.join(format!("anvil-{chain_id}")),
-        stderr_log: Some(dir.join(format!("logs/anvil-{chain_id}.log"))),
-    };
-    Ok(tokio::task::spawn_blocking(move || anvil::start(&program, &plan)).await??)
 }
 
 /// The price the pools start at: the exchange's own.
@@ -350,11 +256,11 @@ fn start_actors(
     Ok(())
 }
 
-fn manifest(chains: Vec<ChainSite>, signer: Address, exchange_http: &str) -> Manifest {
+fn manifest(chains: Vec<ChainSite>, signer: Address, exchange: &LocalExchange) -> Manifest {
     Manifest {
         chains,
-        exchange_http: exchange_http.to_owned(),
-        exchange_ws: exchange_http.replacen("http", "ws", 1),
+        exchange_http: exchange.http().to_owned(),
+        exchange_ws: exchange.ws(),
         api_key: DEMO_API_KEY.to_owned(),
         api_secret: DEMO_API_SECRET.to_owned(),
         spot_venue: "spot".to_owned(),
@@ -405,7 +311,7 @@ pub async fn run(options: Options, mut stop: watch::Receiver<bool>) -> Result<()
         bar.finish_and_clear();
     }
     let verdict = match (ended_by_time, options.for_s) {
-        (true, Some(seconds)) => Some(report::judge(&world, &site, seconds).await),
+        (true, Some(seconds)) => Some(judge::judge(&world, &site, seconds).await),
         _ => None,
     };
     stop_all(world, agent).await?;
@@ -427,7 +333,7 @@ async fn stop_all(world: World, agent: Child) -> Result<()> {
     world.stop_flow();
     let stopped = tokio::task::spawn_blocking(move || {
         agent.stop(Signal::SIGTERM, STOP_GRACE);
-        world.exchange.stop(Signal::SIGTERM, STOP_GRACE);
+        world.exchange.stop();
         drop(world);
     });
     Ok(stopped.await?)

@@ -71,6 +71,7 @@ impl Ground {
             block_time_s: 1,
             cache_path: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("anvil-{name}")),
             stderr_log: None,
+            fork: None,
         };
         let anvil = anvil::start(&program, &plan)?;
         let provider = chain::connect(&anvil.http_url)?;

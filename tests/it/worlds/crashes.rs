@@ -10,8 +10,10 @@ use nix::sys::signal::Signal;
 use sqlx::Row;
 use tidekeeper::io::clock;
 use tidekeeper::io::process::Child;
+use tidekeeper::world::agent::Site;
 use tidekeeper::world::chain;
-use tidekeeper::world::demo::{Site, World, report};
+use tidekeeper::world::demo::World;
+use tidekeeper::world::report;
 
 use super::stage;
 
@@ -92,7 +94,7 @@ async fn judge(world: &World, site: &Site, nonce_before: i64) -> Result<()> {
     let snapshot = site.get("snapshot").await?;
     let own = stage::differences(&snapshot["reconciliation"]["rows"]);
     ensure!(own.is_empty(), "our own reconciliation differs: {own:?}");
-    let independent = report::independent(world).await?;
+    let independent = report::independent(&world.dir).await?;
     let others = stage::differences(&independent);
     ensure!(others.is_empty(), "the independent reconciliation differs: {others:?}");
 

@@ -14,8 +14,9 @@ use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::venues::binance::Dialect;
 use tidekeeper::venues::binance::orders::{NewOrder, Pricing, Reach};
 use tidekeeper::venues::erc20::Erc20;
+use tidekeeper::world::agent::Site;
 use tidekeeper::world::chain;
-use tidekeeper::world::demo::{Site, World};
+use tidekeeper::world::demo::World;
 
 use super::stage;
 use crate::openapi;

@@ -5,6 +5,7 @@ mod chain;
 mod crashes;
 mod exports;
 mod faults;
+mod fork;
 mod online;
 mod reorgs;
 mod replays;

@@ -8,8 +8,10 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sqlx::PgPool;
 use tidekeeper::io::clock;
+use tidekeeper::world::agent::Site;
 use tidekeeper::world::chain;
-use tidekeeper::world::demo::{Site, World, report};
+use tidekeeper::world::demo::World;
+use tidekeeper::world::report;
 
 use super::stage;
 
@@ -94,7 +96,7 @@ async fn judge(world: &World, site: &Site) -> Result<()> {
     let snapshot = site.wait_for("everything to rest", AGREE_TIMEOUT, is_settled).await?;
     let own = stage::differences(&snapshot["reconciliation"]["rows"]);
     ensure!(own.is_empty(), "our own reconciliation differs: {own:?}");
-    let others = stage::differences(&report::independent(world).await?);
+    let others = stage::differences(&report::independent(&world.dir).await?);
     ensure!(others.is_empty(), "the independent reconciliation differs: {others:?}");
     Ok(())
 }

@@ -11,7 +11,8 @@ use tidekeeper::io::process::Child;
 use tidekeeper::venues::binance::Dialect;
 use tidekeeper::venues::binance::orders::Request;
 use tidekeeper::venues::binance::sign::{self, Credentials, Stamp};
-use tidekeeper::world::demo::{Options, Site, World};
+use tidekeeper::world::agent::Site;
+use tidekeeper::world::demo::{Options, World};
 
 /// Patience for an agent to be running, reconciled, in a fresh or an old world.
 pub(super) const RUNNING_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What a timed demo was worth: the report, and the verdict of both reconcilers.
+//! What a run in a local world was worth: the report, and the verdict of both reconcilers.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,72 +7,120 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::io::clock;
+use crate::world::agent::Site;
 use crate::world::cache;
-use crate::world::demo::{Site, World};
+use crate::world::venue::LocalExchange;
 
-/// Patience for the last deeds to settle and the last comparison to be made.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(40);
+/// A comparison counts when it began so long after the exchange stood still.
+const COMPARED_AFTER_MS: i64 = 1_500;
 /// Patience for the independent reconciler, which may have to wait for the request limit.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Brings the world to rest, lets both reconcilers judge, and writes the report.
-pub(super) async fn judge(world: &World, site: &Site, seconds: u64) -> Result<()> {
-    eprintln!("demo: time is over, bringing everything to rest …");
-    let live = site.get("report").await.context("asking the agent for its report")?;
-    world.stop_flow();
-    site.direct("halt", "the timed demo is over").await?;
-    world.freeze_exchange(true).await?;
-    let frozen_ms = crate::io::clock::now().ms();
-    let rest = site
-        .wait_for("everything to rest and be compared", SETTLE_TIMEOUT, |snapshot| {
-            let checked = snapshot["reconciliation"]["checked_ms"].as_i64().unwrap_or(0);
-            snapshot["is_quiet"] == true && checked > frozen_ms + 1_500
-        })
-        .await?;
-    let independent = independent(world).await?;
-    let report = report(&live, &rest, &independent, seconds);
-    let path = world.dir.join("report.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&report)?)?;
-    std::fs::write(world.dir.join("report.md"), markdown(&report, &rest))?;
-    eprintln!("demo: report in {}", path.display());
-    verdict(&report)
+/// Halts the agent, stops the exchange, and waits until nothing moves and all was compared once
+/// more; the snapshot of that moment.
+pub(crate) async fn come_to_rest(
+    site: &Site,
+    exchange: &LocalExchange,
+    why: &str,
+    patience: Duration,
+) -> Result<Value> {
+    site.direct("halt", why).await?;
+    exchange.freeze().await?;
+    let frozen_ms = clock::now().ms();
+    site.wait_for("everything to rest and be compared", patience, |snapshot| {
+        let checked = snapshot["reconciliation"]["checked_ms"].as_i64().unwrap_or(0);
+        snapshot["is_quiet"] == true && checked > frozen_ms + COMPARED_AFTER_MS
+    })
+    .await
 }
 
 /// The reconciler that shares no code with the agent.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    script: PathBuf,
+    python: PathBuf,
+}
+
+impl Judge {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// When it is not installed, with the command that does it.
+    pub fn find() -> Result<Self> {
+        let script = [PathBuf::from("tools/reconcile/reconcile.py")]
+            .into_iter()
+            .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/reconcile/reconcile.py")])
+            .find(|path| path.exists())
+            .context("tools/reconcile/reconcile.py is missing: run from the checkout")?;
+        let python = cache::find()
+            .map(|cache| cache.join("venv/bin/python"))
+            .filter(|path| path.exists())
+            .context("the judge needs Python: run `tools/setup.sh demo judge`")?;
+        Ok(Self { script, python })
+    }
+
+    /// Compares the world whose `world.json` is in a folder with its ledger.
+    ///
+    /// # Errors
+    /// When it cannot judge.
+    pub async fn compare(&self, dir: &Path) -> Result<Value> {
+        let out = dir.join("independent.json");
+        let mut command = tokio::process::Command::new(&self.python);
+        command.arg(&self.script).arg("--world").arg(dir.join("world.json")).arg("--out").arg(&out);
+        let child = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(JUDGE_TIMEOUT, child)
+            .await
+            .context("the independent reconciler takes too long")??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "the independent reconciler cannot judge: {said}"
+        );
+        let text = std::fs::read_to_string(&out).context("reading the independent verdict")?;
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// What the independent reconciler finds in the world of a folder.
+///
+/// # Errors
+/// When it is not installed or cannot judge.
+pub async fn independent(dir: &Path) -> Result<Value> {
+    Judge::find()?.compare(dir).await
+}
+
+/// The newest run of a state directory again from its journal, by a process of its own.
 ///
 /// # Errors
 /// When it cannot judge.
-pub async fn independent(world: &World) -> Result<Value> {
-    let script = [PathBuf::from("tools/reconcile/reconcile.py")]
-        .into_iter()
-        .chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/reconcile/reconcile.py")])
-        .find(|path| path.exists())
-        .context("tools/reconcile/reconcile.py is missing: run the demo from the checkout")?;
-    let python = cache::find()
-        .map(|cache| cache.join("venv/bin/python"))
-        .filter(|path| path.exists())
-        .context("the judge needs Python: run `tools/setup.sh demo judge`")?;
-    let out = world.dir.join("independent.json");
-    let mut command = tokio::process::Command::new(python);
-    command.arg(script).arg("--world").arg(world.dir.join("world.json")).arg("--out").arg(&out);
+pub(crate) async fn replay(program: &Path, state_dir: &Path) -> Result<Value> {
+    let mut command = tokio::process::Command::new(program);
+    command.args(["replay", "--json", "--state-dir"]).arg(state_dir);
     let child = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(JUDGE_TIMEOUT, child)
-        .await
-        .context("the independent reconciler takes too long")??;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        matches!(output.status.code(), Some(0 | 1)),
-        "the independent reconciler cannot judge: {said}"
-    );
-    let text = std::fs::read_to_string(&out).context("reading the independent verdict")?;
-    Ok(serde_json::from_str(&text)?)
+    let output =
+        tokio::time::timeout(JUDGE_TIMEOUT, child).await.context("the replay takes too long")??;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("the replay cannot judge: {}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// Writes `report.json` and `report.md`; where the first one is.
+pub(crate) fn write(dir: &Path, title: &str, report: &Value, rest: &Value) -> Result<PathBuf> {
+    let path = dir.join("report.json");
+    std::fs::write(&path, serde_json::to_string_pretty(report)?)
+        .with_context(|| format!("writing {}", path.display()))?;
+    std::fs::write(dir.join("report.md"), markdown(title, report, rest))?;
+    Ok(path)
 }
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn report(live: &Value, rest: &Value, independent: &Value, seconds: u64) -> Value {
+/// The report: `live` is the agent's own at the end of the run, `rest` a snapshot at rest, and
+/// `independent` null when nobody judged.
+pub(crate) fn document(live: &Value, rest: &Value, independent: &Value, seconds: u64) -> Value {
     let (then, figures) = (&live["snapshot"], &live["loop"]);
     let chains: Vec<Value> = list(&then["chains"])
         .iter()
@@ -179,29 +227,34 @@ fn is_zero(rows: &Value) -> bool {
     !rows.is_empty() && rows.iter().all(|row| row["difference"].as_str() == Some("0"))
 }
 
-fn verdict(report: &Value) -> Result<()> {
-    let everywhere = |what: &str| {
-        let chains = list(&report["by_chain"]);
-        !chains.is_empty() && chains.iter().all(|chain| chain[what].as_u64() >= Some(1))
-    };
-    let claims = [
-        ("the ledger agrees with the world", is_zero(&report["reconciliation"])),
-        ("the independent reconciler agrees", is_zero(&report["independent_reconciliation"])),
-        ("at least one range was moved on every chain", everywhere("rebalances")),
-        ("at least one cycle landed on every chain", everywhere("landed")),
-        ("at least one quote was filled", report["orders"]["quote"]["filled"].as_u64() >= Some(1)),
-        (
-            "at least one hedge order was filled",
-            report["orders"]["hedge"]["filled"].as_u64() >= Some(1),
-        ),
-    ];
+/// What a report must show, and whether it does.
+pub(crate) type Claim = (&'static str, bool);
+
+/// The claims of every run: each reconciler that judged found no difference.
+pub(crate) fn agreement(report: &Value) -> Vec<Claim> {
+    let mut claims = vec![("the ledger agrees with the world", is_zero(&report["reconciliation"]))];
+    let independent = &report["independent_reconciliation"];
+    if !independent.is_null() {
+        claims.push(("the independent reconciler agrees", is_zero(independent)));
+    }
+    claims
+}
+
+/// Whether something happened at least once on every chain of a report.
+pub(crate) fn is_everywhere(report: &Value, what: &str) -> bool {
+    let chains = list(&report["by_chain"]);
+    !chains.is_empty() && chains.iter().all(|chain| chain[what].as_u64() >= Some(1))
+}
+
+/// Tells every claim; an error when one does not hold.
+pub(crate) fn verdict(verb: &str, claims: &[Claim]) -> Result<()> {
     for (claim, holds) in claims {
-        eprintln!("demo: {} {claim}", if holds { "ok    " } else { "FAILED" });
+        eprintln!("{verb}: {} {claim}", if *holds { "ok    " } else { "FAILED" });
     }
     if claims.iter().all(|(_, holds)| *holds) {
         return Ok(());
     }
-    bail!("the run is not what a demo must be; see report.json")
+    bail!("the run is not what a {verb} must be; see report.json")
 }
 
 fn text(value: &Value) -> String {
@@ -250,10 +303,10 @@ fn tables<'a>(report: &'a Value, rest: &'a Value) -> [Table<'a>; 6] {
     ]
 }
 
-fn markdown(report: &Value, rest: &Value) -> String {
+fn markdown(title: &str, report: &Value, rest: &Value) -> String {
     let mut page = format!(
-        "# Demo of {} s\n\nStart-up {} ms, memory {} bytes, {} facts, engine p50 {} ns, p99 {} ns. \
-         Ranges moved: {}. Cycles: {} found, {} sent, {} landed, {} lost, {} reverted. \
+        "# {title}\n\n{} s. Start-up {} ms, memory {} bytes, {} facts, engine p50 {} ns, \
+         p99 {} ns. Ranges moved: {}. Cycles: {} found, {} sent, {} landed, {} lost, {} reverted. \
          Quotes: {} placed, {} filled, {} cancelled. Hedge orders: {} sent, {} filled. \
          Ledger: {} entries, {} postings.\n\n",
         text(&report["seconds"]),
