@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -22,6 +23,9 @@ pub(super) struct ReplayArguments {
     run: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -34,7 +38,7 @@ pub(super) struct ExplainArguments {
 
 /// Replays a run and says whether it came to the same.
 pub(super) async fn replay(
-    ReplayArguments { run, place }: ReplayArguments,
+    ReplayArguments { run, place, json }: ReplayArguments,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let (reader, head) = Reader::open(&place.state_dir, run.as_deref())?;
@@ -59,8 +63,15 @@ pub(super) async fn replay(
     database.close().await?;
     let Some(verdict) = compared else { bail!("stopped before the end") };
     let verdict = verdict.with_context(|| format!("replaying run {name}"))?;
-    println!("run {name}, written by version {program}");
-    print!("{}", told(&verdict));
+    if json {
+        let is_same = verdict.is_same();
+        let told = json!({ "run": name, "program": program, "is_same": is_same,
+            "verdict": verdict });
+        println!("{told}");
+    } else {
+        println!("run {name}, written by version {program}");
+        print!("{}", told(&verdict));
+    }
     if !verdict.is_same() {
         bail!("run {name} does not come to the same again");
     }

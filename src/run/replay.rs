@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::engine::Engine;
@@ -43,7 +44,7 @@ pub enum ReplayError {
 }
 
 /// What a replay found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Verdict {
     /// Facts replayed.
     pub events: u64,
@@ -69,7 +70,7 @@ impl Verdict {
 }
 
 /// The first answer that is not the kept one.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Difference {
     /// Position of the fact.
     pub seq: u64,
