@@ -21,7 +21,7 @@ use crate::config::pool::{Contracts, Dex, Pool};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::text::plain;
 use crate::venues::erc20::Erc20;
-use crate::venues::executor::Executor;
+use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
 use crate::venues::uniswap_v3::abi::{SwapRouter, UniswapV3Factory, UniswapV3Pool};
@@ -194,7 +194,7 @@ impl Site<'_> {
         let Some(address) = self.chain.executor else { return };
         let key = "executor.address";
         let mut row = self.row(key, address);
-        if row.has_code(address, &[key]).await {
+        if row.is_our_executor(address, &[key]).await {
             row.note(address, &Executor::ownerCall {}, &[key]).await;
             row.note(address, &Executor::operatorCall {}, &[key]).await;
             row.note(address, &Executor::pausedCall {}, &[key]).await;
@@ -306,6 +306,19 @@ impl Row<'_> {
                 return true;
             }
             Ok(false) => self.wrong(format!("no code at {of}"), blame),
+            Err(error) => self.unanswered(&error, blame),
+        }
+        false
+    }
+
+    async fn is_our_executor(&mut self, of: Address, blame: &[&str]) -> bool {
+        match self.site.client.code(of, self.site.at).await {
+            Ok(code) if executor::is_ours(&code) => {
+                self.facts.push("has the code of contracts/Executor.json".to_owned());
+                return true;
+            }
+            Ok(code) if code.is_empty() => self.wrong(format!("no code at {of}"), blame),
+            Ok(_) => self.wrong("it is not contracts/Executor.json".to_owned(), blame),
             Err(error) => self.unanswered(&error, blame),
         }
         false

@@ -177,6 +177,6 @@ fn cut(text: &str) -> String {
 
 async fn open(place: &PlaceArguments) -> Result<(Database, Store)> {
     let database = Database::of(place).await?;
-    let store = Store::open(database.connect.clone()).await.context("opening the store")?;
+    let store = Store::open_to_read(database.connect.clone()).await.context("opening the store")?;
     Ok((database, store))
 }

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::audit::venue_scope;
 use crate::engine::event::{BookStep, FillSource, VenueStart};
 use crate::engine::output::{Command, Record};
-use crate::execution::order::OrderState;
+use crate::execution::order::{OrderEvent, OrderState};
 use crate::ledger::booking::{self, SpotPair};
 use crate::model::order::Side;
 use crate::model::text::plain;
@@ -170,6 +170,7 @@ impl Engine {
     /// Orders nobody knows the fate of are asked for until it is proven, and a cancel is repeated
     /// until the order is over.
     pub(super) fn settle_orders(&mut self) {
+        self.withdraw_late_quotes();
         if self.now.ms_since(self.orders_queried_at) < QUERY_ORDERS_EVERY_MS {
             return;
         }
@@ -192,6 +193,22 @@ impl Engine {
                     client_order_id: order.request.client_order_id.clone(),
                 });
             }
+        }
+    }
+
+    /// A quote that was on its way when all were taken back comes to rest after the cancel: it is
+    /// taken back as soon as it is known, as long as nothing may leave.
+    fn withdraw_late_quotes(&mut self) {
+        if !self.setup.sends || self.may_send() {
+            return;
+        }
+        for order in self.orders.values_mut().filter(|order| order.is_resting()) {
+            order.apply(&OrderEvent::CancelSent, self.now);
+            self.out.commands.push(Command::Cancel {
+                venue: order.request.venue.clone(),
+                symbol: order.request.symbol.clone(),
+                client_order_id: order.request.client_order_id.clone(),
+            });
         }
     }
 

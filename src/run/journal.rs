@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -30,6 +31,10 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const RUN_BYTES_MAX: u64 = 32 << 30;
 /// Older runs are removed while all of them together take more.
 const ALL_BYTES_MAX: u64 = 8 << 30;
+/// Lines wait in memory for the next row, and no longer than for so many bytes.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Less room than this on the disk ends the journal: the database needs it more.
+const FREE_BYTES_MIN: u64 = 2 << 30;
 /// Ends of the names of segments.
 const OPEN: &str = ".jsonl";
 const PACKED: &str = ".jsonl.gz";
@@ -103,11 +108,12 @@ impl Journal {
         let left = folder.clone();
         let ours = run.clone();
         std::thread::spawn(move || pack_all(&left, &ours));
-        let out = BufWriter::new(create(&path(&dir, 1, OPEN))?);
+        let out = BufWriter::with_capacity(BUFFER_BYTES, create(&path(&dir, 1, OPEN))?);
         let (chain, line) = (Chain::default(), Vec::new());
         let mut journal = Self { run, dir, segment: 1, out, in_segment: 0, in_run: 0, chain, line };
         let program = env!("CARGO_PKG_VERSION").to_owned();
         journal.write(&Head { run: journal.run.clone(), program, began, setup })?;
+        journal.out.flush()?;
         Ok(journal)
     }
 
@@ -136,16 +142,8 @@ impl Journal {
     /// Of the file system; then nothing more may be written.
     pub fn mark(&mut self, output: &Output) -> io::Result<Option<Mark>> {
         let Some((records, deeds)) = kept(output)? else { return Ok(None) };
-        self.flush()?;
+        self.out.flush()?;
         Ok(Some(Mark { run: self.run.clone(), chain: self.chain.0, records, deeds }))
-    }
-
-    /// Hands what was written to the system.
-    ///
-    /// # Errors
-    /// Of the file system; then nothing more may be written.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 
     fn write(&mut self, value: &impl Serialize) -> io::Result<()> {
@@ -164,9 +162,15 @@ impl Journal {
 
     fn turn_over(&mut self) -> io::Result<()> {
         self.out.flush()?;
+        let disk = statvfs(&self.dir)?;
+        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+        if free < FREE_BYTES_MIN {
+            return Err(io::Error::other(format!("only {free} bytes are free on its disk")));
+        }
         let full = path(&self.dir, self.segment, OPEN);
         self.segment += 1;
-        self.out = BufWriter::new(create(&path(&self.dir, self.segment, OPEN))?);
+        self.out =
+            BufWriter::with_capacity(BUFFER_BYTES, create(&path(&self.dir, self.segment, OPEN))?);
         self.in_segment = 0;
         std::thread::spawn(move || pack_aloud(&full));
         Ok(())
@@ -265,13 +269,14 @@ fn pack_all(folder: &Path, ours: &str) {
 /// Packs a closed segment; what cannot be packed stays as it is.
 fn pack_aloud(open: &Path) {
     if let Err(error) = pack(open) {
+        drop(fs::remove_file(partial(open)));
         tracing::warn!(file = %open.display(), %error, "segment not packed");
     }
 }
 
 fn pack(open: &Path) -> io::Result<()> {
     let packed = open.with_extension("jsonl.gz");
-    let partial = open.with_extension("part");
+    let partial = partial(open);
     let out =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
     let mut encoder = GzEncoder::new(out, Compression::default());
@@ -279,4 +284,8 @@ fn pack(open: &Path) -> io::Result<()> {
     encoder.finish()?.sync_all()?;
     fs::rename(&partial, packed)?;
     fs::remove_file(open)
+}
+
+fn partial(open: &Path) -> PathBuf {
+    open.with_extension("part")
 }

@@ -115,7 +115,6 @@ impl Keeper {
         }
         if n.is_multiple_of(TICKS_PER_SNAPSHOT) {
             self.publish();
-            self.journaled(Journal::flush);
         }
     }
 
@@ -143,16 +142,16 @@ impl Keeper {
         let before = Instant::now();
         let output = self.engine.handle(event);
         self.clockwork.handled(before.elapsed().as_nanos());
+        for command in output.commands.iter().filter(|command| !command.needs_commit()) {
+            self.hands.obey(command.clone());
+        }
+        // After the cancels: a disk that hangs must not hold them back.
         let mark = self.journaled(|journal| journal.mark(&output)).flatten();
         let Output { records, commands } = output;
         let mut batch = Batch { seq: self.seq, at, records, mark, ..Batch::default() };
-        for command in commands {
-            if command.needs_commit() {
-                if let Err(error) = self.hands.sign(&command, &mut batch) {
-                    self.refuse(&command, &error);
-                }
-            } else {
-                self.hands.obey(command);
+        for command in commands.iter().filter(|command| command.needs_commit()) {
+            if let Err(error) = self.hands.sign(command, &mut batch) {
+                self.refuse(command, &error);
             }
         }
         if !batch.is_empty() && self.batches.send(batch).await.is_err() {

@@ -19,6 +19,18 @@ pub(super) fn known() -> i32 {
     i32::try_from(STEPS.len()).expect("a few steps")
 }
 
+/// Whether the schema is the one this program knows, for those who only read.
+pub(super) async fn is_current(pool: &PgPool) -> Result<(), StoreError> {
+    let found: i32 = sqlx::query_scalar("select coalesce(max(step), 0) from schema_steps")
+        .fetch_one(pool)
+        .await?;
+    match found.cmp(&known()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(StoreError::Newer { found, known: known() }),
+        std::cmp::Ordering::Less => Err(StoreError::Older { found, known: known() }),
+    }
+}
+
 /// Brings the schema to the newest step.
 pub(super) async fn run(pool: &PgPool) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;

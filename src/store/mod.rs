@@ -39,6 +39,9 @@ pub enum StoreError {
     /// The schema is newer than this program.
     #[error("the database has schema {found}, this program knows {known}: use the newer program")]
     Newer { found: i32, known: i32 },
+    /// The schema is older than this program, which was asked only to read.
+    #[error("the database has schema {found}, this program {known}: use the program of its keeper")]
+    Older { found: i32, known: i32 },
 }
 
 /// An order with its reason, to be stored before it is placed.
@@ -72,7 +75,10 @@ pub struct Batch {
 impl Batch {
     /// True when there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.txs.is_empty() && self.orders.is_empty()
+        self.records.is_empty()
+            && self.txs.is_empty()
+            && self.orders.is_empty()
+            && self.mark.is_none()
     }
 }
 
@@ -110,11 +116,24 @@ impl Store {
     /// # Errors
     /// `StoreError`.
     pub async fn open(options: PgConnectOptions) -> Result<Self, StoreError> {
-        let pool =
-            PgPoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
-        let store = Self { pool };
+        let store = Self::connect(options).await?;
         migrate::run(&store.pool).await?;
         Ok(store)
+    }
+
+    /// Connects to read; a schema of another program is left as it is and refused.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn open_to_read(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let store = Self::connect(options).await?;
+        migrate::is_current(&store.pool).await?;
+        Ok(store)
+    }
+
+    async fn connect(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
+        Ok(Self { pool: pool.connect_with(options).await? })
     }
 
     /// Keeps a batch in one transaction. Trying the same batch again is harmless: facts have names.

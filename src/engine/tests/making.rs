@@ -232,3 +232,19 @@ fn a_cancel_without_an_answer_is_repeated_until_the_order_is_over() {
     tell_order(&mut world, &bid, 11, Reported::Cancelled, dec!(0));
     assert!(!cancels(&world.pass(3_000)).contains(id));
 }
+
+#[test]
+fn a_quote_that_comes_to_rest_after_the_end_was_told_is_taken_back() {
+    for end in [Body::Stopping, Body::Directive(Directive::Halt { reason: "enough".into() })] {
+        let mut world = house();
+        let quoted = quotes(&world.pass(40_000));
+        world.feed(end);
+        for (order, id) in quoted.iter().zip(11..) {
+            tell_order(&mut world, order, id, Reported::New, dec!(0));
+        }
+        let taken_back = cancels(&world.timer());
+        for order in &quoted {
+            assert!(taken_back.contains(&order.request.client_order_id), "{taken_back:?}");
+        }
+    }
+}

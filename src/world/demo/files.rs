@@ -47,7 +47,7 @@ fn agent(dir: &Path, world: &Manifest, listen: &str) -> String {
     let (http, ws) = (&world.exchange_http, &world.exchange_ws);
     let halt_file = dir.join("HALT");
     format!(
-        r#"# Written by the demo: play money on a local chain and the local exchange.
+        r#"# Written by the demo: play money on two local chains and the local exchange.
 schema = 1
 keeper = "demo"
 mode = "demo"

@@ -137,9 +137,27 @@ async fn ask(State(origin): State<Arc<Origin>>, body: Bytes) -> Response {
     }
     let n_asked = u64::try_from(asked.len()).unwrap_or(u64::MAX);
     origin.n_reads.fetch_add(n_asked, Ordering::Relaxed);
-    match origin.pass(body).await {
+    match origin.pass(rebuilt(&questions).to_string().into()).await {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err((status, why)) => json_reply(status, &errors(&questions, SERVER_ERROR, &why)),
+    }
+}
+
+/// The questions as they were judged, member by member: another reader of the same bytes might take
+/// another method out of them.
+fn rebuilt(questions: &Value) -> Value {
+    let of = |question: &Value| {
+        let member = |name: &str| question.get(name).cloned().unwrap_or(Value::Null);
+        json!({
+            "jsonrpc": "2.0",
+            "id": member("id"),
+            "method": member("method"),
+            "params": question.get("params").cloned().unwrap_or_else(|| json!([])),
+        })
+    };
+    match questions {
+        Value::Array(batch) => batch.iter().map(of).collect(),
+        one => of(one),
     }
 }
 
