@@ -118,12 +118,20 @@ fn table(config: &Config) -> String {
     let is_quoted_on = |venue: &str| {
         config.strategies.iter().any(|strategy| match strategy {
             Strategy::MarketMaking(making) => making.venue == venue,
-            Strategy::Liquidity(_) | Strategy::Arbitrage(_) => false,
+            Strategy::Liquidity(_) | Strategy::Arbitrage(_) | Strategy::CexDex(_) => false,
+        })
+    };
+    let is_taken_on = |venue: &str| {
+        config.strategies.iter().any(|strategy| match strategy {
+            Strategy::CexDex(cex_dex) => cex_dex.venue == venue,
+            _ => false,
         })
     };
     let is_idle = |key: &str| {
-        let fee_of = key.strip_suffix(".maker_fee_bps").and_then(|of| of.rsplit('.').next());
-        if fee_of.is_some_and(is_quoted_on) {
+        let venue_of = |fee: &str| key.strip_suffix(fee).and_then(|of| of.rsplit('.').next());
+        if venue_of(".maker_fee_bps").is_some_and(is_quoted_on)
+            || venue_of(".taker_fee_bps").is_some_and(is_taken_on)
+        {
             return false;
         }
         key.starts_with("agent.alerts") || NOT_ACTED_ON.iter().any(|idle| key.ends_with(idle))

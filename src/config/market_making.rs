@@ -90,14 +90,16 @@ pub(super) fn read_market_making(
     (making(), claim)
 }
 
-fn read_hedged_with(mut node: Node<'_>) -> Option<(String, crate::config::problem::Origin)> {
+pub(super) fn read_hedged_with(
+    mut node: Node<'_>,
+) -> Option<(String, crate::config::problem::Origin)> {
     let with = node.need("with", &values::name("base-weth-usdc-lp"));
     let origin = node.origin_of("with");
     node.finish();
     Some((with?, origin))
 }
 
-fn read_spot_venue(node: &mut Node<'_>, known: &Known<'_>) -> Option<String> {
+pub(super) fn read_spot_venue(node: &mut Node<'_>, known: &Known<'_>) -> Option<String> {
     let name = node.need("venue", &values::name("spot"))?;
     match known.agent.venues.get(&name) {
         None if known.is_agent_whole => {

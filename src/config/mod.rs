@@ -13,6 +13,7 @@
 pub mod agent;
 pub mod alerts;
 pub mod arbitrage;
+pub mod cex_dex;
 pub mod chain;
 mod claims;
 mod doc;

@@ -43,7 +43,8 @@ pub enum Key {
 pub enum Lane {
     /// Liquidity positions.
     Liquidity,
-    /// Cycles through the executor contract, whose operator the account is.
+    /// Cycles through the executor contract, whose operator the account is, and swaps against an
+    /// exchange.
     Arbitrage,
 }
 

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::config::agent::{AgentDraft, Mode, SCHEMA, usd};
 use crate::config::arbitrage::{Arbitrage, read_arbitrage};
+use crate::config::cex_dex::{CexDex, read_cex_dex};
 use crate::config::chain::{ChainDraft, LOCAL_CHAIN_IDS};
 use crate::config::liquidity::{Liquidity, read_liquidity};
 use crate::config::market_making::{MarketMaking, read_market_making};
@@ -22,6 +23,8 @@ pub enum Strategy {
     Liquidity(Liquidity),
     /// Cycles over the pools of one chain, through the executor contract.
     Arbitrage(Arbitrage),
+    /// Pools of one chain against a spot book.
+    CexDex(CexDex),
     /// Two-sided quotes on a spot book.
     MarketMaking(MarketMaking),
 }
@@ -32,6 +35,7 @@ impl Strategy {
         match self {
             Self::Liquidity(liquidity) => &liquidity.head,
             Self::Arbitrage(arbitrage) => &arbitrage.head,
+            Self::CexDex(cex_dex) => &cex_dex.head,
             Self::MarketMaking(making) => &making.head,
         }
     }
@@ -41,6 +45,7 @@ impl Strategy {
         match self {
             Self::Liquidity(liquidity) => Some(&liquidity.seat),
             Self::Arbitrage(arbitrage) => Some(&arbitrage.seat),
+            Self::CexDex(cex_dex) => Some(&cex_dex.seat),
             Self::MarketMaking(_) => None,
         }
     }
@@ -165,12 +170,14 @@ impl Draft {
 enum Kind {
     Liquidity,
     Arbitrage,
+    CexDex,
     MarketMaking,
 }
 
 const KINDS: &[(&str, Kind)] = &[
     ("liquidity", Kind::Liquidity),
     ("arbitrage", Kind::Arbitrage),
+    ("cex_dex", Kind::CexDex),
     ("market_making", Kind::MarketMaking),
 ];
 
@@ -196,7 +203,7 @@ pub(super) fn read_strategy(
             let (making, claim) = read_market_making(node, draft, known);
             return (making.map(Strategy::MarketMaking), claim);
         }
-        Some(Kind::Arbitrage) => Lane::Arbitrage,
+        Some(Kind::Arbitrage | Kind::CexDex) => Lane::Arbitrage,
         // The rest of a file of no known kind is read as if it were the first.
         Some(Kind::Liquidity) | None => Lane::Liquidity,
     };
@@ -204,14 +211,18 @@ pub(super) fn read_strategy(
     let on_chain = chain.as_ref().and_then(|name| known.chains.get(name));
     let signer = read_signer_name(&mut node, known, on_chain, lane);
     let draft = Draft { name, chain, signer, own_id, stage, is_known };
-    match lane {
-        Lane::Liquidity => {
-            let (liquidity, claim) = read_liquidity(node, draft, known);
-            (liquidity.map(Strategy::Liquidity), claim)
-        }
-        Lane::Arbitrage => {
+    match kind {
+        Some(Kind::Arbitrage) => {
             let (arbitrage, claim) = read_arbitrage(node, draft, known);
             (arbitrage.map(Strategy::Arbitrage), claim)
+        }
+        Some(Kind::CexDex) => {
+            let (cex_dex, claim) = read_cex_dex(node, draft, known);
+            (cex_dex.map(Strategy::CexDex), claim)
+        }
+        Some(Kind::Liquidity | Kind::MarketMaking) | None => {
+            let (liquidity, claim) = read_liquidity(node, draft, known);
+            (liquidity.map(Strategy::Liquidity), claim)
         }
     }
 }

@@ -1,11 +1,13 @@
 //! From what is to what is done: strategies decide, the gate reviews, execution plans.
 
 mod arbitrage;
+mod cex_dex;
 mod hedge;
 mod liquidity;
 mod making;
+mod opportunities;
 
-pub(super) use arbitrage::cycle_of;
+pub(super) use opportunities::is_trade;
 
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -62,6 +64,8 @@ impl Engine {
         if !self.setup.sends && self.mode != Mode::Running {
             return;
         }
+        // What a swap left open is closed first, and not paused with its strategy either.
+        self.close_legs();
         for index in 0..self.setup.strategies.len() {
             if self.strategies[index].is_paused {
                 self.withdraw_quotes(index);
@@ -70,6 +74,7 @@ impl Engine {
             match self.setup.strategies[index].kind.clone() {
                 StrategyKind::Liquidity(parameters) => self.decide_liquidity(index, &parameters),
                 StrategyKind::Arbitrage(parameters) => self.decide_arbitrage(index, &parameters),
+                StrategyKind::CexDex(parameters) => self.decide_cex_dex(index, &parameters),
                 StrategyKind::MarketMaking(parameters) => self.decide_making(index, &parameters),
             }
         }
@@ -137,7 +142,7 @@ impl Engine {
             Act::Open { open, .. } => Some((open.tick_lower, open.tick_upper)),
             _ => None,
         };
-        if cycle_of(&request.act).is_some() {
+        if is_trade(&request.act) {
             self.turn_opportunity(intent, Fate::Sent, None);
         }
         let Some(chain) = self.chains.get_mut(&request.chain) else { return };
@@ -217,8 +222,8 @@ impl Engine {
             exposure.in_wallet += in_wallet;
             exposure.held += in_positions + in_wallet;
         }
-        exposure.in_quotes = self.base_in_quotes(None)?;
-        exposure.held += exposure.in_quotes;
+        exposure.on_books = self.base_on_books(None)?;
+        exposure.held += exposure.on_books;
         for (venue, symbol) in self.perpetuals() {
             exposure.contracts += self.contracts(&venue, &symbol)?;
         }
@@ -238,8 +243,8 @@ pub(super) struct Exposure {
     pub in_positions: Decimal,
     /// In wallets.
     pub in_wallet: Decimal,
-    /// Of market makers, away from their targets.
-    pub in_quotes: Decimal,
+    /// On spot accounts, away from their strategies' targets.
+    pub on_books: Decimal,
     /// All of it.
     pub held: Decimal,
     /// Perpetual contracts.

@@ -13,7 +13,7 @@ use crate::market::book::BookUpdate;
 use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Event, V3Observed};
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
-use crate::model::opportunity::{Opportunity, Tally};
+use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
 use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
 
@@ -315,6 +315,6 @@ pub struct Recovered {
     pub paused: Vec<String>,
     /// The newest opportunities, newest first.
     pub opportunities: Vec<Opportunity>,
-    /// All of them, counted by chain.
-    pub cycles: Vec<(u64, Tally)>,
+    /// All of them, counted by chain and kind.
+    pub tallies: Vec<(u64, OpportunityKind, Tally)>,
 }

@@ -272,7 +272,8 @@ impl Engine {
     pub(crate) fn markets(&self) -> Vec<(String, String)> {
         let making = self.setup.strategies.iter().filter_map(|setup| setup.making());
         let quoted = making.map(|making| (making.venue.clone(), making.symbol.clone()));
-        self.perpetuals().into_iter().chain(quoted).collect()
+        let legs = self.legs_of_setup().map(|legs| (legs.venue.clone(), legs.symbol.clone()));
+        self.perpetuals().into_iter().chain(quoted).chain(legs).collect()
     }
 
     /// Base held outside perpetuals and venues' spot accounts by one chain's strategies: positions

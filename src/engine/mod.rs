@@ -35,7 +35,7 @@ use crate::ledger::Ledger;
 use crate::ledger::entry::{Entry, Kind};
 use crate::ledger::reconcile::Comparison;
 use crate::market::book::feed::Feed;
-use crate::model::opportunity::{Opportunity, Tally};
+use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Reason};
 use crate::risk::gate::Mode;
@@ -68,9 +68,9 @@ pub struct Engine {
     positions: BTreeMap<(u64, U256), Position>,
     orders: BTreeMap<String, Order>,
     closed_orders: VecDeque<Order>,
-    /// The newest cycles seen, and what became of all.
+    /// The newest opportunities, those still open, and what became of all by chain and kind.
     opportunities: VecDeque<Opportunity>,
-    cycles: BTreeMap<u64, Tally>,
+    tallies: BTreeMap<(u64, OpportunityKind), Tally>,
     decisions: u64,
     orders_queried_at: Timestamp,
     orders_sent: u64,
@@ -117,7 +117,7 @@ impl Engine {
             orders: BTreeMap::new(),
             closed_orders: VecDeque::new(),
             opportunities: VecDeque::new(),
-            cycles: BTreeMap::new(),
+            tallies: BTreeMap::new(),
             decisions: 0,
             orders_queried_at: Timestamp(0),
             orders_sent: 0,

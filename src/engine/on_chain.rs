@@ -8,7 +8,7 @@ use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Positio
 use crate::engine::output::{Mined, Record};
 use crate::engine::reorg::UndoBlock;
 use crate::engine::state::{FEE_WINDOW_MS, PoolState};
-use crate::execution::tx::{CYCLE, Spender, TxEvent, TxState};
+use crate::execution::tx::{CYCLE, SWAP, Spender, TxEvent, TxState};
 use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
 use crate::ledger::entry::OnBlock;
 use crate::market::book::feed::Feed;
@@ -182,7 +182,8 @@ impl Engine {
             return self.halt(format!("a receipt came for nonce {nonce}, which is not ours"));
         };
         let (pool, range, strategy) = (tx.pool, tx.range, tx.strategy.clone());
-        let is_cycle = tx.purpose == CYCLE;
+        let (is_cycle, is_swap) = (tx.purpose == CYCLE, tx.purpose == SWAP);
+        let has_leg = self.opportunity(tx.intent).is_some_and(|seen| seen.leg.is_some());
         if !matches!(tx.state, TxState::Signed | TxState::Broadcast) {
             return;
         }
@@ -191,6 +192,7 @@ impl Engine {
             Some(PoolTokens { token0: setup.token0, token1: setup.token1 })
         });
         let purpose = match tokens {
+            Some(_) if is_swap && has_leg => Purpose::CexDex,
             Some(tokens) => Purpose::Pool(tokens),
             None if is_cycle => Purpose::Cycle,
             None => Purpose::Other,
@@ -209,8 +211,8 @@ impl Engine {
         if let Some(pool) = pool {
             self.change_positions(pool, range, &strategy, receipt);
         }
-        if is_cycle {
-            self.cycle_mined(id, nonce, receipt);
+        if is_cycle || is_swap {
+            self.opportunity_mined(id, nonce, receipt);
         }
         self.decisions += 1;
     }
@@ -218,6 +220,8 @@ impl Engine {
     fn mined(&mut self, header: &Header, nonce: u64, receipt: &Receipt) {
         let (id, now) = (header.block.chain, self.now);
         let cost = receipt.cost().unwrap_or(U256::MAX);
+        let intent = self.chains.get(&id).and_then(|chain| Some(chain.txs.get(&nonce)?.intent));
+        let is_contest = intent.is_some_and(|intent| self.opportunity(intent).is_some());
         self.day_gas = self.day_gas.saturating_add(cost);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         chain.gas_spent = chain.gas_spent.saturating_add(cost);
@@ -231,13 +235,13 @@ impl Engine {
         tx.gas_used = Some(receipt.gas_used);
         tx.cost = Some(cost);
         let state = tx.state;
-        // Somebody took the cycle first: the world is as it was, nothing else has to wait.
-        if state == TxState::Reverted && tx.purpose != CYCLE {
+        // Somebody took the gap first: the world is as it was, nothing else has to wait.
+        if state == TxState::Reverted && !is_contest {
             chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
             chain.allowances.clear();
         }
         let spender = match tx.purpose.as_str() {
-            "swap" => Some(Spender::SwapRouter),
+            SWAP => Some(Spender::SwapRouter),
             "mint" => Some(Spender::PositionManager),
             _ => None,
         };

@@ -11,7 +11,7 @@ use crate::ledger::booking::{self, SpotPair};
 use crate::model::order::Side;
 use crate::model::text::plain;
 use crate::model::time::Timestamp;
-use crate::model::unit::{Account, Unit};
+use crate::model::unit::{Account, Reason, Unit};
 use crate::model::venue::{AccountView, Fill, Income};
 
 /// Orders in doubt are asked for so often: requests are a budget.
@@ -108,7 +108,9 @@ impl Engine {
                 booking::perp_fill(venue, symbol, &fill, self.now)
             } else {
                 let (base, quote) = (&self.setup.base_asset, &self.setup.numeraire);
-                let pair = SpotPair { base, quote };
+                let is_leg = self.is_leg_market(venue, symbol);
+                let reason = if is_leg { Reason::CexDex } else { Reason::Spot };
+                let pair = SpotPair { base, quote, reason };
                 booking::spot_fill(venue, symbol, pair, &fill, self.now)
             };
             let is_booked = self.book_entry(entry);
@@ -119,6 +121,8 @@ impl Engine {
                 *newest = (*newest).max(fill.trade_id);
             }
             if is_booked {
+                self.leg_filled(venue, symbol, &fill);
+                let Some(state) = self.venues.get_mut(venue) else { return };
                 state.settling(fill.venue_order_id).booked += fill.quantity;
                 let Some(notional) = fill.price.checked_mul(fill.quantity) else {
                     return self.halt(format!("trade {} is worth more than fits", fill.trade_id));

@@ -4,6 +4,7 @@ use crate::engine::event::Recovered;
 use crate::engine::{Engine, on_venue};
 use crate::execution::order::OrderEvent;
 use crate::ledger::Ledger;
+use crate::model::opportunity::Fate;
 
 impl Engine {
     pub(super) fn recover(&mut self, mut recovered: Recovered) {
@@ -19,11 +20,23 @@ impl Engine {
         self.opening_value = recovered.opening_value;
         self.halted = recovered.halted;
         self.opportunities = recovered.opportunities.into();
-        self.cycles = recovered.cycles.into_iter().collect();
+        let tallies = recovered.tallies.into_iter();
+        self.tallies = tallies.map(|(chain, kind, tally)| ((chain, kind), tally)).collect();
+        self.drop_unsigned_opportunities();
         for strategy in recovered.paused {
             if let Some(state) = self.strategy_mut(&strategy) {
                 state.is_paused = true;
             }
+        }
+    }
+
+    /// What waited for its gas when the process ended was never signed.
+    fn drop_unsigned_opportunities(&mut self) {
+        let found = self.opportunities.iter().filter(|seen| seen.fate == Fate::Found);
+        let found: Vec<uuid::Uuid> = found.map(|seen| seen.id).collect();
+        for id in found {
+            let why = "the process ended before it was signed".to_owned();
+            self.turn_opportunity(id, Fate::Lost, Some(why));
         }
     }
 

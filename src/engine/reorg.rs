@@ -10,7 +10,6 @@ use alloy::primitives::{Address, B256, U256};
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::engine::act::cycle_of;
 use crate::engine::event::Pool;
 use crate::engine::output::{Command, Record};
 use crate::engine::state::ChainState;
@@ -41,7 +40,7 @@ impl Engine {
         // What contracts may take now is not known: it is set to zero first, as for a stranger.
         chain.allowances.clear();
         let gone = chain.pending.take();
-        if let Some(gone) = gone.filter(|pending| cycle_of(&pending.act).is_some()) {
+        if let Some(gone) = gone {
             let why = Some("the chain took back the block it was found in".to_owned());
             self.turn_opportunity(gone.intent, Fate::Lost, why);
         }
@@ -128,18 +127,16 @@ impl Engine {
             gas = gas.saturating_add(tx.cost.unwrap_or(U256::ZERO));
             (tx.block, tx.gas_used, tx.cost) = (None, None, None);
             tx.sent_at_block = to;
-            returned.push((tx.nonce, tx.intent, tx.purpose == crate::execution::tx::CYCLE));
+            returned.push((tx.nonce, tx.intent));
         }
         chain.gas_spent = chain.gas_spent.saturating_sub(gas);
         self.day_gas = self.day_gas.saturating_sub(gas);
-        for (nonce, intent, is_cycle) in &returned {
+        for (nonce, intent) in &returned {
             self.out.records.push(Record::TxReturned { chain: id, nonce: *nonce });
             if self.setup.sends {
                 self.out.commands.push(Command::Resend { chain: id, nonce: *nonce });
             }
-            if *is_cycle {
-                self.unland_opportunity(*intent);
-            }
+            self.unland_opportunity(*intent);
         }
         if let Some(why) = broken {
             self.halt(format!("chain {id} took back a final transaction, {why}"));

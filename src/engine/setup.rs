@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity, market_making};
+use crate::strategy::{arbitrage, cex_dex, hedging, liquidity, market_making};
 
 /// Everything the engine is told once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -153,6 +153,8 @@ pub enum StrategyKind {
     Liquidity(liquidity::Parameters),
     /// Cycles over the pools of a chain.
     Arbitrage(arbitrage::Parameters),
+    /// Pools of a chain against a spot book.
+    CexDex(cex_dex::Parameters),
     /// Two-sided quotes on a spot book.
     MarketMaking(market_making::Parameters),
 }
@@ -163,6 +165,7 @@ impl StrategySetup {
         match &self.kind {
             StrategyKind::Liquidity(liquidity) => Some(liquidity.pool.chain),
             StrategyKind::Arbitrage(arbitrage) => Some(arbitrage.chain),
+            StrategyKind::CexDex(legs) => Some(legs.chain),
             StrategyKind::MarketMaking(_) => None,
         }
     }
@@ -171,6 +174,15 @@ impl StrategySetup {
     pub fn making(&self) -> Option<&market_making::Parameters> {
         match &self.kind {
             StrategyKind::MarketMaking(making) => Some(making),
+            _ => None,
+        }
+    }
+
+    /// The spot account it holds base on, and how much of it is no exposure of its own.
+    pub fn inventory(&self) -> Option<(&str, Decimal)> {
+        match &self.kind {
+            StrategyKind::MarketMaking(making) => Some((&making.venue, making.target_inventory)),
+            StrategyKind::CexDex(legs) => Some((&legs.venue, legs.target_inventory)),
             StrategyKind::Liquidity(_) | StrategyKind::Arbitrage(_) => None,
         }
     }
@@ -179,7 +191,7 @@ impl StrategySetup {
     pub fn liquidity(&self) -> Option<&liquidity::Parameters> {
         match &self.kind {
             StrategyKind::Liquidity(liquidity) => Some(liquidity),
-            StrategyKind::Arbitrage(_) | StrategyKind::MarketMaking(_) => None,
+            _ => None,
         }
     }
 }
@@ -193,8 +205,8 @@ pub struct HedgeSetup {
     pub parameters: hedging::Parameters,
     /// Chains whose delta it nets.
     pub chains: Vec<u64>,
-    /// Market makers whose inventory it nets, away from its target.
-    pub makers: Vec<String>,
+    /// Strategies whose spot account it nets, away from its target.
+    pub accounts: Vec<String>,
 }
 
 impl ChainSetup {

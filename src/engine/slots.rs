@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::engine::Engine;
-use crate::engine::act::cycle_of;
+use crate::engine::act::is_trade;
 use crate::engine::event::Block;
 use crate::engine::on_chain::RETRY_AFTER_MS;
 use crate::engine::output::{Command, Record};
@@ -123,8 +123,8 @@ impl Engine {
         if !self.can_send() && !is_exit {
             return Err(refused(format!("mode is {}", self.mode.as_str())));
         }
-        if let Some(cycle) = cycle_of(&pending.act) {
-            self.cycle_still_pays(pending.intent, cycle, gas).map_err(refused)?;
+        if is_trade(&pending.act) && self.opportunity(pending.intent).is_some() {
+            self.still_pays(pending.intent, gas).map_err(refused)?;
         }
         let chain = self.chains.get(&id).ok_or_else(|| refused("unknown chain".into()))?;
         chain
@@ -155,10 +155,10 @@ impl Engine {
         Ok(request)
     }
 
-    /// Lets an act go that was not signed.
+    /// Lets an act go that was not signed. An opportunity that is gone makes nobody wait.
     fn withhold(&mut self, id: u64, pending: &Pending, withheld: Withheld) {
         let Withheld { kind, why, is_to_rest } = withheld;
-        if cycle_of(&pending.act).is_some() {
+        if self.opportunity(pending.intent).is_some() {
             let why = format!("gone before it was signed: {why}");
             return self.turn_opportunity(pending.intent, Fate::Lost, Some(why));
         }

@@ -14,6 +14,7 @@ use crate::math::amm::Rounding;
 use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::tick::sqrt_price_at;
 use crate::model::amount::{human, human_unsigned};
+use crate::model::opportunity::OpportunityKind;
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
@@ -107,7 +108,7 @@ impl Engine {
             pools_quarantined: quarantined,
             native_balance: native.map(text),
             blocks: chain.n_blocks,
-            cycles_landed: self.cycles.get(&id).map_or(0, |cycles| cycles.landed),
+            cycles_landed: self.tally(id, OpportunityKind::Cycle).landed,
             pool_events: chain.n_pool_events,
         }
     }
@@ -322,8 +323,8 @@ impl Engine {
             let (in_positions, in_wallet) = self.base_on_chain(*chain)?;
             Some(held + in_positions + in_wallet)
         });
-        let in_quotes = self.base_in_quotes(Some(&setup.makers));
-        let held = held.zip(in_quotes).map(|(held, quotes)| held + quotes);
+        let on_books = self.base_on_books(Some(&setup.accounts));
+        let held = held.zip(on_books).map(|(held, books)| held + books);
         let target = held.map(|held| -held * (Decimal::ONE - hedge.target_delta_fraction));
         let mid = self.mid(&hedge.venue, &hedge.symbol);
         let gap = target.zip(have).map(|(target, have)| target - have);

@@ -6,6 +6,7 @@
 mod asked;
 mod cycles;
 mod kept;
+mod legs;
 mod liquidity;
 mod making;
 mod modes;

@@ -44,6 +44,10 @@ mod tests;
 pub const DEMO_API_KEY: &str = "TIDEKEEPERPLAYMONEYDEMOKEY00000000000000000000000000000000000001";
 /// Secret of the demo account. Play money, public on purpose.
 pub const DEMO_API_SECRET: &str = "TIDEKEEPERPLAYMONEYDEMOSECRET0000000000000000000000000000000001";
+/// API key of the demo's second account: one owner per account and market.
+pub const LEGS_API_KEY: &str = "TIDEKEEPERPLAYMONEYDEMOKEY00000000000000000000000000000000000002";
+/// Secret of the demo's second account. Play money, public on purpose.
+pub const LEGS_API_SECRET: &str = "TIDEKEEPERPLAYMONEYDEMOSECRET0000000000000000000000000000000002";
 /// The day both tapes were recorded on, UTC.
 pub const TAPE_DAY: &str = "2024-08-08";
 /// Fastest replay.
@@ -97,10 +101,12 @@ pub struct Options {
 pub const SPOT_MAKER_FEE_BPS: u32 = 10;
 
 impl Options {
-    /// The demo's exchange: one account with 100 ETH and 300,000 USDT on spot and 200,000 USDT on
-    /// futures.
+    /// The demo's exchange: two accounts, each with 100 ETH and 300,000 USDT on spot and 200,000
+    /// USDT on futures.
     pub fn demo(listen: SocketAddr) -> Self {
-        let key = ApiKey { key: DEMO_API_KEY.to_owned(), secret: DEMO_API_SECRET.to_owned() };
+        let pairs = [(DEMO_API_KEY, DEMO_API_SECRET), (LEGS_API_KEY, LEGS_API_SECRET)];
+        let key =
+            |(key, secret): (&str, &str)| ApiKey { key: key.to_owned(), secret: secret.to_owned() };
         Self {
             listen,
             speed: 1,
@@ -112,7 +118,7 @@ impl Options {
                 spot_usdt: 300_000 * ONE,
                 usdm_usdt: 200_000 * ONE,
             },
-            keys: vec![key],
+            keys: pairs.map(key).into(),
             leverage_max: 20,
             fault: Faults::default(),
         }

@@ -56,7 +56,7 @@ pub fn act(
         Want::Cycle(cycle) => {
             return Some(Act::Cycle { cycle: cycle.clone(), deadline_block: until.block });
         }
-        Want::Hedge(_) | Want::Quote(_) => return None,
+        Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => return None,
     };
     for (token, amount) in needs {
         // Some tokens (USDT) refuse to change an allowance that is not zero; an unknown one may be
@@ -71,15 +71,15 @@ pub fn act(
     Some(act)
 }
 
-/// The order an approved hedge or quote asks for; its id is the intent's, alphanumeric, 32 long,
-/// unique for ever. `None` for wants of other places.
+/// The order an approved hedge, leg or quote asks for; its id is the intent's, alphanumeric, 32
+/// long, unique for ever. `None` for wants of other places.
 pub fn order(approved: &Approved, now: Timestamp) -> Option<Order> {
     let intent = approved.intent();
     let digits = intent.id.simple().to_string();
     let client_order_id = format!("tk{}", &digits[..ID_DIGITS]);
     let valid_until = now.plus_ms(ORDER_VALID_MS);
     let request = match &intent.want {
-        Want::Hedge(hedge) => NewOrder {
+        Want::Hedge(hedge) | Want::Leg(hedge) => NewOrder {
             venue: hedge.venue.clone(),
             symbol: hedge.symbol.clone(),
             client_order_id,

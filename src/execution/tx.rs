@@ -34,6 +34,8 @@ pub enum Act {
 
 /// The word stored and shown for [`Act::Cycle`].
 pub const CYCLE: &str = "cycle";
+/// The word stored and shown for [`Act::Swap`].
+pub const SWAP: &str = "swap";
 
 /// Contracts that may take our tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ impl Act {
             Self::Approve { .. } => "approve",
             Self::Open { .. } => "mint",
             Self::Close { .. } => "withdraw",
-            Self::Swap { .. } => "swap",
+            Self::Swap { .. } => SWAP,
             Self::Cycle { .. } => CYCLE,
         }
     }

@@ -70,6 +70,8 @@ pub enum Purpose {
     Pool(PoolTokens),
     /// A cycle: what arrives is profit.
     Cycle,
+    /// The swap of a pool traded against an exchange.
+    CexDex,
     /// Anything else: every transfer is a leg of a swap.
     Other,
 }
@@ -106,6 +108,7 @@ pub fn receipt(
         _ => {
             let (kind, reason) = match purpose {
                 Purpose::Cycle => (Kind::Cycle, Reason::Arbitrage),
+                Purpose::CexDex => (Kind::Swap, Reason::CexDex),
                 Purpose::Pool(_) | Purpose::Other => (Kind::Swap, Reason::Swap),
             };
             let mut draft = place.draft(kind, receipt.hash.to_string());
@@ -294,6 +297,8 @@ pub struct SpotPair<'a> {
     pub base: &'a str,
     /// What it is priced in.
     pub quote: &'a str,
+    /// What the trade is for.
+    pub reason: Reason,
 }
 
 /// A spot trade: both legs and the commission.
@@ -317,8 +322,8 @@ pub fn spot_fill(
         Side::Sell => (-base, quote),
     };
     let entry = Draft::new(Kind::Fill, format!("{venue}/{symbol}/{}", fill.trade_id), at)
-        .moved(&place, &of(pair.base), base, Reason::Spot)
-        .moved(&place, &of(pair.quote), quote, Reason::Spot)
+        .moved(&place, &of(pair.base), base, pair.reason)
+        .moved(&place, &of(pair.quote), quote, pair.reason)
         .moved(&place, &of(&fill.fee_asset), -steps("fee", fill.fee)?, Reason::VenueFees)
         .entry()?;
     Ok(entry)

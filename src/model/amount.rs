@@ -46,6 +46,13 @@ pub fn raw_down(value: Decimal, decimals: u32) -> Option<U256> {
     exact_raw(kept, decimals).map(|raw| raw.into_raw())
 }
 
+/// A non-negative decimal as a raw integer, a digit below the unit's step rounded up (we pay up).
+pub fn raw_up(value: Decimal, decimals: u32) -> Option<U256> {
+    let raw = raw_down(value, decimals)?;
+    let is_whole = value.trunc_with_scale(decimals.min(DECIMAL_SCALE_MAX)) == value;
+    if is_whole { Some(raw) } else { raw.checked_add(U256::ONE) }
+}
+
 /// An unsigned amount as a signed one; `None` above 2^255-1.
 pub fn signed(raw: U256) -> Option<I256> {
     I256::try_from(raw).ok()

@@ -44,6 +44,8 @@ impl Intent {
         match &self.want {
             Want::Close(_) => true,
             Want::Hedge(hedge) => hedge.reduce_only,
+            // It closes what a swap of ours left open.
+            Want::Leg(_) => true,
             Want::Open(_) | Want::Swap(_) | Want::Cycle(_) | Want::Quote(_) => false,
         }
     }
@@ -60,6 +62,8 @@ pub enum Want {
     Swap(SwapPlan),
     /// Trade the perpetual towards flat.
     Hedge(HedgeTarget),
+    /// Trade on a spot book what a swap left open.
+    Leg(HedgeTarget),
     /// Trade around a cycle of pools, all or nothing.
     Cycle(CyclePlan),
     /// Rest an order on a book, never take.
@@ -74,7 +78,7 @@ impl Want {
             Self::Close(close) => vec![close.pool],
             Self::Swap(swap) => vec![swap.pool],
             Self::Cycle(cycle) => cycle.legs.iter().map(|leg| leg.pool).collect(),
-            Self::Hedge(_) | Self::Quote(_) => Vec::new(),
+            Self::Hedge(_) | Self::Leg(_) | Self::Quote(_) => Vec::new(),
         }
     }
 }
@@ -132,7 +136,7 @@ pub struct SwapPlan {
     pub notional: Decimal,
 }
 
-/// A trade of the perpetual.
+/// A trade at once, towards flat: of the perpetual, or of a leg.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HedgeTarget {
     /// Configured venue name.

@@ -1,20 +1,23 @@
-//! A cycle of pools that would pay, what it should bring, and what became of it.
+//! A trade that would pay, between pools or between a pool and an exchange: what it should bring,
+//! and what became of it.
 
 use alloy::primitives::B256;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::model::order::Side;
 use crate::model::time::Timestamp;
 
-/// What a cycle is expected to bring, part by part, in the numeraire.
+/// What an opportunity is expected to bring, part by part, in the numeraire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetProfit {
-    /// Output less input, at the pools' exact states; swap fees are already paid in it.
+    /// Output less input, at the pools' exact states and the book's levels; fees are already paid
+    /// in it.
     pub gross: Decimal,
-    /// Gas of a cycle that lands.
+    /// Gas of one that lands.
     pub gas: Decimal,
-    /// Swap fees paid to the pools: contained in `gross`, told for people.
+    /// Fees paid to pools and exchange: contained in `gross`, told for people.
     pub fees: Decimal,
     /// What others' trades before us are expected to take.
     pub slippage: Decimal,
@@ -30,6 +33,14 @@ impl NetProfit {
         let failed = self.failure_probability.checked_mul(self.gas)?;
         chance.checked_mul(landed)?.checked_sub(failed)
     }
+}
+
+/// Chance that the next one reverts: the mean of a Beta(1, 1) prior after what was seen,
+/// `(reverted + 1) / (landed + reverted + 2)`, Laplace's rule of succession (Gelman et al.,
+/// Bayesian Data Analysis, 3rd ed., section 2.1). One half before the first.
+pub fn failure_probability(landed: u64, reverted: u64) -> Decimal {
+    let failed = Decimal::from(reverted) + Decimal::ONE;
+    failed / (failed + Decimal::from(landed) + Decimal::ONE)
 }
 
 /// What became of an opportunity.
@@ -64,7 +75,127 @@ impl Fate {
     }
 }
 
-/// One cycle seen.
+/// Between what an opportunity is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpportunityKind {
+    /// Pools alone, in one transaction.
+    Cycle,
+    /// A pool and an exchange: a swap, then a leg on the exchange.
+    Venue,
+}
+
+impl OpportunityKind {
+    /// The word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cycle => "cycle",
+            Self::Venue => "venue",
+        }
+    }
+}
+
+/// Where the leg on the exchange stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// The swap is not mined: nothing is owed.
+    Planned,
+    /// The swap is mined (or a block that held it was taken back): what is open is traded away.
+    Due,
+    /// Nothing is open that the exchange would take.
+    Closed,
+    /// Its time was over: what was open is left to the hedge.
+    Left,
+}
+
+impl LegState {
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Due => "due",
+            Self::Closed => "closed",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// Base and quote that moved, from our side: what came is positive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Base, whole units.
+    pub base: Decimal,
+    /// Quote, whole units.
+    pub quote: Decimal,
+}
+
+impl Moved {
+    /// Both together; `None` beyond a decimal.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        Some(Self {
+            base: self.base.checked_add(other.base)?,
+            quote: self.quote.checked_add(other.quote)?,
+        })
+    }
+
+    /// Worth in quote at a price of the base; `None` beyond a decimal.
+    pub fn value(self, price: Decimal) -> Option<Decimal> {
+        self.base.checked_mul(price)?.checked_add(self.quote)
+    }
+}
+
+/// The exchange's side of an opportunity. Signed base: positive is bought, negative sold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueLeg {
+    /// Configured venue.
+    pub venue: String,
+    /// Its symbol.
+    pub symbol: String,
+    /// Base to be traded when the swap lands as planned.
+    pub plan: Decimal,
+    /// What the swap is expected to move.
+    pub expected: Moved,
+    /// The swap's average price, quote per base: the leg may cost so much more and no more.
+    pub anchor: Decimal,
+    /// Base to be traded by what was mined: zero before, and after a revert.
+    pub target: Decimal,
+    /// Base traded, before the exchange's fee.
+    pub done: Decimal,
+    /// What the swap moved.
+    pub on_chain: Moved,
+    /// What the exchange's trades moved, fees off.
+    pub on_venue: Moved,
+    /// Gas paid, in the numeraire; `None` while its price is not known.
+    pub gas: Option<Decimal>,
+    /// Orders placed for it.
+    pub attempts: u32,
+    /// Since when it is due.
+    pub since: Option<Timestamp>,
+    /// When the last order was placed.
+    pub tried: Option<Timestamp>,
+    /// Where it stands.
+    pub state: LegState,
+}
+
+impl VenueLeg {
+    /// Base still open, signed as the target is.
+    pub fn open(&self) -> Decimal {
+        self.target.saturating_sub(self.done)
+    }
+
+    /// The side that closes what is open.
+    pub fn side(&self) -> Side {
+        if self.open().is_sign_negative() { Side::Sell } else { Side::Buy }
+    }
+
+    /// What both sides and the gas brought at a price of the base; `None` while one is not known.
+    pub fn realised(&self, price: Decimal) -> Option<Decimal> {
+        self.on_chain.plus(self.on_venue)?.value(price)?.checked_sub(self.gas?)
+    }
+}
+
+/// One opportunity seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opportunity {
     /// The want's own id.
@@ -77,7 +208,7 @@ pub struct Opportunity {
     pub block: u64,
     /// When.
     pub seen: Timestamp,
-    /// The pools in order, for people.
+    /// The pools in order, for people; the exchange after its pool.
     pub route: Vec<String>,
     /// Symbol of the token it begins and ends in.
     pub token: String,
@@ -85,7 +216,7 @@ pub struct Opportunity {
     pub amount_in: Decimal,
     /// What it should bring; `None` while a price is unknown.
     pub net: Option<NetProfit>,
-    /// What it really brought after gas, numeraire, once mined.
+    /// What it really brought after gas, numeraire, once mined and, with a leg, closed.
     pub realised: Option<Decimal>,
     /// What became of it.
     pub fate: Fate,
@@ -93,6 +224,21 @@ pub struct Opportunity {
     pub why: String,
     /// Its transaction.
     pub hash: Option<B256>,
+    /// Its leg on an exchange; `None` for a cycle of pools.
+    pub leg: Option<VenueLeg>,
+}
+
+impl Opportunity {
+    /// Between what it is.
+    pub fn kind(&self) -> OpportunityKind {
+        if self.leg.is_some() { OpportunityKind::Venue } else { OpportunityKind::Cycle }
+    }
+
+    /// True while something of it may still happen: it must not be forgotten.
+    pub fn is_open(&self) -> bool {
+        matches!(self.fate, Fate::Found | Fate::Sent)
+            || self.leg.as_ref().is_some_and(|leg| leg.state == LegState::Due)
+    }
 }
 
 /// Opportunities over the life of the store.
@@ -202,6 +348,7 @@ mod tests {
             fate,
             why: String::new(),
             hash: None,
+            leg: None,
         }
     }
 

@@ -117,6 +117,8 @@ pub enum Reason {
     RealizedPnl,
     /// Profit of cycles of pools, before gas.
     Arbitrage,
+    /// Both sides of a pool traded against an exchange: what is left of them is profit.
+    CexDex,
     /// One asset turned into another by a trade on a spot book.
     Spot,
     /// One asset turned into another by a swap.
@@ -129,7 +131,7 @@ pub enum Reason {
     PerpContracts,
 }
 
-const REASONS: [(Reason, &str); 13] = [
+const REASONS: [(Reason, &str); 14] = [
     (Reason::Opening, "equity:opening"),
     (Reason::External, "external:unknown"),
     (Reason::LpFees, "income:lp_fees"),
@@ -138,6 +140,7 @@ const REASONS: [(Reason, &str); 13] = [
     (Reason::Funding, "income:funding"),
     (Reason::RealizedPnl, "income:realized_pnl"),
     (Reason::Arbitrage, "income:arbitrage"),
+    (Reason::CexDex, "trading:cex_dex"),
     (Reason::Spot, "trading:spot"),
     (Reason::Swap, "trading:swap"),
     (Reason::Conversion, "trading:conversion"),

@@ -170,12 +170,12 @@ fn gas_budget(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), R
             within("gas of the day", spent, limits.gas_budget_per_day)
         }
         // An exit must not fail for a budget; a hedge costs no gas.
-        Want::Close(_) | Want::Hedge(_) | Want::Quote(_) => Ok(()),
+        Want::Close(_) | Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => Ok(()),
     }
 }
 
 /// Neither a hedge nor a filled quote may overshoot: it must lower the absolute delta, or stay
-/// inside the limit.
+/// inside the limit. A leg brings the delta back to what it was before its swap.
 fn net_delta(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
     let (side, notional) = match &intent.want {
         Want::Hedge(hedge) => (hedge.side, hedge.notional),
@@ -202,9 +202,9 @@ fn exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Ref
             let gross = known("gross exposure", view.gross_exposure)?;
             within("gross exposure", gross, limits.gross_exposure)
         }
-        // A cycle is flat before and after, within one transaction; a quote turns what the venue
-        // already holds.
-        Want::Close(_) | Want::Hedge(_) | Want::Cycle(_) | Want::Quote(_) => Ok(()),
+        // A cycle is flat before and after, within one transaction; a quote and a leg turn what
+        // the venue already holds.
+        Want::Close(_) | Want::Hedge(_) | Want::Leg(_) | Want::Cycle(_) | Want::Quote(_) => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The operator's files turned into what the engine is told: names resolved, pools found on chain.
 
+mod strategies;
+
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
@@ -8,34 +10,24 @@ use rust_decimal::Decimal;
 
 use crate::config::Config;
 use crate::config::agent::Mode;
-use crate::config::arbitrage::Arbitrage;
 use crate::config::chain::{Chain, UrlSource};
 use crate::config::hedge::HedgeBy;
-use crate::config::liquidity::{Liquidity, Range};
-use crate::config::market_making::MarketMaking;
+use crate::config::liquidity::Liquidity;
 use crate::config::pool::{Contracts, Dex, Pool};
-use crate::config::strategy::{Seat, Strategy};
+use crate::config::strategy::Strategy;
 use crate::config::venue::VenueKind;
 use crate::engine::setup::{
-    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
-    VenueSetup,
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, TokenSetup, VenueSetup,
 };
 use crate::io::chain::ChainClient;
-use crate::math::quoting::estimate;
 use crate::model::amount::raw_down;
-use crate::model::intent::PoolId;
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity, market_making};
+use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::UniswapV2Factory;
 use crate::venues::uniswap_v3;
 use crate::venues::uniswap_v3::abi::UniswapV3Pool;
 
-/// Gas of a cycle besides its legs, and of one leg. Together they cover every cycle that the
-/// contract's own tests measure (`contracts/snapshots/Executor.json`): at most 242,393 for two legs
-/// (both V3) and 291,214 for three (one V3).
-const GAS_PER_CYCLE: u64 = 60_000;
-const GAS_PER_LEG: u64 = 95_000;
 /// Most exchanges read from an executor.
 const DEXES_MAX: u64 = 255;
 /// A book older than this is stale.
@@ -84,7 +76,7 @@ pub(super) async fn resolve(
     let strategies = config
         .strategies
         .iter()
-        .map(|strategy| resolve_strategy(strategy, config, &chains))
+        .map(|strategy| strategies::resolve(strategy, config, &chains))
         .collect::<Result<Vec<_>>>()?;
     let hedges = hedges(config)?;
     let limits = &config.agent.limits;
@@ -134,7 +126,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
 fn liquidity(config: &Config) -> impl Iterator<Item = &Liquidity> {
     config.strategies.iter().filter_map(|strategy| match strategy {
         Strategy::Liquidity(liquidity) => Some(liquidity),
-        Strategy::Arbitrage(_) | Strategy::MarketMaking(_) => None,
+        _ => None,
     })
 }
 
@@ -171,9 +163,11 @@ fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
             strategy.head.id == owner.head.id
                 || strategy.hedge == HedgeBy::With(owner.head.id.clone())
         };
+        let accounts: Vec<&Strategy> = with_accounts(config, &owner.head.id).collect();
         let mut chains = Vec::new();
-        for strategy in liquidity(config).filter(is_hedged) {
-            let chain = config.chain(&strategy.seat.chain).context("unknown chain")?.chain_id;
+        let seats = liquidity(config).filter(is_hedged).map(|strategy| &strategy.seat);
+        for seat in seats.chain(accounts.iter().filter_map(|strategy| strategy.seat())) {
+            let chain = config.chain(&seat.chain).context("unknown chain")?.chain_id;
             if !chains.contains(&chain) {
                 chains.push(chain);
             }
@@ -190,20 +184,19 @@ fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
                 unhedged_ms_max: milliseconds(hedge.max_unhedged_s),
             },
             chains,
-            makers: makers_with(config, &owner.head.id),
+            accounts: accounts.into_iter().map(|strategy| strategy.id().to_owned()).collect(),
         });
     }
     Ok(hedges)
 }
 
-/// Market makers whose inventory a strategy's hedge nets too.
-fn makers_with(config: &Config, owner: &str) -> Vec<String> {
-    let is_hedged = |strategy: &Strategy| match strategy {
+/// Strategies with a spot account that another one's hedge nets too.
+fn with_accounts<'c>(config: &'c Config, owner: &'c str) -> impl Iterator<Item = &'c Strategy> {
+    config.strategies.iter().filter(move |strategy| match strategy {
         Strategy::MarketMaking(making) => making.hedged_with.as_deref() == Some(owner),
+        Strategy::CexDex(cex_dex) => cex_dex.hedged_with == owner,
         Strategy::Liquidity(_) | Strategy::Arbitrage(_) => false,
-    };
-    let makers = config.strategies.iter().filter(|strategy| is_hedged(strategy));
-    makers.map(|strategy| strategy.id().to_owned()).collect()
+    })
 }
 
 fn milliseconds(seconds: u64) -> i64 {
@@ -383,101 +376,5 @@ async fn resolve_pool(
         token0,
         token1,
         base_is_token0: token0 == base,
-    })
-}
-
-fn resolve_strategy(
-    strategy: &Strategy,
-    config: &Config,
-    chains: &[ChainSetup],
-) -> Result<StrategySetup> {
-    let head = strategy.head();
-    let setup_of = |seat: &Seat| {
-        let chain = config.chain(&seat.chain).context("unknown chain")?.chain_id;
-        chains.iter().find(|c| c.chain == chain).context("unknown chain")
-    };
-    let (budget, kind) = match strategy {
-        Strategy::Liquidity(liquidity) => {
-            let setup = setup_of(&liquidity.seat)?;
-            let budget = liquidity.capital.budget_usd;
-            (budget, StrategyKind::Liquidity(resolve_liquidity(liquidity, setup)?))
-        }
-        Strategy::Arbitrage(arbitrage) => {
-            let setup = setup_of(&arbitrage.seat)?;
-            let budget = arbitrage.capital.budget_usd;
-            (budget, StrategyKind::Arbitrage(resolve_arbitrage(arbitrage, setup)?))
-        }
-        Strategy::MarketMaking(making) => {
-            let budget = making.capital.budget_usd;
-            (budget, StrategyKind::MarketMaking(resolve_making(making, config)?))
-        }
-    };
-    ensure!(budget > Decimal::ZERO, "budget_usd must be positive");
-    let sends = head.stage.sends_in(config.agent.mode);
-    Ok(StrategySetup { id: head.id.clone(), sends, budget, kind })
-}
-
-fn resolve_liquidity(strategy: &Liquidity, setup: &ChainSetup) -> Result<liquidity::Parameters> {
-    let pair = format!("{}/{}", strategy.pool.base, strategy.pool.quote);
-    let pool = setup
-        .pools
-        .iter()
-        .find(|p| p.curve == Curve::V3 && p.pair == pair && p.fee_pips == strategy.pool.fee_pips)
-        .context("the strategy's pool is not in the chain's allow list")?;
-    let Range::Fixed { half_width_pct } = strategy.range;
-    let rebalance = &strategy.rebalance;
-    Ok(liquidity::Parameters {
-        strategy: strategy.head.id.clone(),
-        pool: PoolId { chain: setup.chain, address: pool.address },
-        budget: strategy.capital.budget_usd,
-        half_width_pct,
-        horizon_h: Decimal::from(rebalance.horizon_h),
-        min_gain_over_cost: rebalance.min_gain_over_cost,
-        min_dwell_ms: milliseconds(rebalance.min_dwell_s),
-        moves_per_day_max: rebalance.max_per_day,
-        max_slippage_bps: rebalance.max_slippage_bps,
-        max_pool_vs_reference_bps: rebalance.max_pool_vs_reference_bps,
-    })
-}
-
-fn resolve_arbitrage(strategy: &Arbitrage, setup: &ChainSetup) -> Result<arbitrage::Parameters> {
-    let token = |symbol: &String| {
-        let token = setup.token_named(symbol);
-        token.map(|t| t.address).with_context(|| format!("unknown token {symbol}"))
-    };
-    let search = &strategy.search;
-    Ok(arbitrage::Parameters {
-        strategy: strategy.head.id.clone(),
-        chain: setup.chain,
-        legs_max: search.legs_max,
-        min_net: search.min_net_usd,
-        budget: strategy.capital.budget_usd,
-        slippage_bps: search.slippage_bps,
-        gas_per_leg: GAS_PER_LEG,
-        gas_base: GAS_PER_CYCLE,
-        start_tokens: search.start_tokens.iter().map(token).collect::<Result<_>>()?,
-    })
-}
-
-fn resolve_making(making: &MarketMaking, config: &Config) -> Result<market_making::Parameters> {
-    let venue = config.agent.venues.get(&making.venue).context("unknown venue")?;
-    let quotes = &making.quotes;
-    Ok(market_making::Parameters {
-        strategy: making.head.id.clone(),
-        venue: making.venue.clone(),
-        symbol: making.market.clone(),
-        budget: making.capital.budget_usd,
-        quote_quantity: quotes.quantity,
-        max_inventory: quotes.max_inventory,
-        target_inventory: quotes.target_inventory,
-        gamma: estimate(quotes.gamma),
-        kappa: estimate(quotes.kappa),
-        intensity_a: estimate(quotes.intensity_per_s),
-        min_half_spread_bps: quotes.min_half_spread_bps,
-        max_half_spread_bps: quotes.max_half_spread_bps,
-        maker_fee_bps: venue.maker_fee_bps,
-        ttl_ms: milliseconds(quotes.ttl_s),
-        refresh_bps: quotes.refresh_bps,
-        volatility_window_ms: milliseconds(quotes.volatility_window_s),
     })
 }

@@ -80,7 +80,7 @@ impl Store {
             halted: self.remembered("halted").await?.and_then(|v| v.as_str().map(str::to_owned)),
             paused: self.remembered("paused").await?.map(names).unwrap_or_default(),
             opportunities: opportunities::newest(pool).await?,
-            cycles: opportunities::tallies(pool).await?,
+            tallies: opportunities::tallies(pool).await?,
         })
     }
 

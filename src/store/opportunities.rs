@@ -1,11 +1,13 @@
-//! Table `opportunities`: every cycle seen, with what was expected of it and what became of it.
+//! Table `opportunities`: every one seen, with what was expected of it and what became of it.
 
 use alloy::primitives::B256;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 
-use crate::model::opportunity::{Fate, NetProfit, Opportunity, Tally};
+use crate::model::opportunity::{
+    Fate, LegState, NetProfit, Opportunity, OpportunityKind, Tally, VenueLeg,
+};
 use crate::store::StoreError;
 use crate::store::load::{at, micros};
 use crate::store::rows::{bigint, instant, read, read_u64};
@@ -25,17 +27,20 @@ pub(super) async fn upsert(
     sqlx::query(
         "insert into opportunities (id, chain_id, strategy, block_number, seen_at, route, token,
              amount_in, gross, gas, fees, slippage, failure_probability, expected_net, realised_net,
-             fate, why, hash)
+             fate, why, hash, leg)
          values ($1, $2, $3, $4, $5::text::timestamptz, $6, $7, $8::text::numeric,
              $9::text::numeric, $10::text::numeric, $11::text::numeric, $12::text::numeric,
-             $13::text::numeric, $14::text::numeric, $15::text::numeric, $16, $17, $18)
+             $13::text::numeric, $14::text::numeric, $15::text::numeric, $16, $17, $18,
+             $19)
          on conflict (id) do update
-         set gas = excluded.gas,
+         set gross = excluded.gross,
+             gas = excluded.gas,
              expected_net = excluded.expected_net,
              realised_net = excluded.realised_net,
              fate = excluded.fate,
              why = excluded.why,
-             hash = excluded.hash",
+             hash = excluded.hash,
+             leg = excluded.leg",
     )
     .bind(seen.id)
     .bind(bigint(seen.chain))
@@ -55,23 +60,26 @@ pub(super) async fn upsert(
     .bind(seen.fate.as_str())
     .bind(&seen.why)
     .bind(seen.hash.map(|hash| hash.to_vec()))
+    .bind(seen.leg.as_ref().map(sqlx::types::Json))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The newest opportunities, newest first.
+/// The newest opportunities and every one still open, newest first.
 pub(super) async fn newest(pool: &PgPool) -> Result<Vec<Opportunity>, StoreError> {
     let statement = format!(
         "select id, chain_id, strategy, block_number, {}, route, token,
              amount_in::text as amount_in, gross::text as gross, gas::text as gas,
              fees::text as fees, slippage::text as slippage,
              failure_probability::text as failure_probability,
-             realised_net::text as realised_net, fate, why, hash
+             realised_net::text as realised_net, fate, why, hash, leg
          from opportunities
-         order by seen_at desc
-         limit {LOADED_MAX}",
-        micros("seen_at")
+         where fate in ('found', 'sent') or leg ->> 'state' = '{due}'
+             or id in (select id from opportunities order by seen_at desc limit {LOADED_MAX})
+         order by seen_at desc",
+        micros("seen_at"),
+        due = LegState::Due.as_str()
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(pool).await?;
     rows.iter().map(opportunity).collect()
@@ -110,13 +118,17 @@ fn opportunity(row: &PgRow) -> Result<Opportunity, StoreError> {
         fate,
         why: row.try_get("why")?,
         hash: hash.map_err(|e| bad(e.to_string()))?,
+        leg: row.try_get::<Option<sqlx::types::Json<VenueLeg>>, _>("leg")?.map(|leg| leg.0),
     })
 }
 
-/// All opportunities, counted and summed by chain.
-pub(super) async fn tallies(pool: &PgPool) -> Result<Vec<(u64, Tally)>, StoreError> {
+/// All opportunities, counted and summed by chain and kind.
+pub(super) async fn tallies(
+    pool: &PgPool,
+) -> Result<Vec<(u64, OpportunityKind, Tally)>, StoreError> {
     let rows = sqlx::query(
-        "select chain_id, count(*) filter (where fate <> 'skipped') as found,
+        "select chain_id, leg is not null as has_leg,
+             count(*) filter (where fate <> 'skipped') as found,
              count(*) filter (where fate in ('sent', 'landed', 'reverted')) as sent,
              count(*) filter (where fate = 'landed') as landed,
              count(*) filter (where fate = 'lost') as lost,
@@ -125,14 +137,14 @@ pub(super) async fn tallies(pool: &PgPool) -> Result<Vec<(u64, Tally)>, StoreErr
                  filter (where fate in ('sent', 'landed', 'reverted')), 0)::text as expected_net,
              coalesce(sum(realised_net), 0)::text as realised_net
          from opportunities
-         group by chain_id",
+         group by chain_id, has_leg",
     )
     .fetch_all(pool)
     .await?;
     rows.iter().map(tally).collect()
 }
 
-fn tally(row: &PgRow) -> Result<(u64, Tally), StoreError> {
+fn tally(row: &PgRow) -> Result<(u64, OpportunityKind, Tally), StoreError> {
     let tally = Tally {
         found: read_u64(row, "found")?,
         sent: read_u64(row, "sent")?,
@@ -142,5 +154,7 @@ fn tally(row: &PgRow) -> Result<(u64, Tally), StoreError> {
         expected_net: read(row, "opportunities", "expected_net")?,
         realised_net: read(row, "opportunities", "realised_net")?,
     };
-    Ok((read_u64(row, "chain_id")?, tally))
+    let has_leg: bool = row.try_get("has_leg")?;
+    let kind = if has_leg { OpportunityKind::Venue } else { OpportunityKind::Cycle };
+    Ok((read_u64(row, "chain_id")?, kind, tally))
 }

@@ -19,7 +19,7 @@ use crate::math::amm::{Direction, PIPS};
 use crate::math::cycle::{Bounds, Hop, best_input, constant_product_input};
 use crate::model::amount::{human_unsigned, raw_down};
 use crate::model::intent::{CycleLeg, CyclePlan, PoolId};
-use crate::model::opportunity::NetProfit;
+use crate::model::opportunity::{NetProfit, failure_probability};
 use crate::model::time::Timestamp;
 
 /// Pairs of pools in sequence looked at in one decision; later ones are not seen.
@@ -153,14 +153,6 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Vec<Found> {
         cycles.iter().filter_map(|cycle| weigh(cycle, view, parameters)).collect();
     found.sort_by(|a, b| b.expected.cmp(&a.expected).then_with(|| a.key.cmp(&b.key)));
     found
-}
-
-/// Chance that the next cycle reverts: the mean of a Beta(1, 1) prior after what was seen,
-/// `(reverted + 1) / (landed + reverted + 2)`, Laplace's rule of succession (Gelman et al.,
-/// Bayesian Data Analysis, 3rd ed., section 2.1). One half before the first.
-pub fn failure_probability(landed: u64, reverted: u64) -> Decimal {
-    let failed = Decimal::from(reverted) + Decimal::ONE;
-    failed / (failed + Decimal::from(landed) + Decimal::ONE)
 }
 
 /// A pool in one direction.

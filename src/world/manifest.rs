@@ -31,18 +31,35 @@ pub struct Manifest {
     pub exchange_http: String,
     /// The exchange's WebSocket address, without a path.
     pub exchange_ws: String,
-    /// The exchange's fixed demo key.
-    pub api_key: String,
-    /// Its fixed demo secret.
-    pub api_secret: String,
-    /// The agent's name for the spot side of the exchange.
-    pub spot_venue: String,
-    /// The agent's name for the perpetual side.
-    pub usdm_venue: String,
+    /// The agent's accounts on the exchange.
+    pub accounts: Vec<AccountSite>,
     /// The agent's account on every chain.
     pub signer: Address,
     /// The agent's Postgres; unknown until it runs.
     pub database: Option<cluster::Manifest>,
+}
+
+/// One side of an account on the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSite {
+    /// The agent's name for it.
+    pub venue: String,
+    /// Which side.
+    pub side: AccountSide,
+    /// The exchange's fixed key.
+    pub api_key: String,
+    /// Its fixed secret.
+    pub api_secret: String,
+}
+
+/// The two sides of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountSide {
+    /// Spot.
+    Spot,
+    /// USD-M futures.
+    Usdm,
 }
 
 /// One chain of the world.
@@ -207,10 +224,12 @@ mod tests {
             }],
             exchange_http: "http://127.0.0.1:9000".to_owned(),
             exchange_ws: "ws://127.0.0.1:9000".to_owned(),
-            api_key: "key".to_owned(),
-            api_secret: "secret".to_owned(),
-            spot_venue: "spot".to_owned(),
-            usdm_venue: "hedge".to_owned(),
+            accounts: vec![AccountSite {
+                venue: "spot".to_owned(),
+                side: AccountSide::Spot,
+                api_key: "key".to_owned(),
+                api_secret: "secret".to_owned(),
+            }],
             signer: at(1),
             database: None,
         }

@@ -253,15 +253,13 @@ def read_world(world: dict[str, Any], keys: list[Key]) -> dict[Key, Actual]:
     for key in on_chain:
         if key not in actuals:
             raise CannotJudge(f"{key.place} {key.unit} is on no chain of the world")
-    exchange = Exchange(world["exchange_http"], world["api_key"], world["api_secret"])
-    # A side of the exchange that the agent has no account on has no name in the world.
-    spot, usdm = world["spot_venue"], world["usdm_venue"]
-    if spot is not None:
-        actuals |= exchange.read_spot(spot)
-    if usdm is not None:
-        actuals |= exchange.read_usdm(usdm)
-    at = f"exchange time {exchange.time_ms()}"
-    venues = {f"venue:{name}" for name in (spot, usdm) if name is not None}
+    at = None
+    for account in world["accounts"]:
+        exchange = Exchange(world["exchange_http"], account["api_key"], account["api_secret"])
+        read = {"spot": exchange.read_spot, "usdm": exchange.read_usdm}[account["side"]]
+        actuals |= read(account["venue"])
+        at = f"exchange time {exchange.time_ms()}"
+    venues = {f"venue:{account['venue']}" for account in world["accounts"]}
     for key in keys:
         # What a venue does not list, it does not hold.
         if key.place in venues and key.unit.startswith(f"{key.place}/"):

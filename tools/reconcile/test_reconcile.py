@@ -137,8 +137,11 @@ class ReconcileTest(unittest.TestCase):
             "pools": [{"address": V2_POOL, "dex": "uniswap_v2", "token0": WETH, "token1": USDT}],
         }
         self.world = {
-            "chains": [self.site], "exchange_http": url, "api_key": KEY, "api_secret": SECRET,
-            "spot_venue": "spot", "usdm_venue": "hedge", "signer": SIGNER,
+            "chains": [self.site], "exchange_http": url, "signer": SIGNER,
+            "accounts": [
+                {"venue": venue, "side": side, "api_key": KEY, "api_secret": SECRET}
+                for venue, side in (("spot", "spot"), ("hedge", "usdm"))
+            ],
         }
         self.ledger = fresh_ledger()
 
@@ -199,8 +202,8 @@ class ReconcileTest(unittest.TestCase):
         self.state["/fapi/v3/positionRisk"] = []
         self.check(("venue:hedge", "venue:hedge/ETHUSDT-PERP", "125000000"))
 
-    def test_a_side_without_a_name_is_not_asked_and_listed_tokens_are(self):
-        self.world["spot_venue"] = None
+    def test_a_side_without_an_account_is_not_asked_and_listed_tokens_are(self):
+        del self.world["accounts"][0]
         for asset in ("ETH", "USDT"):
             del self.ledger.places[Key("venue:spot", f"venue:spot/{asset}")]
         self.site["contracts"] = {"position_manager": MANAGER}
@@ -244,7 +247,7 @@ class ReconcileTest(unittest.TestCase):
         self.cannot_judge("is on no chain of the world")
 
     def test_a_wrong_secret_cannot_judge(self):
-        self.world["api_secret"] = "another"
+        self.world["accounts"][1]["api_secret"] = "another"
         self.cannot_judge("-1022")
 
     def test_a_balance_finer_than_a_step_cannot_be_judged(self):

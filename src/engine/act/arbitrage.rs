@@ -1,27 +1,19 @@
-//! An arbitrage strategy's turn: one search per head, the best cycle on its way to the gate, and
-//! the fate of every cycle seen.
+//! An arbitrage strategy's turn: one search per head, the best cycle on its way to the gate.
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::Address;
 use rust_decimal::Decimal;
-use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::engine::event::Pool;
-use crate::engine::figures::NATIVE_DECIMALS;
-use crate::engine::output::Record;
 use crate::engine::setup::{ChainSetup, PoolSetup, TokenSetup};
 use crate::engine::state::ChainState;
-use crate::execution::tx::{Act, TxState};
 use crate::model::amount::human_unsigned;
-use crate::model::chain::Receipt;
 use crate::model::intent::{CycleLeg, CyclePlan, Intent, Want};
-use crate::model::opportunity::{Fate, Opportunity};
+use crate::model::opportunity::{Fate, Opportunity, OpportunityKind};
 use crate::strategy::arbitrage::{self, CurveRef, PoolRef, TokenRef};
 
-/// Opportunities kept in memory for display.
-const KEPT: usize = 50;
 /// Cycles noted per head: a broken market must not flood the store.
 const NOTED_PER_HEAD_MAX: usize = 8;
 /// Pips of one percent.
@@ -76,7 +68,7 @@ impl Engine {
             chain.setup.pools.iter().filter_map(|setup| pool_ref(chain, setup)).collect();
         let tokens: Vec<TokenRef> =
             chain.setup.tokens.iter().map(|token| self.token_ref(token)).collect();
-        let cycles = self.cycles.get(&parameters.chain).copied().unwrap_or_default();
+        let cycles = self.tally(parameters.chain, OpportunityKind::Cycle);
         let view = arbitrage::View {
             pools: &pools,
             tokens: &tokens,
@@ -132,6 +124,7 @@ impl Engine {
             fate,
             why,
             hash: None,
+            leg: None,
         };
         self.keep_opportunity(opportunity);
         if fate != Fate::Found {
@@ -145,105 +138,6 @@ impl Engine {
         if let Err(why) = self.review_on_chain(intent) {
             self.turn_opportunity(id, Fate::Skipped, Some(why));
         }
-    }
-
-    fn keep_opportunity(&mut self, opportunity: Opportunity) {
-        self.cycles.entry(opportunity.chain).or_default().turn(None, &opportunity);
-        self.out.records.push(Record::Opportunity(opportunity.clone()));
-        self.opportunities.push_front(opportunity);
-        self.opportunities.truncate(KEPT);
-    }
-
-    /// Moves an opportunity on; one no longer in memory was told long ago.
-    pub(in crate::engine) fn turn_opportunity(
-        &mut self,
-        id: Uuid,
-        fate: Fate,
-        why: Option<String>,
-    ) {
-        self.change_opportunity(id, |opportunity| {
-            opportunity.fate = fate;
-            if let Some(why) = why {
-                opportunity.why = why;
-            }
-        });
-    }
-
-    fn change_opportunity(&mut self, id: Uuid, change: impl FnOnce(&mut Opportunity)) {
-        let Some(index) = self.opportunities.iter().position(|o| o.id == id) else { return };
-        let before = self.opportunities[index].clone();
-        change(&mut self.opportunities[index]);
-        let after = self.opportunities[index].clone();
-        self.cycles.entry(after.chain).or_default().turn(Some(&before), &after);
-        self.out.records.push(Record::Opportunity(after));
-    }
-
-    /// The chain told the gas of a cycle: it is taken only if it still pays, in the block it was
-    /// found in. `Err` says why not.
-    pub(in crate::engine) fn cycle_still_pays(
-        &mut self,
-        id: Uuid,
-        cycle: &CyclePlan,
-        gas: u64,
-    ) -> Result<(), String> {
-        let chain = self.chains.get(&cycle.chain).ok_or("unknown chain")?;
-        let head = chain.head.ok_or("no head")?;
-        let price = self.price_of(&self.setup.base_asset).ok_or("gas has no price")?;
-        let wei = U256::from(gas)
-            .saturating_mul(U256::from(head.base_fee.saturating_add(chain.setup.max_priority_fee)));
-        let gas = human_unsigned(wei, NATIVE_DECIMALS)
-            .and_then(|native| native.checked_mul(price))
-            .ok_or("the gas does not fit")?;
-        let opportunity = self.opportunities.iter().find(|o| o.id == id);
-        let opportunity = opportunity.ok_or("the opportunity was forgotten")?;
-        if head.block.number > opportunity.block {
-            return Err(format!("block {} came while gas was asked for", head.block.number));
-        }
-        let mut net = opportunity.net.ok_or("its profit is unknown")?;
-        net.gas = gas;
-        self.change_opportunity(id, |opportunity| opportunity.net = Some(net));
-        let expected = net.expected().ok_or("its profit does not fit")?;
-        if expected > Decimal::ZERO {
-            return Ok(());
-        }
-        Err(format!("with gas of {} it would bring {}", gas.round_dp(4), expected.round_dp(4)))
-    }
-
-    /// A cycle of ours is in a block.
-    pub(in crate::engine) fn cycle_mined(&mut self, chain: u64, nonce: u64, receipt: &Receipt) {
-        let Some(state) = self.chains.get(&chain) else { return };
-        let Some(tx) = state.txs.get(&nonce) else { return };
-        let fate = match tx.state {
-            TxState::Included => Fate::Landed,
-            _ => Fate::Reverted,
-        };
-        let (id, realised) = (tx.intent, self.realised(&state.setup, receipt));
-        self.change_opportunity(id, |opportunity| {
-            opportunity.fate = fate;
-            opportunity.realised = realised;
-            opportunity.hash = Some(receipt.hash);
-        });
-    }
-
-    /// The chain took back the block of a mined cycle: it is on its way again.
-    pub(in crate::engine) fn unland_opportunity(&mut self, id: Uuid) {
-        self.change_opportunity(id, |opportunity| {
-            (opportunity.fate, opportunity.realised) = (Fate::Sent, None);
-        });
-    }
-
-    /// What a mined cycle brought, less its gas, in the numeraire; `None` without a price.
-    fn realised(&self, setup: &ChainSetup, receipt: &Receipt) -> Option<Decimal> {
-        let native = human_unsigned(receipt.cost()?, NATIVE_DECIMALS)?;
-        let mut total = -native.checked_mul(self.price_of(&self.setup.base_asset)?)?;
-        for transfer in &receipt.transfers {
-            let token = setup.token(transfer.token)?;
-            let amount = human_unsigned(transfer.amount, token.decimals)?;
-            let value = amount.checked_mul(self.price_of(&token.asset)?)?;
-            let signed = if transfer.to == setup.signer { value } else { -value };
-            total = total.checked_add(signed)?;
-        }
-        Some(total)
     }
 }
 
@@ -278,12 +172,4 @@ fn leg_text(setup: &ChainSetup, leg: &CycleLeg) -> String {
     let dex = setup.pool(leg.pool.address).map_or("?", |pool| pool.dex.as_str());
     let fee = Decimal::from(leg.fee_pips) / Decimal::from(PIPS_PER_PERCENT);
     format!("{dex} {} % {} → {}", fee.normalize(), symbol(leg.token_in), symbol(leg.token_out))
-}
-
-/// The cycle of an act, when it is one.
-pub(in crate::engine) fn cycle_of(act: &Act) -> Option<&CyclePlan> {
-    match act {
-        Act::Cycle { cycle, .. } => Some(cycle),
-        _ => None,
-    }
 }

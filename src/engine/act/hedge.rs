@@ -20,14 +20,14 @@ const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
 
 impl Engine {
     pub(super) fn decide_hedge(&mut self, index: usize) {
-        let HedgeSetup { parameters, sends, chains, makers } = self.setup.hedges[index].clone();
+        let HedgeSetup { parameters, sends, chains, accounts } = self.setup.hedges[index].clone();
         // An order may be over before its trades are in the ledger: only then we know our hold.
         let is_settled = self.venues.get(&parameters.venue).is_some_and(VenueState::is_settled);
         let is_early = self.now < self.hedges[index].retry_at;
         if self.has_open_order(&parameters.venue, &parameters.symbol) || !is_settled || is_early {
             return;
         }
-        match self.hedge_intent(index, (&chains, &makers), &parameters) {
+        match self.hedge_intent(index, (&chains, &accounts), &parameters) {
             Ok(Some(intent)) => {
                 self.hedges[index].why.clone_from(&intent.why);
                 self.review_hedge(intent, &parameters, sends);
@@ -40,11 +40,12 @@ impl Engine {
     fn hedge_intent(
         &mut self,
         index: usize,
-        (chains, makers): (&[u64], &[String]),
+        (chains, accounts): (&[u64], &[String]),
         parameters: &hedging::Parameters,
     ) -> Result<Option<Intent>, String> {
-        let in_quotes = self.base_in_quotes(Some(makers)).ok_or("what makers hold is not known")?;
-        let base_held = self.base_netted(chains)? + in_quotes;
+        let on_books = self.base_on_books(Some(accounts));
+        let on_books = on_books.ok_or("what spot accounts hold is not known")?;
+        let base_held = self.base_netted(chains)? + on_books + self.base_in_legs(accounts);
         let contracts = self
             .contracts(&parameters.venue, &parameters.symbol)
             .ok_or("the perpetual position is not known")?;
@@ -117,12 +118,14 @@ impl Engine {
     }
 
     pub(in crate::engine) fn order_event(&mut self, id: &str, event: &OrderEvent) {
+        let Some(order) = self.orders.get(id) else { return };
+        let is_leg = self.is_leg_market(&order.request.venue, &order.request.symbol);
         let Some(order) = self.orders.get_mut(id) else { return };
         let (was_open, filled_before) = (order.is_open(), order.filled);
         if !order.apply(event, self.now) {
             return;
         }
-        let is_hedge = order.request.time_in_force == TimeInForce::Ioc;
+        let is_hedge = order.request.time_in_force == TimeInForce::Ioc && !is_leg;
         if is_hedge && filled_before.is_zero() && !order.filled.is_zero() {
             self.orders_filled += 1;
         }

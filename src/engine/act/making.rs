@@ -185,14 +185,15 @@ impl Engine {
         self.out.commands.push(Command::Place { order, intent: id, strategy });
     }
 
-    /// Base that market makers hold away from their targets; `None` while one is not known.
-    pub(in crate::engine) fn base_in_quotes(&self, makers: Option<&[String]>) -> Option<Decimal> {
+    /// Base that strategies hold on spot accounts away from their targets; `None` while one is not
+    /// known.
+    pub(in crate::engine) fn base_on_books(&self, of: Option<&[String]>) -> Option<Decimal> {
         let mut away = Decimal::ZERO;
         for setup in &self.setup.strategies {
-            let Some(making) = setup.making() else { continue };
-            if makers.is_none_or(|makers| makers.contains(&setup.id)) {
-                let held = self.spot_held(&making.venue, &self.setup.base_asset)?;
-                away = away.checked_add(held.checked_sub(making.target_inventory)?)?;
+            let Some((venue, target)) = setup.inventory() else { continue };
+            if of.is_none_or(|strategies| strategies.contains(&setup.id)) {
+                let held = self.spot_held(venue, &self.setup.base_asset)?;
+                away = away.checked_add(held.checked_sub(target)?)?;
             }
         }
         Some(away)

@@ -12,7 +12,7 @@ use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::setup::{StrategyKind, StrategySetup};
 use crate::engine::state::{ChainState, StrategyState};
 use crate::model::amount::{human, human_unsigned};
-use crate::model::opportunity::{Opportunity, Tally};
+use crate::model::opportunity::{Opportunity, OpportunityKind, Tally, VenueLeg};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 
@@ -23,7 +23,7 @@ const PIPS_PER_PERCENT: u32 = 10_000;
 /// Shortest time over which a rate of gas is told.
 const RATE_MS_MIN: i64 = 30_000;
 
-/// Cycles of pools, over the life of the store.
+/// Cycles of pools and pools against exchanges, over the life of the store.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ArbitrageView {
     /// Worth sending.
@@ -32,23 +32,27 @@ pub struct ArbitrageView {
     pub sent: u64,
     /// Mined, and it paid.
     pub landed: u64,
+    /// Of these, between a pool and an exchange.
+    pub venue_landed: u64,
     /// Gone before anything was signed.
     pub lost: u64,
     /// Mined and refused.
     pub reverted: u64,
     /// Expected of those sent, after costs.
     pub expected_net: String,
-    /// Realised by those mined, after gas.
+    /// Realised by those mined and, with a leg, closed; after gas.
     pub realised_net: String,
     /// The newest, newest first.
     pub opportunities: Vec<OpportunityRow>,
 }
 
-/// One cycle seen.
+/// One opportunity seen.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OpportunityRow {
     /// The want's id.
     pub id: String,
+    /// cycle or venue.
+    pub kind: &'static str,
     /// Chain.
     pub chain_id: u64,
     /// Strategy.
@@ -67,7 +71,7 @@ pub struct OpportunityRow {
     pub gross: Option<String>,
     /// Gas.
     pub gas: Option<String>,
-    /// Swap fees, contained in gross.
+    /// Fees of pools and exchange, contained in gross.
     pub fees: Option<String>,
     /// Expected to be taken by others.
     pub slippage: Option<String>,
@@ -75,7 +79,7 @@ pub struct OpportunityRow {
     pub failure_probability: Option<String>,
     /// After all costs.
     pub expected_net: Option<String>,
-    /// After gas, once mined.
+    /// After gas, once mined and, with a leg, closed.
     pub realised_net: Option<String>,
     /// What became of it: skipped, found, sent, landed, lost or reverted.
     pub fate: &'static str,
@@ -83,6 +87,8 @@ pub struct OpportunityRow {
     pub why: String,
     /// Transaction.
     pub tx_hash: Option<String>,
+    /// The leg on the exchange, in words; null for a cycle.
+    pub hedge: Option<String>,
 }
 
 /// One strategy.
@@ -90,7 +96,7 @@ pub struct OpportunityRow {
 pub struct StrategyRow {
     /// Name.
     pub id: String,
-    /// liquidity, arbitrage or market_making.
+    /// liquidity, arbitrage, cex_dex or market_making.
     pub kind: &'static str,
     /// Chain it acts on.
     pub chain_id: Option<u64>,
@@ -155,15 +161,17 @@ pub struct FuelRow {
 
 impl Engine {
     pub(super) fn arbitrage_view(&self) -> ArbitrageView {
-        let cycles = self.cycles.values().copied().fold(Tally::default(), Tally::plus);
+        let all = self.tallies.values().copied().fold(Tally::default(), Tally::plus);
+        let venue = self.tallies.iter().filter(|((_, kind), _)| *kind == OpportunityKind::Venue);
         ArbitrageView {
-            found: cycles.found,
-            sent: cycles.sent,
-            landed: cycles.landed,
-            lost: cycles.lost,
-            reverted: cycles.reverted,
-            expected_net: text(cycles.expected_net.round_dp(VALUE_DP)),
-            realised_net: text(cycles.realised_net.round_dp(VALUE_DP)),
+            found: all.found,
+            sent: all.sent,
+            landed: all.landed,
+            venue_landed: venue.map(|(_, tally)| tally.landed).sum(),
+            lost: all.lost,
+            reverted: all.reverted,
+            expected_net: text(all.expected_net.round_dp(VALUE_DP)),
+            realised_net: text(all.realised_net.round_dp(VALUE_DP)),
             opportunities: self.opportunities.iter().map(opportunity_row).collect(),
         }
     }
@@ -193,6 +201,10 @@ impl Engine {
                 let market = format!("cycles of up to {} pools", arbitrage.legs_max);
                 ("arbitrage", market, Some(Decimal::ZERO))
             }
+            StrategyKind::CexDex(legs) => {
+                let market = format!("V3 pools against {} {}", legs.venue, legs.symbol);
+                ("cex_dex", market, self.value_of_legs(&setup.id))
+            }
             StrategyKind::MarketMaking(making) => {
                 let held = self.spot_held(&making.venue, &self.setup.base_asset);
                 let used = held.zip(self.reference_price()).and_then(|(h, p)| h.checked_mul(p));
@@ -211,6 +223,14 @@ impl Engine {
             why: state.why.clone(),
             decided_ms: state.decided.map(Timestamp::ms),
         }
+    }
+
+    /// What due legs of a strategy still have to trade, in the numeraire.
+    fn value_of_legs(&self, strategy: &str) -> Option<Decimal> {
+        let due = self.opportunities.iter().filter(|o| o.strategy == strategy && o.is_open());
+        let legs = due.filter_map(|seen| seen.leg.as_ref()).map(|leg| leg.open().abs());
+        let base = legs.fold(Decimal::ZERO, |sum, open| sum.saturating_add(open));
+        base.checked_mul(self.reference_price()?)
     }
 
     fn position_value(&self, position: &crate::engine::event::Position) -> Option<Decimal> {
@@ -350,6 +370,7 @@ fn opportunity_row(seen: &Opportunity) -> OpportunityRow {
     let net = seen.net;
     OpportunityRow {
         id: seen.id.to_string(),
+        kind: seen.kind().as_str(),
         chain_id: seen.chain,
         strategy: seen.strategy.clone(),
         block: seen.block,
@@ -367,5 +388,19 @@ fn opportunity_row(seen: &Opportunity) -> OpportunityRow {
         fate: seen.fate.as_str(),
         why: seen.why.clone(),
         tx_hash: seen.hash.map(|hash| hash.to_string()),
+        hedge: seen.leg.as_ref().map(leg_text),
     }
+}
+
+/// A leg for people: what is to be traded where, and how far that is.
+fn leg_text(leg: &VenueLeg) -> String {
+    let side = if leg.plan.is_sign_negative() { "sell" } else { "buy" };
+    format!(
+        "{side} {} on {} {}: {}, {} traded",
+        text(leg.plan.abs()),
+        leg.venue,
+        leg.symbol,
+        leg.state.as_str(),
+        text(leg.done.abs())
+    )
 }

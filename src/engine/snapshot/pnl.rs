@@ -35,6 +35,7 @@ impl Engine {
             ("funding", booked(Reason::Funding), "perpetual funding received"),
             ("venue_fees", booked(Reason::VenueFees), "commissions of the venues"),
             ("arbitrage", booked(Reason::Arbitrage), "cycles of pools, before gas"),
+            ("cex_dex", booked(Reason::CexDex), "pools against exchanges, before fees and gas"),
             ("quotes", booked(Reason::Spot), "spot trades at the price of now, before fees"),
             ("gas", booked(Reason::Gas), "gas at the price of now"),
         ];

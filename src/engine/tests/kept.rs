@@ -14,7 +14,7 @@ use crate::execution::order::Order;
 use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::ledger::Loaded;
 use crate::ledger::entry::{Entry, Kind};
-use crate::model::opportunity::{Opportunity, Tally};
+use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::Fill;
@@ -186,8 +186,12 @@ impl Kept {
             halted: self.memory.get("halted").and_then(text),
             paused: Vec::new(),
             opportunities: self.opportunities.values().cloned().collect(),
-            cycles: vec![(
+            tallies: vec![(
                 CHAIN,
+                self.opportunities
+                    .values()
+                    .next()
+                    .map_or(OpportunityKind::Cycle, Opportunity::kind),
                 self.opportunities.values().fold(Tally::default(), |mut tally, seen| {
                     tally.turn(None, seen);
                     tally

@@ -12,10 +12,10 @@ use crate::execution::tx::{Act, TxRequest};
 use crate::market::pools::v3::V3Event;
 use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts};
 use crate::math::amm::tick::{TickRange, sqrt_price_at};
-use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder};
+use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder, SwapOutcome};
 use crate::math::amm::{Amounts, Direction, Rounding};
 use crate::model::chain::{NftLog, Receipt, TokenTransfer};
-use crate::model::intent::{CloseRange, OpenRange};
+use crate::model::intent::{CloseRange, OpenRange, SwapPlan};
 
 /// The first NFT the position manager gives out.
 pub(super) const TOKEN_ID: U256 = U256::from_limbs([7, 0, 0, 0]);
@@ -38,7 +38,7 @@ impl World {
             Act::Approve { .. } => (Vec::new(), Vec::new(), Vec::new()),
             Act::Open { open, .. } => self.minted(open, request.nonce),
             Act::Close { close, .. } => self.withdrawn(close, request.nonce),
-            Act::Swap { .. } => panic!("no story swaps"),
+            Act::Swap { swap, .. } => self.swapped(swap, request.nonce),
             Act::Cycle { cycle, .. } => {
                 let paid = Amounts { amount0: U256::ZERO, amount1: cycle.min_profit };
                 self.usdt += paid.amount1;
@@ -105,6 +105,34 @@ impl World {
         (vec![PoolEvent::V3(log)], moved, vec![increased])
     }
 
+    fn swapped(&mut self, swap: &SwapPlan, nonce: u64) -> Made {
+        let is_down = swap.token_in == WETH;
+        let order = SwapOrder {
+            direction: if is_down { Direction::ZeroForOne } else { Direction::OneForZero },
+            amount: SwapAmount::ExactIn(swap.amount_in),
+            sqrt_limit_x96: None,
+        };
+        let outcome = self.pool.quote(&order).expect("liquidity is there");
+        assert!(outcome.amount_out >= swap.amount_out_min, "the chain would refuse it");
+        let (paid, got) = (outcome.amount_in, outcome.amount_out);
+        let (given, taken) = if is_down {
+            self.weth -= paid;
+            self.usdt += got;
+            let given = Amounts { amount0: paid, amount1: U256::ZERO };
+            (given, Amounts { amount0: U256::ZERO, amount1: got })
+        } else {
+            self.usdt -= paid;
+            self.weth += got;
+            let given = Amounts { amount0: U256::ZERO, amount1: paid };
+            (given, Amounts { amount0: got, amount1: U256::ZERO })
+        };
+        let log = swap_log(&outcome);
+        self.pool.apply(&log).expect("its own quote");
+        let mut legs = moved(nonce, SIGNER, POOL, given);
+        legs.extend(moved(nonce, POOL, SIGNER, taken));
+        (vec![PoolEvent::V3(log)], legs, Vec::new())
+    }
+
     fn withdrawn(&mut self, close: &CloseRange, nonce: u64) -> Made {
         let owned = self.owned.pop().expect("a position is open");
         assert_eq!((close.token_id, close.liquidity), (owned.token_id, owned.liquidity));
@@ -149,14 +177,7 @@ impl World {
             sqrt_limit_x96: Some(sqrt_price_at(tick).expect("a tick")),
         };
         let outcome = self.pool.quote(&order).expect("liquidity is there");
-        let (amount0, amount1) = outcome.deltas();
-        let log = V3Event::Swap {
-            amount0,
-            amount1,
-            sqrt_price_x96: outcome.sqrt_price_x96,
-            liquidity: outcome.liquidity,
-            tick: outcome.tick,
-        };
+        let log = swap_log(&outcome);
         self.pool.apply(&log).expect("its own quote");
         self.quote(price_of(&self.pool));
         self.block_with(vec![PoolEvent::V3(log)], Vec::new())
@@ -194,6 +215,17 @@ impl World {
 
 /// Pool logs, transfers of ours and position events of one transaction.
 type Made = (Vec<PoolEvent>, Vec<TokenTransfer>, Vec<NftLog>);
+
+fn swap_log(outcome: &SwapOutcome) -> V3Event {
+    let (amount0, amount1) = outcome.deltas();
+    V3Event::Swap {
+        amount0,
+        amount1,
+        sqrt_price_x96: outcome.sqrt_price_x96,
+        liquidity: outcome.liquidity,
+        tick: outcome.tick,
+    }
+}
 
 fn moved(nonce: u64, from: Address, to: Address, amounts: Amounts) -> Vec<TokenTransfer> {
     let both = [(WETH, amounts.amount0, 1), (USDT, amounts.amount1, 2)];

@@ -17,7 +17,7 @@ use crate::math::amm::v2::KeptPart;
 use crate::model::intent::PoolId;
 use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
-use crate::strategy::{arbitrage, hedging, liquidity, market_making};
+use crate::strategy::{arbitrage, cex_dex, hedging, liquidity, market_making};
 
 pub(super) const CHAIN: u64 = 31_337;
 pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
@@ -31,6 +31,7 @@ pub(super) const POOL: Address = Address::with_last_byte(0x0f);
 pub(super) const PAIR: Address = Address::with_last_byte(0x1f);
 pub(super) const SPOT: &str = "spot";
 pub(super) const HEDGE: &str = "hedge";
+pub(super) const LEGS: &str = "legs";
 pub(super) const SYMBOL: &str = "ETHUSDT";
 /// 2683 USDT per ETH, as near as a tick comes.
 pub(super) const TICK: i32 = -197_374;
@@ -140,7 +141,7 @@ fn hedge() -> HedgeSetup {
     HedgeSetup {
         sends: true,
         chains: vec![CHAIN],
-        makers: Vec::new(),
+        accounts: Vec::new(),
         parameters: hedging::Parameters {
             strategy: "lp".into(),
             venue: HEDGE.into(),
@@ -253,7 +254,7 @@ pub(super) fn only_quotes() -> Setup {
     if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
         liquidity.budget = dec!(0);
     }
-    setup.hedges[0].makers = vec!["quotes".into()];
+    setup.hedges[0].accounts = vec!["quotes".into()];
     setup.strategies.push(StrategySetup {
         id: "quotes".into(),
         sends: true,
@@ -275,6 +276,36 @@ pub(super) fn only_quotes() -> Setup {
             ttl_ms: 20_000,
             refresh_bps: dec!(0.4),
             volatility_window_ms: 60_000,
+        }),
+    });
+    setup
+}
+
+/// The pool against a spot account of its own; its hedge nets both, in a band as in life.
+pub(super) fn with_legs() -> Setup {
+    let mut setup = both();
+    if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
+        liquidity.budget = dec!(0);
+    }
+    setup.chains[0].final_after_blocks = 20;
+    setup.venues.push(VenueSetup { name: LEGS.into(), ..setup.venues[0].clone() });
+    setup.hedges[0].accounts = vec!["gaps".into()];
+    setup.strategies.push(StrategySetup {
+        id: "gaps".into(),
+        sends: true,
+        budget: dec!(20000),
+        kind: StrategyKind::CexDex(cex_dex::Parameters {
+            strategy: "gaps".into(),
+            chain: CHAIN,
+            venue: LEGS.into(),
+            symbol: SYMBOL.into(),
+            budget: dec!(20000),
+            min_net: dec!(1),
+            slippage_bps: 1,
+            taker_fee_bps: dec!(10),
+            target_inventory: dec!(10),
+            max_loss_bps: dec!(100),
+            unwind_ms: 10_000,
         }),
     });
     setup

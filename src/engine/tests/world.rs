@@ -16,7 +16,8 @@ use crate::engine::output::Command;
 use crate::engine::setup::Setup;
 use crate::engine::tests::kept::Kept;
 use crate::engine::tests::stage::{
-    BLOCK_TIME_MS, CHAIN, HEDGE, PAIR, POOL, SPOT, SYMBOL, USDT, WETH, pair, pool, price_of, rules,
+    BLOCK_TIME_MS, CHAIN, HEDGE, LEGS, PAIR, POOL, SPOT, SYMBOL, USDT, WETH, pair, pool, price_of,
+    rules,
 };
 use crate::execution::order::Order;
 use crate::execution::tx::Spender;
@@ -70,6 +71,10 @@ impl World {
         let spot = AccountView { balances: of("USDT", dec!(1000)), positions: Vec::new() };
         let positions = of(SYMBOL, dec!(0));
         let hedge = AccountView { balances: of("USDT", dec!(100000)), positions };
+        let legs = of("ETH", dec!(10)).into_iter().chain(of("USDT", dec!(100000))).collect();
+        let legs = AccountView { balances: legs, positions: Vec::new() };
+        let mut accounts = BTreeMap::from([(SPOT, spot), (HEDGE, hedge), (LEGS, legs)]);
+        accounts.retain(|name, _| setup.venues.iter().any(|venue| venue.name == *name));
         let block = BlockRef { chain: CHAIN, number: 100, hash: block_hash(100) };
         Self {
             engine: Engine::new(setup.clone(), now),
@@ -87,7 +92,7 @@ impl World {
             pool,
             pair: pair(0),
             branch: 0,
-            accounts: BTreeMap::from([(SPOT, spot), (HEDGE, hedge)]),
+            accounts,
             setup,
             seq: 0,
             update_id: 1_000,
@@ -127,11 +132,15 @@ impl World {
     /// Chain, streams, accounts and books come up; nothing of the venues was compared yet.
     pub(super) fn connect(&mut self) -> Vec<Command> {
         let mut asked = self.chain_ready(true);
-        for venue in [SPOT, HEDGE] {
+        for venue in self.venues() {
             asked.extend(self.venue_ready(venue));
             asked.extend(self.open_book(venue));
         }
         asked
+    }
+
+    fn venues(&self) -> Vec<&'static str> {
+        self.accounts.keys().copied().collect()
     }
 
     /// Started, connected and compared; the next timer opens the house.
@@ -264,7 +273,7 @@ impl World {
         let [old_bids, old_asks] = levels(self.mid).map(gone);
         let [new_bids, new_asks] = levels(mid);
         self.mid = mid;
-        for venue in [SPOT, HEDGE] {
+        for venue in self.venues() {
             let diff = BookUpdate::Diff {
                 bids: [old_bids.clone(), new_bids.clone()].concat(),
                 asks: [old_asks.clone(), new_asks.clone()].concat(),
@@ -277,14 +286,14 @@ impl World {
 
     /// The connections of both books close.
     pub(super) fn lose_books(&mut self) {
-        for venue in [SPOT, HEDGE] {
+        for venue in self.venues() {
             self.book(venue, BookStep::Closed);
         }
     }
 
     /// The connections of both books open again.
     pub(super) fn regain_books(&mut self) {
-        for venue in [SPOT, HEDGE] {
+        for venue in self.venues() {
             self.open_book(venue);
         }
     }

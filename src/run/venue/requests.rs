@@ -97,7 +97,11 @@ impl VenueClient {
             side: order.side,
             quantity: order.quantity,
             pricing,
-            reach: if order.reduce_only { Reach::ReduceOnly } else { Reach::Any },
+            // A spot exchange knows no such word: there it is our own promise alone.
+            reach: match self.dialect {
+                Dialect::UsdM if order.reduce_only => Reach::ReduceOnly,
+                Dialect::UsdM | Dialect::Spot => Reach::Any,
+            },
         };
         let reply = match self.dialect.place(&new) {
             Err(error) => OrderReply::Refused { code: 0, text: error.to_string() },

@@ -10,6 +10,8 @@ use crate::world::manifest::{ChainSite, Contracts, Dex, Manifest, PoolSite};
 pub(super) const KEY_VARIABLE: &str = "TK_DEMO_SIGNER_KEY";
 pub(super) const API_KEY_VARIABLE: &str = "TK_DEMO_API_KEY";
 pub(super) const API_SECRET_VARIABLE: &str = "TK_DEMO_API_SECRET";
+pub(super) const LEGS_KEY_VARIABLE: &str = "TK_DEMO_LEGS_KEY";
+pub(super) const LEGS_SECRET_VARIABLE: &str = "TK_DEMO_LEGS_SECRET";
 /// Anvil's published second development key: play money, known to everybody.
 pub(super) const SIGNER_KEY: &str =
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -31,7 +33,9 @@ pub(super) fn write(dir: &Path, world: &Manifest, listen: &str) -> Result<PathBu
         files.push((format!("strategies/{name}-cycles.toml"), CYCLES.replace("{chain}", name)));
         hedger.get_or_insert_with(|| format!("{name}-lp"));
     }
-    if let Some(hedger) = &hedger {
+    if let (Some(hedger), Some(site)) = (&hedger, world.chains.first()) {
+        let legs = LEGS.replace("{chain}", &site.name).replace("{hedger}", hedger);
+        files.push((format!("strategies/{}-cex-dex.toml", site.name), legs));
         files.push(("strategies/quotes.toml".to_owned(), QUOTES.replace("{hedger}", hedger)));
     }
     for (name, text) in files {
@@ -79,16 +83,7 @@ private_key_env = "{KEY_VARIABLE}"
 lanes = ["liquidity", "arbitrage"]
 native_spend_cap_per_hour = "5"
 
-[venues.spot]
-kind = "binance_spot"
-account = "demo-spot"
-api_key_env = "{API_KEY_VARIABLE}"
-api_secret_env = "{API_SECRET_VARIABLE}"
-maker_fee_bps = "0"
-taker_fee_bps = "10"
-rest_url = "{http}"
-ws_url = "{ws}"
-
+{}{}
 [venues.hedge]
 kind = "binance_usdm"
 account = "demo-hedge"
@@ -102,7 +97,26 @@ cancel_on_disconnect_s = 15
 rest_url = "{http}"
 ws_url = "{ws}"
 "#,
-        halt_file.display()
+        halt_file.display(),
+        spot_account(world, "spot", (API_KEY_VARIABLE, API_SECRET_VARIABLE)),
+        spot_account(world, "legs", (LEGS_KEY_VARIABLE, LEGS_SECRET_VARIABLE)),
+    )
+}
+
+fn spot_account(world: &Manifest, name: &str, (key, secret): (&str, &str)) -> String {
+    let (http, ws) = (&world.exchange_http, &world.exchange_ws);
+    format!(
+        r#"
+[venues.{name}]
+kind = "binance_spot"
+account = "demo-{name}"
+api_key_env = "{key}"
+api_secret_env = "{secret}"
+maker_fee_bps = "0"
+taker_fee_bps = "10"
+rest_url = "{http}"
+ws_url = "{ws}"
+"#
     )
 }
 
@@ -292,6 +306,33 @@ max_half_spread_bps = "20"
 ttl_s = 20
 refresh_bps = "0.4"                    # less is not worth the place in the queue
 volatility_window_s = 30
+
+[hedge]
+with = "{hedger}"
+"#;
+
+/// The second account begins with 100 ETH on spot as well.
+const LEGS: &str = r#"# Written by the demo: pools against the exchange, a swap first and its leg at
+# once. Not advice.
+schema = 1
+id = "{chain}-cex-dex"
+kind = "cex_dex"
+stage = "live"
+chain = "{chain}"
+signer = "lp"
+venue = "legs"
+market = "ETHUSDT"
+
+[capital]
+budget_usd = "10000"                   # the largest swap, open until its leg is done
+
+[search]
+min_net_usd = "0.5"
+target_inventory = "100"
+
+[unwind]
+max_loss_bps = "30"                    # of the swap's own price
+max_s = 15                             # then the hedge takes what is left
 
 [hedge]
 with = "{hedger}"

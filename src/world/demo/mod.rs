@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET};
+use crate::exchange::{DEMO_API_KEY, DEMO_API_SECRET, LEGS_API_KEY, LEGS_API_SECRET};
 use crate::io::process::Child;
 use crate::world::agent::{AgentPlan, Site, client};
 use crate::world::anvil::{self, AnvilPlan, AnvilProcess};
@@ -25,7 +25,7 @@ use crate::world::arbitrageur::{self, Arbitrageur, ArbitrageurPlan};
 use crate::world::artifacts::Artifacts;
 use crate::world::deploy::{Deployment, deploy};
 use crate::world::flow::{self, Flow, FlowPlan};
-use crate::world::manifest::{ChainSite, Manifest};
+use crate::world::manifest::{AccountSide, AccountSite, ChainSite, Manifest};
 use crate::world::plan::{Purse, WorldPlan};
 use crate::world::rivals::{self, Rivals, RivalsPlan};
 use crate::world::venue::{ExchangePlan, LocalExchange};
@@ -166,6 +166,8 @@ impl World {
             (files::KEY_VARIABLE, files::SIGNER_KEY),
             (files::API_KEY_VARIABLE, DEMO_API_KEY),
             (files::API_SECRET_VARIABLE, DEMO_API_SECRET),
+            (files::LEGS_KEY_VARIABLE, LEGS_API_KEY),
+            (files::LEGS_SECRET_VARIABLE, LEGS_API_SECRET),
         ];
         env.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
         AgentPlan {
@@ -257,14 +259,23 @@ fn start_actors(
 }
 
 fn manifest(chains: Vec<ChainSite>, signer: Address, exchange: &LocalExchange) -> Manifest {
+    let main = (DEMO_API_KEY, DEMO_API_SECRET);
+    let sides = [
+        ("spot", AccountSide::Spot, main),
+        ("hedge", AccountSide::Usdm, main),
+        ("legs", AccountSide::Spot, (LEGS_API_KEY, LEGS_API_SECRET)),
+    ];
+    let account = |(venue, side, (key, secret)): (&str, AccountSide, (&str, &str))| AccountSite {
+        venue: venue.to_owned(),
+        side,
+        api_key: key.to_owned(),
+        api_secret: secret.to_owned(),
+    };
     Manifest {
         chains,
         exchange_http: exchange.http().to_owned(),
         exchange_ws: exchange.ws(),
-        api_key: DEMO_API_KEY.to_owned(),
-        api_secret: DEMO_API_SECRET.to_owned(),
-        spot_venue: "spot".to_owned(),
-        usdm_venue: "hedge".to_owned(),
+        accounts: sides.map(account).into(),
         signer,
         database: None,
     }

@@ -38,6 +38,8 @@ impl<'c> Cast<'c> {
         let (mut strategies, mut left_out) = (Vec::new(), Vec::new());
         for strategy in &config.strategies {
             match strategy.seat() {
+                // The fork's exchange shows the prices of another day: every gap would be false.
+                Some(_) if matches!(strategy, Strategy::CexDex(_)) => left_out.push(strategy.id()),
                 Some(seat) if seat.chain == chain.name => strategies.push(strategy),
                 Some(_) | None => left_out.push(strategy.id()),
             }

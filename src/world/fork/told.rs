@@ -15,6 +15,7 @@ use crate::world::fork::Pin;
 use crate::world::fork::cast::Cast;
 use crate::world::fork::door::Door;
 use crate::world::fork::money::Given;
+use crate::world::manifest::{AccountSide, AccountSite};
 use crate::world::venue::LocalExchange;
 
 /// Places of an amount that people are told.
@@ -154,6 +155,13 @@ pub(super) fn world(
 ) -> Result<Value> {
     let position_manager = position_manager(cast.chain)?;
     let tokens: Vec<Address> = cast.chain.tokens.values().map(|token| token.address).collect();
+    let account = |venue: &&str| AccountSite {
+        venue: (*venue).to_owned(),
+        side: AccountSide::Usdm,
+        api_key: DEMO_API_KEY.to_owned(),
+        api_secret: DEMO_API_SECRET.to_owned(),
+    };
+    let accounts: Vec<AccountSite> = cast.venues.iter().map(account).collect();
     Ok(json!({
         "chains": [{
             "name": told.chain,
@@ -166,10 +174,7 @@ pub(super) fn world(
         }],
         "exchange_http": exchange.http(),
         "exchange_ws": exchange.ws(),
-        "api_key": DEMO_API_KEY,
-        "api_secret": DEMO_API_SECRET,
-        "spot_venue": null,
-        "usdm_venue": cast.venues.first(),
+        "accounts": accounts,
         "signer": told.signer,
         "database": database,
     }))

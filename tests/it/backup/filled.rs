@@ -13,7 +13,7 @@ use tidekeeper::ledger::entry::{Draft, Entry, Kind, OnBlock};
 use tidekeeper::ledger::reconcile::Comparison;
 use tidekeeper::model::chain::BlockRef;
 use tidekeeper::model::intent::{OpenRange, PoolId};
-use tidekeeper::model::opportunity::{Fate, NetProfit, Opportunity};
+use tidekeeper::model::opportunity::{Fate, LegState, Moved, NetProfit, Opportunity, VenueLeg};
 use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::model::time::Timestamp;
 use tidekeeper::model::unit::{Account, Reason, Unit};
@@ -161,6 +161,25 @@ fn position(id: u64) -> Position {
     }
 }
 
+fn leg() -> VenueLeg {
+    VenueLeg {
+        venue: "legs".into(),
+        symbol: "ETHUSDT".into(),
+        plan: dec!(-1.5),
+        expected: Moved { base: dec!(1.5), quote: dec!(-4000.000001) },
+        anchor: dec!(2666.666667),
+        target: dec!(-1.5),
+        done: dec!(-0.5),
+        on_chain: Moved { base: dec!(1.5), quote: dec!(-4000.000001) },
+        on_venue: Moved { base: dec!(-0.5), quote: dec!(1335.12345678) },
+        gas: None,
+        attempts: 1,
+        since: Some(instant(5)),
+        tried: Some(instant(6)),
+        state: LegState::Due,
+    }
+}
+
 fn opportunity(id: u128, net: Option<NetProfit>) -> Opportunity {
     Opportunity {
         id: Uuid::from_u128(id),
@@ -176,6 +195,7 @@ fn opportunity(id: u128, net: Option<NetProfit>) -> Opportunity {
         fate: if net.is_some() { Fate::Landed } else { Fate::Skipped },
         why: AWKWARD.into(),
         hash: net.map(|_| B256::with_last_byte(3)),
+        leg: net.map(|_| leg()),
     }
 }
 

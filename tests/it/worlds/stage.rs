@@ -71,16 +71,19 @@ pub(super) async fn database(world: &World) -> Result<PgPool> {
 /// Asks the exchange as its customer would, without the agent's own client.
 pub(super) async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
     let credentials = Credentials {
-        api_key: world.manifest.api_key.clone().into(),
-        secret: world.manifest.api_secret.clone().into(),
+        api_key: world.manifest.accounts[0].api_key.clone().into(),
+        secret: world.manifest.accounts[0].api_secret.clone().into(),
     };
     let stamp = Stamp { now: clock::now(), offset_ms: 0, recv_window_ms: 5_000 };
     let signed = sign::sign(request, &credentials, &stamp);
     let url = format!("{}{}", world.manifest.exchange_http, signed.target);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let method = request.method.to_string().parse()?;
-    let reply =
-        client.request(method, url).header("X-MBX-APIKEY", &world.manifest.api_key).send().await?;
+    let reply = client
+        .request(method, url)
+        .header("X-MBX-APIKEY", &world.manifest.accounts[0].api_key)
+        .send()
+        .await?;
     let status = reply.status();
     let body: Value = reply.json().await?;
     ensure!(status.is_success(), "{status}: {body}");

@@ -1,0 +1,360 @@
+//! A pool against an exchange: one search per head, the swap on its way to the gate, and the leg
+//! that is owed on the exchange once the swap is mined.
+
+use alloy::primitives::{Address, U256};
+use rust_decimal::Decimal;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::engine::Engine;
+use crate::engine::event::Pool;
+use crate::engine::output::Command;
+use crate::engine::setup::{PoolSetup, StrategyKind};
+use crate::engine::state::ChainState;
+use crate::execution::plan;
+use crate::execution::tx::Act;
+use crate::math::quoting::floor_to;
+use crate::model::amount::human_unsigned;
+use crate::model::intent::{HedgeTarget, Intent, PoolId, Want};
+use crate::model::opportunity::{Fate, LegState, Moved, Opportunity, OpportunityKind, VenueLeg};
+use crate::model::order::Side;
+use crate::model::unit::{Account, Unit};
+use crate::model::venue::Fill;
+use crate::risk::gate;
+use crate::strategy::cex_dex::{self, Found, Parameters, PoolRef};
+
+/// Gas of one exact-input swap by the router: at most 136,000 on a pool whose ticks are near.
+const GAS_PER_SWAP: u64 = 150_000;
+/// A leg's next order waits so long after its last one.
+const LEG_RETRY_MS: i64 = 500;
+/// Pips of one percent.
+const PIPS_PER_PERCENT: i64 = 10_000;
+
+impl Engine {
+    pub(super) fn decide_cex_dex(&mut self, index: usize, parameters: &Parameters) {
+        let Some(chain) = self.chains.get(&parameters.chain) else { return };
+        let Some(head) = chain.head.filter(|_| chain.is_ready) else { return };
+        if self.strategies[index].searched == Some(head.block.hash) {
+            return;
+        }
+        self.strategies[index].searched = Some(head.block.hash);
+        let is_free = !chain.is_busy() && self.now >= chain.retry_at;
+        let found = match self.search_pools(parameters) {
+            Ok(found) => found,
+            Err(why) => return self.strategies[index].say(why, self.now),
+        };
+        let n_found = found.len();
+        let Some(best) = found.into_iter().find(|found| found.is_worth) else {
+            self.strategies[index].open_routes.clear();
+            let why = format!("{n_found} gaps at block {}, none worth it", head.block.number);
+            return self.strategies[index].say(why, self.now);
+        };
+        self.strategies[index].say(best.why.clone(), self.now);
+        let route = format!("{:#x}/{}", best.swap.pool.address, best.leg.is_sign_negative());
+        let is_new = self.strategies[index].open_routes.insert(route);
+        let is_open = |seen: &Opportunity| seen.strategy == parameters.strategy && seen.is_open();
+        let (fate, why) = if self.opportunities.iter().any(is_open) {
+            (Fate::Skipped, format!("the one before is not over: {}", best.why))
+        } else if !is_free {
+            (Fate::Skipped, format!("the lane is busy: {}", best.why))
+        } else {
+            (Fate::Found, best.why.clone())
+        };
+        if is_new || fate == Fate::Found {
+            self.see_gap(parameters, best, fate, why);
+        }
+    }
+
+    fn search_pools(&self, parameters: &Parameters) -> Result<Vec<Found>, String> {
+        let Parameters { venue, symbol, .. } = parameters;
+        let chain = self.chains.get(&parameters.chain).ok_or("unknown chain")?;
+        chain.live(self.now)?;
+        self.venue_live(venue, symbol)?;
+        let head = chain.head.ok_or("no head")?;
+        let state = self.venues.get(venue).ok_or("unknown venue")?;
+        let held = |asset: &str| self.spot_held(venue, asset).ok_or("the account is not known");
+        let price = head.base_fee.saturating_add(chain.setup.max_priority_fee);
+        let gas = U256::from(GAS_PER_SWAP).saturating_mul(U256::from(price));
+        let pools: Vec<PoolRef<'_>> =
+            chain.setup.pools.iter().filter_map(|setup| self.pool_of_pair(chain, setup)).collect();
+        let past = self.tally(parameters.chain, OpportunityKind::Venue);
+        let view = cex_dex::View {
+            pools: &pools,
+            book: state.books.get(symbol).ok_or("unknown market")?,
+            rules: state.rules.get(symbol).ok_or("the market's rules are not read")?,
+            venue_base: held(&self.setup.base_asset)?,
+            venue_quote: held(&self.setup.numeraire)?,
+            gas: self.gas_value(gas),
+            landed: past.landed,
+            reverted: past.reverted,
+            block: head.block.number,
+        };
+        Ok(cex_dex::decide(&view, parameters))
+    }
+
+    /// A believed V3 pool of base and numeraire, with what the wallet holds; `None` for others.
+    fn pool_of_pair<'a>(&self, chain: &'a ChainState, setup: &'a PoolSetup) -> Option<PoolRef<'a>> {
+        let state = chain.pools.get(&setup.address).filter(|state| state.quarantined.is_none())?;
+        let Pool::V3(pool) = &state.pool else { return None };
+        let (token0, token1) = (chain.setup.token(setup.token0)?, chain.setup.token(setup.token1)?);
+        let (base, quote) = if setup.base_is_token0 { (token0, token1) } else { (token1, token0) };
+        if base.asset != self.setup.base_asset || quote.asset != self.setup.numeraire {
+            return None;
+        }
+        let id = chain.setup.chain;
+        let wallet = Account::Wallet { chain: id, signer: chain.setup.signer };
+        let held = |token: Address| {
+            U256::try_from(self.ledger.balance(&wallet, &Unit::Erc20 { chain: id, token })).ok()
+        };
+        Some(PoolRef {
+            id: PoolId { chain: id, address: setup.address },
+            pool,
+            fee_pips: setup.fee_pips,
+            tokens: (base.address, quote.address),
+            decimals: (base.decimals, quote.decimals),
+            held: (held(base.address)?, held(quote.address)?),
+            base_is_token0: setup.base_is_token0,
+        })
+    }
+
+    /// Keeps a gap, and sends the one that is taken on to the gate.
+    fn see_gap(&mut self, parameters: &Parameters, found: Found, fate: Fate, why: String) {
+        let Found { key, swap, expected, leg, anchor, net, .. } = found;
+        let Some(chain) = self.chains.get(&parameters.chain) else { return };
+        let token = chain.setup.token(swap.token_in);
+        let pool = chain.setup.pool(swap.pool.address).map_or(String::new(), |pool| {
+            let fee = Decimal::from(pool.fee_pips) / Decimal::from(PIPS_PER_PERCENT);
+            format!("{} {} % {}", pool.dex, fee.normalize(), pool.pair)
+        });
+        let (id, pays) = (swap.pool, token.map(|token| (token.symbol.clone(), token.decimals)));
+        let (token, decimals) = pays.unwrap_or_default();
+        let amount_in = human_unsigned(swap.amount_in, decimals).unwrap_or_default();
+        let intent = Intent::new(&parameters.strategy, &key, Want::Swap(swap), why.clone());
+        let opportunity = Opportunity {
+            id: intent.id,
+            chain: id.chain,
+            strategy: parameters.strategy.clone(),
+            block: chain.head.map_or(0, |head| head.block.number),
+            seen: self.now,
+            route: vec![pool, format!("{} {}", parameters.venue, parameters.symbol)],
+            token,
+            amount_in,
+            net,
+            realised: None,
+            fate,
+            why,
+            hash: None,
+            leg: Some(VenueLeg {
+                venue: parameters.venue.clone(),
+                symbol: parameters.symbol.clone(),
+                plan: leg,
+                expected,
+                anchor,
+                target: Decimal::ZERO,
+                done: Decimal::ZERO,
+                on_chain: Moved::default(),
+                on_venue: Moved::default(),
+                gas: None,
+                attempts: 0,
+                since: None,
+                tried: None,
+                state: LegState::Planned,
+            }),
+        };
+        self.keep_opportunity(opportunity);
+        if fate == Fate::Found {
+            self.take_gap(intent);
+        }
+    }
+
+    fn take_gap(&mut self, intent: Intent) {
+        let (id, chain) = (intent.id, intent.want.pools().first().map(|pool| pool.chain));
+        let outcome = self.review_on_chain(intent);
+        let pending = chain.and_then(|chain| self.chains.get(&chain)?.pending.as_ref());
+        let is_approval = pending.is_some_and(|pending| {
+            pending.intent == id && matches!(pending.act, Act::Approve { .. })
+        });
+        let why = match outcome {
+            Err(why) => why,
+            Ok(()) if is_approval => "the router is allowed to take the token first".to_owned(),
+            Ok(()) => return,
+        };
+        self.turn_opportunity(id, Fate::Skipped, Some(why));
+    }
+
+    /// What swap and leg would bring now, before gas; `Err` says why it cannot be told.
+    pub(super) fn gross_now(&self, strategy: &str, leg: &VenueLeg) -> Result<Decimal, String> {
+        let parameters = self.cex_dex(strategy).ok_or("its strategy is gone")?;
+        self.venue_live(&leg.venue, &leg.symbol)?;
+        let book = self.venues.get(&leg.venue).and_then(|state| state.books.get(&leg.symbol));
+        let book = book.ok_or("unknown market")?;
+        let moved = cex_dex::leg_now(book, leg.plan, parameters).ok_or("the book is too thin")?;
+        leg.expected.quote.checked_add(moved.quote).ok_or_else(|| "it does not fit".to_owned())
+    }
+
+    /// Legs that are due are traded away, whether their strategy is paused or not.
+    pub(super) fn close_legs(&mut self) {
+        let is_due = |leg: &VenueLeg| leg.state == LegState::Due;
+        let due = self.opportunities.iter().filter(|o| o.leg.as_ref().is_some_and(is_due));
+        let due: Vec<Opportunity> = due.cloned().collect();
+        for seen in due {
+            match self.cex_dex(&seen.strategy).cloned() {
+                Some(parameters) => self.close_leg(&seen, &parameters),
+                None => self.end_leg(seen.id, LegState::Left),
+            }
+        }
+    }
+
+    fn close_leg(&mut self, seen: &Opportunity, parameters: &Parameters) {
+        let Parameters { venue, symbol, .. } = parameters;
+        let Some(leg) = &seen.leg else { return };
+        let Some(state) = self.venues.get(venue) else { return };
+        // An order may be over before its trades are booked: only then we know what is open.
+        if self.has_open_order(venue, symbol) || !state.is_settled() {
+            return;
+        }
+        let Some(rules) = state.rules.get(symbol).cloned() else { return };
+        let is_over = leg.since.is_some_and(|at| self.now.ms_since(at) > parameters.unwind_ms);
+        let price = self.venue_live(venue, symbol).ok().and_then(|()| self.mid(venue, symbol));
+        let quantity = floor_to(leg.open().abs(), rules.lot).unwrap_or_default();
+        let is_small = |price: Decimal| {
+            quantity.checked_mul(price).is_some_and(|value| value < rules.min_notional)
+        };
+        if quantity.is_zero() || price.is_some_and(is_small) {
+            return self.end_leg(seen.id, LegState::Closed);
+        }
+        if is_over {
+            return self.end_leg(seen.id, LegState::Left);
+        }
+        let is_early = leg.tried.is_some_and(|at| self.now.ms_since(at) < LEG_RETRY_MS);
+        let limit = parameters.price_limit(leg.side(), leg.anchor, rules.tick);
+        if let (Some(limit), false) = (limit.filter(|_| price.is_some()), is_early)
+            && self.is_within(leg, limit)
+        {
+            self.place_leg(seen, leg, (quantity, limit));
+        }
+    }
+
+    /// True when the best price is no worse than the limit: an order would trade something.
+    fn is_within(&self, leg: &VenueLeg, limit: Decimal) -> bool {
+        let book = self.venues.get(&leg.venue).and_then(|state| state.books.get(&leg.symbol));
+        book.is_some_and(|book| match leg.side() {
+            Side::Buy => book.best_ask().is_some_and(|ask| ask.price <= limit),
+            Side::Sell => book.best_bid().is_some_and(|bid| bid.price >= limit),
+        })
+    }
+
+    fn place_leg(
+        &mut self,
+        seen: &Opportunity,
+        leg: &VenueLeg,
+        (quantity, limit): (Decimal, Decimal),
+    ) {
+        let Some(notional) = quantity.checked_mul(limit) else { return };
+        let (side, strategy) = (leg.side(), seen.strategy.clone());
+        let why = format!(
+            "{side} {} on {} at {} or better: the leg of a swap at {}",
+            quantity.normalize(),
+            leg.venue,
+            limit,
+            leg.anchor.round_dp(4)
+        );
+        let want = Want::Leg(HedgeTarget {
+            venue: leg.venue.clone(),
+            symbol: leg.symbol.clone(),
+            side,
+            quantity,
+            price_limit: limit,
+            reduce_only: true,
+            notional,
+        });
+        let key = format!("leg/{}/{}", seen.id.simple(), leg.attempts);
+        let intent = Intent::new(&strategy, &key, want, why);
+        let (id, view) =
+            (intent.id, self.risk_view(self.venue_live(&leg.venue, &leg.symbol), None));
+        let whose = format!("{strategy}/leg");
+        let approved = match gate::review(intent, &view, &self.setup.limits) {
+            Ok(approved) => approved,
+            Err(refusal) => return self.refused(&whose, &refusal.to_string()),
+        };
+        if !self.sends_for(&strategy) {
+            return self.refused(&whose, "observing only");
+        }
+        self.last_refusal.remove(&whose);
+        self.decisions += 1;
+        let now = self.now;
+        self.change_opportunity(seen.id, |seen| {
+            if let Some(leg) = &mut seen.leg {
+                (leg.attempts, leg.tried) = (leg.attempts.saturating_add(1), Some(now));
+            }
+        });
+        let Some(order) = plan::order(&approved, now) else { return };
+        self.orders.insert(order.request.client_order_id.clone(), order.clone());
+        self.out.commands.push(Command::Place { order, intent: id, strategy });
+    }
+
+    /// A leg is over: what both sides brought is told, at the price of now for what is left of it.
+    fn end_leg(&mut self, id: Uuid, state: LegState) {
+        let Some(price) = self.reference_price() else { return };
+        let left = self.opportunity(id).and_then(|seen| seen.leg.as_ref()).map(VenueLeg::open);
+        self.change_opportunity(id, |seen| {
+            if let Some(leg) = &mut seen.leg {
+                leg.state = state;
+                seen.realised = leg.realised(price);
+            }
+        });
+        if state == LegState::Left {
+            let left = left.unwrap_or_default().to_string();
+            self.note("leg_left", json!({ "opportunity": id, "base": left }));
+        }
+    }
+
+    /// A trade on an account that only legs use belongs to the leg that is due there.
+    pub(in crate::engine) fn leg_filled(&mut self, venue: &str, symbol: &str, fill: &Fill) {
+        let of = |seen: &&Opportunity| {
+            let is_at = |leg: &VenueLeg| leg.venue == venue && leg.symbol == symbol;
+            seen.leg.as_ref().is_some_and(|leg| is_at(leg) && leg.attempts > 0)
+        };
+        let Some(id) = self.opportunities.iter().find(of).map(|seen| seen.id) else { return };
+        let signed = match fill.side {
+            Side::Buy => fill.quantity,
+            Side::Sell => -fill.quantity,
+        };
+        let fee = |asset: &str| if fill.fee_asset == asset { fill.fee } else { Decimal::ZERO };
+        let (fee_base, fee_quote) = (fee(&self.setup.base_asset), fee(&self.setup.numeraire));
+        let Some(paid) = signed.checked_mul(fill.price) else { return };
+        let moved = Moved { base: signed - fee_base, quote: -paid - fee_quote };
+        self.change_opportunity(id, |seen| {
+            if let Some(leg) = &mut seen.leg {
+                leg.done = leg.done.saturating_add(signed);
+                leg.on_venue = leg.on_venue.plus(moved).unwrap_or(leg.on_venue);
+            }
+        });
+    }
+
+    /// Base that due legs still trade, of these strategies: until their time is over nobody else
+    /// hedges it.
+    pub(super) fn base_in_legs(&self, strategies: &[String]) -> Decimal {
+        let due = self.opportunities.iter().filter(|seen| strategies.contains(&seen.strategy));
+        let legs = due.filter_map(|seen| seen.leg.as_ref());
+        let open = legs.filter(|leg| leg.state == LegState::Due).map(VenueLeg::open);
+        open.fold(Decimal::ZERO, |sum, open| sum.saturating_add(open))
+    }
+
+    /// True for a market in which only legs are traded.
+    pub(in crate::engine) fn is_leg_market(&self, venue: &str, symbol: &str) -> bool {
+        self.legs_of_setup().any(|legs| legs.venue == venue && legs.symbol == symbol)
+    }
+
+    fn cex_dex(&self, strategy: &str) -> Option<&Parameters> {
+        self.legs_of_setup().find(|legs| legs.strategy == strategy)
+    }
+
+    /// Parameters of every strategy with legs.
+    pub(in crate::engine) fn legs_of_setup(&self) -> impl Iterator<Item = &Parameters> {
+        self.setup.strategies.iter().filter_map(|setup| match &setup.kind {
+            StrategyKind::CexDex(parameters) => Some(parameters),
+            _ => None,
+        })
+    }
+}
