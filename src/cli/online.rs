@@ -24,13 +24,15 @@ use crate::venues::erc20::Erc20;
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
-use crate::venues::uniswap_v3::abi::{SwapRouter, UniswapV3Factory, UniswapV3Pool};
+use crate::venues::uniswap_v3::abi::{SwapRouter, SwapRouter02, UniswapV3Factory, UniswapV3Pool};
 use crate::venues::uniswap_v3::pool_address;
 
 /// A fee and its tick spacing that every V3 factory has from the start (`UniswapV3Factory.sol`).
 const FIRST_TIER: (U24, I24) = (uint!(500_U24), I24::from_raw(uint!(10_U24)));
 /// Decimals of a wrapped native coin, as of the coin.
 const WRAPPED_DECIMALS: u8 = 18;
+/// Key of the later one of V3's routers.
+const ROUTER02: &str = "router02";
 /// Characters of a token's own symbol that are shown.
 const SYMBOL_CHARS_MAX: usize = 32;
 
@@ -160,6 +162,7 @@ impl Site<'_> {
         let factory_key = dex.key("factory");
         let named = [
             ("router", contracts.router),
+            (ROUTER02, contracts.router02),
             ("position_manager", contracts.position_manager),
             ("quoter", contracts.quoter),
         ];
@@ -179,6 +182,7 @@ impl Site<'_> {
                     Dex::UniswapV3 => {
                         let call = SwapRouter::WETH9Call {};
                         row.expect(address, &call, wrapped, &wrapped_blame).await;
+                        self.which_router(&mut row, name, address, contracts).await;
                     }
                     Dex::UniswapV2 | Dex::SushiswapV2 => {
                         let call = UniswapV2Router02::WETHCall {};
@@ -187,6 +191,27 @@ impl Site<'_> {
                 }
             }
             row.tell(report);
+        }
+    }
+
+    /// The two routers of V3 share their other views, and only the later one knows the positions:
+    /// a file that takes one for the other would have every swap refused.
+    async fn which_router(
+        &self,
+        row: &mut Row<'_>,
+        name: &str,
+        address: Address,
+        contracts: &Contracts,
+    ) {
+        let call = SwapRouter02::positionManagerCall {};
+        let [key, manager_key] = [name, "position_manager"].map(|of| Dex::UniswapV3.key(of));
+        if name == ROUTER02
+            && let Some(manager) = contracts.position_manager
+        {
+            row.expect(address, &call, manager, &[key.as_str(), manager_key.as_str()]).await;
+        } else if name == "router" && self.client.view(address, &call, self.at).await.is_ok() {
+            let found = "answers positionManager(), as SwapRouter02 alone does: write router02";
+            row.wrong(found.to_owned(), &[key.as_str()]);
         }
     }
 

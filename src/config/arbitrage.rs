@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::config::chain::ChainDraft;
+use crate::config::gas::FeeModel;
 use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
 use crate::config::strategy::{Capital, Claim, Draft, Head, Known, Seat, read_capital};
@@ -50,6 +51,11 @@ pub(super) fn read_arbitrage(
         let what = "is a chain without [executor], the contract that makes a cycle all or nothing";
         let help = "deploy contracts/Executor.json and write its address in the chain's file";
         node.fault("chain", Fault::new(what, help));
+    }
+    if chain.is_some_and(|chain| chain.fee_model == Some(FeeModel::Arbitrum)) {
+        let what = "is a chain whose contracts count Ethereum's blocks, not its own: the last \
+                    block that a cycle names would not come for years";
+        node.fault("chain", Fault::new(what, "run cycles on another chain"));
     }
     let capital = node.table("capital", "the money it may use").and_then(read_capital);
     let search = node

@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::config::liquidity::check_router;
 use crate::config::market_making::{read_hedged_with, read_spot_venue};
 use crate::config::problem::Fault;
 use crate::config::reader::Node;
@@ -60,6 +61,7 @@ pub(super) fn read_cex_dex(
     draft: Draft,
     known: &Known<'_>,
 ) -> (Option<CexDex>, Claim) {
+    check_router(&node, draft.chain.as_ref().and_then(|name| known.chains.get(name)));
     let venue = read_spot_venue(&mut node, known);
     let market = node.need("market", &values::symbol("ETHUSDT"));
     let market_at = node.origin_of("market");

@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 
 use crate::config::agent::{Mode, SCHEMA};
 use crate::config::doc::Doc;
-use crate::config::gas::{Fuel, Gas, read_fuel, read_gas};
+use crate::config::gas::{FeeModel, Fuel, Gas, read_fuel, read_gas};
 use crate::config::pool::{Contracts, Dex, Pool, read_dexes, read_pools};
 use crate::config::problem::Fault;
 use crate::config::reader::{Node, bare_or_quoted};
@@ -26,7 +26,7 @@ pub struct Chain {
     pub name: String,
     /// EIP-155 id; compared with the node's answer at start.
     pub chain_id: u64,
-    /// Symbol of the native coin.
+    /// Symbol of the native coin, and the asset it is.
     pub native: String,
     /// The contract that wraps the native coin.
     pub wrapped_native: Address,
@@ -150,6 +150,10 @@ pub(super) struct ChainDraft {
     pub(super) pools: Option<Vec<Pool>>,
     /// Whether the file names an executor, right or wrong.
     pub(super) has_executor: bool,
+    /// Whether V3's table is right and names no contract that swaps.
+    pub(super) lacks_router: bool,
+    /// How fees are made up, when `[gas]` is right.
+    pub(super) fee_model: Option<FeeModel>,
 }
 
 /// Reads one file: what others may refer to, and the typed chain when all of it is right.
@@ -186,11 +190,14 @@ pub(super) fn read_chain(
         Some(None)
     };
     node.finish();
+    let no_router = |v3: &Option<Contracts>| v3.is_some_and(|v3| v3.any_router().is_none());
     let draft = ChainDraft {
         chain_id,
         assets: assets_of(&tokens),
         pools: pools.clone().filter(|_| doc.is_whole()),
         has_executor,
+        lacks_router: dexes.get(&Dex::UniswapV3).is_some_and(no_router),
+        fee_model: gas.map(|gas| gas.fee_model),
     };
     let chain = || {
         schema?;

@@ -77,6 +77,15 @@ pub enum OnHalt {
     Withdraw,
 }
 
+/// Whoever swaps needs a contract that does it.
+pub(super) fn check_router(node: &Node<'_>, chain: Option<&ChainDraft>) {
+    if chain.is_some_and(|chain| chain.lacks_router) {
+        let what = "is a chain without a contract that swaps, which this strategy needs";
+        let help = "write router (SwapRouter) or router02 (SwapRouter02) in its [dex.uniswap_v3]";
+        node.fault("chain", Fault::new(what, help));
+    }
+}
+
 /// Reads what is the kind's own; the head was read before.
 pub(super) fn read_liquidity(
     mut node: Node<'_>,
@@ -84,6 +93,7 @@ pub(super) fn read_liquidity(
     known: &Known<'_>,
 ) -> (Option<Liquidity>, Claim) {
     let chain = draft.chain.as_ref().and_then(|name| known.chains.get(name));
+    check_router(&node, chain);
     let pool = node
         .table("pool", "the pool, as dex, pair and fee_pips")
         .and_then(|node| read_own_pool(node, chain));

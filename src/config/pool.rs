@@ -56,8 +56,17 @@ pub struct Contracts {
     pub position_manager: Option<Address>,
     /// `UniswapV2Router02` or `SwapRouter`.
     pub router: Option<Address>,
+    /// `SwapRouter02`, which takes other calls; V3 only, and never beside the one above.
+    pub router02: Option<Address>,
     /// `QuoterV2`; V3 only.
     pub quoter: Option<Address>,
+}
+
+impl Contracts {
+    /// The contract that swaps, of whichever kind.
+    pub(super) fn any_router(&self) -> Option<Address> {
+        self.router.or(self.router02)
+    }
 }
 
 /// A pool as operators name it: exchange, pair and fee. Its address is looked up on the chain.
@@ -139,20 +148,26 @@ pub(super) fn read_dexes(chain: &mut Node<'_>) -> BTreeMap<Dex, Option<Contracts
 fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
     let factory = node.need("factory", &values::address());
     let router = node.may("router", &values::address());
-    let (position_manager, quoter) = match dex {
-        Dex::UniswapV2 | Dex::SushiswapV2 => (Some(None), Some(None)),
+    let (router02, position_manager, quoter) = match dex {
+        Dex::UniswapV2 | Dex::SushiswapV2 => (Some(None), Some(None), Some(None)),
         Dex::UniswapV3 => {
             // The split of the fee is a fact of each pool; there is nothing else to choose.
             let protocol_fee = values::choice(&[("read_per_pool", ())], &[]);
             node.or("protocol_fee", &protocol_fee, "read_per_pool");
             let manager = node.need("position_manager", &values::address());
-            (manager.map(Some), node.may("quoter", &values::address()))
+            let router02 = node.may("router02", &values::address());
+            if router.flatten().is_some() && router02.flatten().is_some() {
+                let what = "stands beside router, SwapRouter: which of them is called?";
+                node.fault("router02", Fault::new(what, "keep one of them"));
+            }
+            (router02, manager.map(Some), node.may("quoter", &values::address()))
         }
     };
     Some(Contracts {
         factory: factory?,
         position_manager: position_manager?,
         router: router?,
+        router02: router02?,
         quoter: quoter?,
     })
 }

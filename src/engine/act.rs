@@ -33,8 +33,11 @@ use crate::strategy::hedging;
 const REFUSAL_NOTED_EVERY_MS: i64 = 60_000;
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
-/// Blocks after which the executor refuses a cycle: by then its prices are somebody else's.
+/// Blocks after which the executor refuses a cycle, where so many take longer than the time below:
+/// by then its prices are somebody else's.
 const CYCLE_VALID_BLOCKS: u64 = 2;
+/// Time a cycle stays valid at least: its commit and its way to the chain take a part of it.
+const CYCLE_VALID_MS: u64 = 2_000;
 
 impl Engine {
     /// True when what was decided may still leave: nobody halted and the store answers.
@@ -129,9 +132,10 @@ impl Engine {
         let chain = self.chains.get(&pool.chain)?;
         let setup = chain.setup.pool(pool.address)?;
         let head = chain.head?;
+        let n_blocks = chain.setup.blocks_in(CYCLE_VALID_MS, CYCLE_VALID_BLOCKS);
         let until = plan::Until {
             time: head.time.plus_ms(DEADLINE_MS),
-            block: head.block.number.saturating_add(CYCLE_VALID_BLOCKS),
+            block: head.block.number.saturating_add(n_blocks),
         };
         plan::act(approved, (setup.token0, setup.token1), &chain.allowances, until)
     }
@@ -199,7 +203,9 @@ impl Engine {
             (Some(now), Some(then)) => Some(now - then),
             _ => None,
         };
-        let gas = human_unsigned(self.day_gas, NATIVE_DECIMALS);
+        // The coins of all chains are one sum: it has a value only where all of them are the base.
+        let is_gas_priced = self.setup.unpriced().is_none();
+        let gas = human_unsigned(self.day_gas, NATIVE_DECIMALS).filter(|_| is_gas_priced);
         let valued = |amount: Decimal| price.and_then(|price| amount.checked_mul(price));
         RiskView {
             mode: self.mode.clone(),

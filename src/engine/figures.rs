@@ -154,7 +154,9 @@ impl Engine {
     /// Economic asset and decimals of a unit; `None` for units without a value of their own.
     pub(crate) fn asset_of(&self, unit: &Unit) -> Option<(String, u32)> {
         match unit {
-            Unit::Native { .. } => Some((self.setup.base_asset.clone(), NATIVE_DECIMALS)),
+            Unit::Native { chain } => {
+                Some((self.chains.get(chain)?.setup.native.clone(), NATIVE_DECIMALS))
+            }
             Unit::Erc20 { chain, token } => {
                 let token = self.chains.get(chain)?.setup.token(*token)?;
                 Some((token.asset.clone(), token.decimals))
@@ -181,7 +183,7 @@ impl Engine {
     }
 
     /// Value of an amount of an asset at a base price; unknown assets have no value.
-    fn value(&self, asset: &str, amount: Decimal, price: Decimal) -> Option<Decimal> {
+    pub(crate) fn value(&self, asset: &str, amount: Decimal, price: Decimal) -> Option<Decimal> {
         if asset == self.setup.numeraire {
             Some(amount)
         } else if asset == self.setup.base_asset {

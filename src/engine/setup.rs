@@ -45,12 +45,14 @@ pub struct ChainSetup {
     pub chain: u64,
     /// Operator's name.
     pub name: String,
+    /// Asset of the native coin, which pays for gas.
+    pub native: String,
     /// Our address.
     pub signer: Address,
     /// `NonfungiblePositionManager`.
     pub position_manager: Address,
-    /// `SwapRouter`.
-    pub swap_router: Address,
+    /// What swaps for us; a chain without liquidity of ours needs none.
+    pub router: Option<Router>,
     /// Our contract for cycles, when the chain has one.
     pub executor: Option<Address>,
     /// Tokens we hold or trade.
@@ -71,6 +73,24 @@ pub struct ChainSetup {
     pub min_native: U256,
     /// Native coin that only exits may use, wei.
     pub exit_reserve: U256,
+}
+
+/// Uniswap's contract that swaps in V3 pools: two of them take different calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Router {
+    /// `SwapRouter`: an order holds its deadline.
+    SwapRouter(Address),
+    /// `SwapRouter02`: the deadline stands around the orders.
+    SwapRouter02(Address),
+}
+
+impl Router {
+    /// Where it is.
+    pub fn address(self) -> Address {
+        match self {
+            Self::SwapRouter(address) | Self::SwapRouter02(address) => address,
+        }
+    }
 }
 
 /// One token.
@@ -209,7 +229,21 @@ pub struct HedgeSetup {
     pub accounts: Vec<String>,
 }
 
+impl Setup {
+    /// A chain whose gas has no price here: the reference book prices the base asset, and this
+    /// chain's coin is another one.
+    pub fn unpriced(&self) -> Option<&ChainSetup> {
+        self.chains.iter().find(|chain| chain.native != self.base_asset)
+    }
+}
+
 impl ChainSetup {
+    /// How many blocks take at least `ms`; never fewer than `least`.
+    pub fn blocks_in(&self, ms: u64, least: u64) -> u64 {
+        let block_time_ms = u64::try_from(self.block_time_ms).unwrap_or(0).max(1);
+        ms.div_ceil(block_time_ms).max(least)
+    }
+
     /// A token by address.
     pub fn token(&self, address: Address) -> Option<&TokenSetup> {
         self.tokens.iter().find(|token| token.address == address)

@@ -13,8 +13,9 @@ use crate::engine::state::{Pending, TXS_KEPT};
 use crate::execution::tx::{Act, TxEvent, TxRequest, TxState};
 use crate::model::opportunity::Fate;
 
-/// A slot not mined after so many blocks is sent again, byte for byte.
+/// A slot not mined after so many blocks, and so long, is sent again, byte for byte.
 const RESEND_AFTER_BLOCKS: u64 = 3;
+const RESEND_AFTER_MS: u64 = 3_000;
 /// Longest a want may wait for its gas estimate before it is dropped and decided anew.
 const ESTIMATE_WAIT_MAX_MS: i64 = 15_000;
 
@@ -25,6 +26,7 @@ impl Engine {
         let (now, may_send, sends) = (self.now, self.may_send(), self.setup.sends);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let final_after = chain.setup.final_after_blocks;
+        let resend_after = chain.setup.blocks_in(RESEND_AFTER_MS, RESEND_AFTER_BLOCKS);
         let mut records = Vec::new();
         let mut foreign = None;
         for tx in chain.txs.values_mut() {
@@ -44,7 +46,7 @@ impl Engine {
                 TxState::Signed if !may_send && tx.purpose != "withdraw" => continue,
                 TxState::Signed | TxState::Broadcast if !sends => continue,
                 TxState::Signed | TxState::Broadcast
-                    if head >= tx.sent_at_block.saturating_add(RESEND_AFTER_BLOCKS) =>
+                    if head >= tx.sent_at_block.saturating_add(resend_after) =>
                 {
                     tx.sent_at_block = head;
                     self.out.commands.push(Command::Resend { chain: id, nonce: tx.nonce });

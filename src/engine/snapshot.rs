@@ -283,7 +283,8 @@ impl Engine {
             }
         };
         let fees = fees_base.checked_mul(price)? + fees_quote;
-        let gas = human_unsigned(position.gas, NATIVE_DECIMALS)?.checked_mul(price)?;
+        let native = &self.chains.get(&position.pool.chain)?.setup.native;
+        let gas = self.value(native, human_unsigned(position.gas, NATIVE_DECIMALS)?, price)?;
         Some(PositionFigures {
             base,
             quote,

@@ -42,7 +42,7 @@ pub const SWAP: &str = "swap";
 pub enum Spender {
     /// `NonfungiblePositionManager`.
     PositionManager,
-    /// `SwapRouter`.
+    /// `SwapRouter` or `SwapRouter02`: the one the chain's file names.
     SwapRouter,
 }
 

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::engine::setup::ChainSetup;
+use crate::engine::setup::{ChainSetup, Router};
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
 use crate::model::intent::{CycleLeg, CyclePlan};
 use crate::model::time::Timestamp;
@@ -120,15 +120,16 @@ impl Key {
 /// # Errors
 /// `SignError::Encode`, `SignError::NotConfigured`.
 pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignError> {
+    let router = || chain.router.ok_or(SignError::NotConfigured);
     let contract = |spender: Spender| match spender {
-        Spender::PositionManager => chain.position_manager,
-        Spender::SwapRouter => chain.swap_router,
+        Spender::PositionManager => Ok(chain.position_manager),
+        Spender::SwapRouter => router().map(Router::address),
     };
     let pool = |address| chain.pool(address).ok_or(SignError::NotConfigured);
     Ok(match act {
         Act::Approve { token, spender, amount } => {
             let known = chain.token(*token).ok_or(SignError::NotConfigured)?;
-            (known.address, erc20::approve(contract(*spender), *amount))
+            (known.address, erc20::approve(contract(*spender)?, *amount))
         }
         Act::Open { open, deadline } => {
             let pool = pool(open.pool.address)?;
@@ -170,7 +171,12 @@ pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignErr
                 amount_out_min: swap.amount_out_min,
                 sqrt_price_limit_x96: U256::ZERO,
             };
-            (chain.swap_router, calls::swap_exact_in(&order)?)
+            let router = router()?;
+            let input = match router {
+                Router::SwapRouter(_) => calls::swap_exact_in(&order)?,
+                Router::SwapRouter02(_) => calls::swap_exact_in_02(&order)?,
+            };
+            (router.address(), input)
         }
         Act::Cycle { cycle, deadline_block } => encode_cycle(chain, cycle, *deadline_block)?,
     })
@@ -197,4 +203,94 @@ fn encode_cycle(
 
 fn seconds(at: Timestamp) -> U256 {
     U256::from(u64::try_from(at.ms() / 1_000).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::hex;
+    use rust_decimal::dec;
+
+    use super::*;
+    use crate::engine::setup::{Curve, PoolSetup, TokenSetup};
+    use crate::model::intent::{PoolId, SwapPlan};
+
+    const MANAGER: Address = Address::with_last_byte(2);
+    const ROUTER: Address = Address::with_last_byte(3);
+    const WETH: Address = Address::with_last_byte(4);
+    const USDT: Address = Address::with_last_byte(5);
+    const POOL: Address = Address::with_last_byte(6);
+
+    fn chain(router: Option<Router>) -> ChainSetup {
+        ChainSetup {
+            chain: 31_337,
+            name: "local".into(),
+            native: "ETH".into(),
+            signer: Address::with_last_byte(1),
+            position_manager: MANAGER,
+            router,
+            executor: None,
+            tokens: vec![TokenSetup {
+                address: WETH,
+                symbol: "WETH".into(),
+                decimals: 18,
+                asset: "ETH".into(),
+            }],
+            pools: vec![PoolSetup {
+                address: POOL,
+                dex: "uniswap_v3".into(),
+                curve: Curve::V3,
+                executor_dex: None,
+                pair: "WETH/USDT".into(),
+                fee_pips: 500,
+                tick_spacing: 10,
+                token0: WETH,
+                token1: USDT,
+                base_is_token0: true,
+            }],
+            stale_after_ms: 5_000,
+            block_time_ms: 1_000,
+            max_fee: 1,
+            max_priority_fee: 1,
+            final_after_blocks: 5,
+            min_native: U256::ZERO,
+            exit_reserve: U256::ZERO,
+        }
+    }
+
+    fn swap() -> Act {
+        let swap = SwapPlan {
+            pool: PoolId { chain: 31_337, address: POOL },
+            token_in: WETH,
+            token_out: USDT,
+            amount_in: U256::from(7),
+            amount_out_min: U256::ONE,
+            notional: dec!(1),
+        };
+        Act::Swap { swap, deadline: Timestamp::from_ms(1_700_000_000_999) }
+    }
+
+    #[test]
+    fn each_router_is_called_in_its_own_words() {
+        let (first, second) = (Router::SwapRouter(ROUTER), Router::SwapRouter02(ROUTER));
+        for (router, selector) in [(first, hex!("414bf389")), (second, hex!("5ae401dc"))] {
+            let (to, input) = encode(&chain(Some(router)), &swap()).unwrap();
+            assert_eq!((to, &input[..4]), (ROUTER, &selector[..]));
+            // The deadline is there in whole seconds, as a word of its own.
+            let deadline = U256::from(1_700_000_000_u64).to_be_bytes::<32>();
+            assert!(input[4..].chunks(32).any(|word| word == deadline), "{router:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_router_nothing_is_swapped_or_allowed_to_it() {
+        let spender = Spender::SwapRouter;
+        let approve = Act::Approve { token: WETH, spender, amount: U256::ONE };
+        for act in [swap(), approve] {
+            let refused = encode(&chain(None), &act);
+            assert!(matches!(refused, Err(SignError::NotConfigured)), "{act:?}");
+        }
+        let spender = Spender::PositionManager;
+        let approve = Act::Approve { token: WETH, spender, amount: U256::ONE };
+        assert!(encode(&chain(None), &approve).is_ok());
+    }
 }

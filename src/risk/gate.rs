@@ -214,7 +214,7 @@ mod tests {
     use rust_decimal::dec;
 
     use super::*;
-    use crate::model::intent::{CloseRange, HedgeTarget, PoolId};
+    use crate::model::intent::{CloseRange, HedgeTarget, PoolId, SwapPlan};
 
     const LIMITS: Limits = Limits {
         gross_exposure: dec!(1000),
@@ -278,6 +278,23 @@ mod tests {
         unknown.daily_pnl = None;
         let verdict = review(hedge(Side::Sell, dec!(10), false), &unknown, &LIMITS);
         assert_eq!(verdict, Err(Refusal::Unknown { what: "profit of the day" }));
+    }
+
+    #[test]
+    fn unknown_gas_refuses_what_costs_gas_and_lets_exits_pass() {
+        let mut unknown = view(Mode::Running);
+        unknown.gas_today = None;
+        let want = Want::Swap(SwapPlan {
+            pool: PoolId { chain: 1, address: Address::ZERO },
+            token_in: Address::ZERO,
+            token_out: Address::ZERO,
+            amount_in: U256::ONE,
+            amount_out_min: U256::ONE,
+            notional: dec!(1),
+        });
+        let verdict = review(Intent::new("s", "w", want, String::new()), &unknown, &LIMITS);
+        assert_eq!(verdict, Err(Refusal::Unknown { what: "gas of the day" }));
+        assert!(review(close(), &unknown, &LIMITS).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod strategies;
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rust_decimal::Decimal;
 
 use crate::config::Config;
@@ -17,7 +17,7 @@ use crate::config::pool::{Contracts, Dex, Pool};
 use crate::config::strategy::Strategy;
 use crate::config::venue::VenueKind;
 use crate::engine::setup::{
-    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, TokenSetup, VenueSetup,
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Router, Setup, TokenSetup, VenueSetup,
 };
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
@@ -89,7 +89,7 @@ pub(super) async fn resolve(
     }
     let venues = venues(config, &symbols);
     let reference = reference(&venues, &symbols)?;
-    Ok(Setup {
+    let setup = Setup {
         keeper: config.agent.keeper.clone(),
         mode: mode_name(config.agent.mode).to_owned(),
         sends: matches!(config.agent.mode, Mode::Live | Mode::Demo),
@@ -109,7 +109,15 @@ pub(super) async fn resolve(
         },
         book_age_max_ms: BOOK_AGE_MAX_MS,
         labels,
-    })
+    };
+    if let Some(ChainSetup { name, native, .. }) = setup.unpriced() {
+        let base = &setup.base_asset;
+        bail!(
+            "gas on {name} is paid in {native}, and only {base} has a price here: \
+             trade {native} there, or take {name} out of the files"
+        );
+    }
+    Ok(setup)
 }
 
 /// The word of a mode.
@@ -270,9 +278,10 @@ async fn resolve_chain(
     Ok(ChainSetup {
         chain: chain.chain_id,
         name: chain.name.clone(),
+        native: chain.native.clone(),
         signer,
         position_manager: v3.position_manager.context("needs position_manager")?,
-        swap_router: v3.router.context("needs router")?,
+        router: v3.router.map(Router::SwapRouter).or(v3.router02.map(Router::SwapRouter02)),
         executor: chain.executor,
         tokens,
         pools,

@@ -104,6 +104,8 @@ pub struct Contracts {
     pub position_manager: Address,
     /// `SwapRouter`.
     pub swap_router: Address,
+    /// `SwapRouter02`.
+    pub swap_router02: Address,
     /// `QuoterV2`.
     pub quoter: Address,
     /// Our executor, operated by the agent.
@@ -207,6 +209,7 @@ mod tests {
             v3_factory: at(6),
             position_manager: at(7),
             swap_router: at(8),
+            swap_router02: at(15),
             quoter: at(9),
             executor: at(14),
         };

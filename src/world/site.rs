@@ -17,7 +17,7 @@ use crate::venues::erc20::{Erc20, Weth9};
 use crate::venues::executor::{Executor, KIND_V2, KIND_V3};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v3::abi::{
-    NonfungiblePositionManager as Positions, QuoterV2, SwapRouter, UniswapV3Factory,
+    NonfungiblePositionManager as Positions, QuoterV2, SwapRouter, SwapRouter02, UniswapV3Factory,
 };
 use crate::venues::uniswap_v3::calls::{self, EncodeError, MintOrder};
 use crate::venues::{erc20, uniswap_v2, uniswap_v3};
@@ -108,6 +108,13 @@ impl Site<'_> {
         let position_manager = self.position_manager(v3_factory, weth).await?;
         let swap_router = SwapRouter::constructorCall { _factory: v3_factory, _WETH9: weth };
         let swap_router = self.create("SwapRouter", &[], &swap_router.abi_encode()).await?;
+        let swap_router02 = SwapRouter02::constructorCall {
+            _factoryV2: v2_factory,
+            factoryV3: v3_factory,
+            _positionManager: position_manager,
+            _WETH9: weth,
+        };
+        let swap_router02 = self.create("SwapRouter02", &[], &swap_router02.abi_encode()).await?;
         let quoter = QuoterV2::constructorCall { _factory: v3_factory, _WETH9: weth };
         let quoter = self.create("QuoterV2", &[], &quoter.abi_encode()).await?;
         self.create("TickLens", &[], &[]).await?;
@@ -122,6 +129,7 @@ impl Site<'_> {
             v3_factory,
             position_manager,
             swap_router,
+            swap_router02,
             quoter,
             // Comes last: it is told of all the others.
             executor: Address::ZERO,

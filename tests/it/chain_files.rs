@@ -28,12 +28,13 @@ const CHAINS: [(&str, u64); 6] = [
 const MARK: &str = "# one source";
 
 /// Key in a chain file → role in the deployment lists.
-const ROLES: [(&str, &str); 8] = [
+const ROLES: [(&str, &str); 9] = [
     ("dex.uniswap_v2.factory", "uniswap_v2_factory"),
     ("dex.uniswap_v2.router", "uniswap_v2_router02"),
     ("dex.uniswap_v3.factory", "uniswap_v3_factory"),
     ("dex.uniswap_v3.position_manager", "uniswap_v3_nonfungible_position_manager"),
     ("dex.uniswap_v3.router", "uniswap_v3_swap_router"),
+    ("dex.uniswap_v3.router02", "uniswap_v3_swap_router02"),
     ("dex.uniswap_v3.quoter", "uniswap_v3_quoter_v2"),
     ("dex.sushiswap_v2.factory", "sushi_v2_factory"),
     ("dex.sushiswap_v2.router", "sushi_v2_router"),
@@ -265,7 +266,10 @@ fn the_fixture_speaks_of_these_chains_and_every_entry_has_a_source() {
             assert!(!entry.named_by.is_empty(), "{chain}: nobody names {name}");
         }
         // Else the marks of this chain are compared with nothing.
-        assert!(deployed.contracts.len() >= 7 && deployed.tokens.len() >= 4, "{chain}");
+        assert!(deployed.contracts.len() >= 8 && deployed.tokens.len() >= 4, "{chain}");
+        let routers = ["uniswap_v3_swap_router", "uniswap_v3_swap_router02"];
+        let known = routers.iter().filter(|role| deployed.contracts.contains_key(**role));
+        assert_eq!(known.count(), 1, "{chain}: a file names one of V3's routers");
     }
     let entries = deployments.chains.values().flat_map(|d| d.contracts.values());
     assert!(entries.filter(|entry| entry.has_one_source()).count() >= 3);

@@ -15,6 +15,7 @@ use crate::cli::findings::{Report, Status};
 use crate::config::Config;
 use crate::config::agent::Mode;
 use crate::config::chain::Chain;
+use crate::config::pool::Contracts;
 use crate::config::signer::Key as KeySource;
 use crate::config::venue::{Venue, VenueKind};
 use crate::io::chain::ChainClient;
@@ -24,6 +25,7 @@ use crate::io::signer::Key;
 use crate::model::amount::human_unsigned;
 use crate::run::agent::{BINANCE_SPOT, BINANCE_USDM, variable};
 use crate::venues::binance::{Dialect, account, sign};
+use crate::venues::uniswap_v3::abi::SwapRouter02;
 
 /// Patience for a connection to an exchange.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,7 +47,8 @@ pub(super) async fn chains(report: &mut Report, config: &Config) -> BTreeMap<Str
     reached
 }
 
-/// Whether there is code where the files say that there are contracts.
+/// Whether there is code where the files say that there are contracts, and whether the router with
+/// calls of its own belongs to the others.
 async fn contracts(report: &mut Report, chain: &Chain, reached: &Reached) {
     let mut places: Vec<(String, Address)> = Vec::new();
     for (dex, found) in &chain.dexes {
@@ -53,24 +56,56 @@ async fn contracts(report: &mut Report, chain: &Chain, reached: &Reached) {
         places.push((name("factory"), found.factory));
         places.extend(found.position_manager.map(|at| (name("position manager"), at)));
         places.extend(found.router.map(|at| (name("router"), at)));
+        places.extend(found.router02.map(|at| (name("router02"), at)));
     }
     places.extend(chain.executor.map(|at| ("executor".to_owned(), at)));
     let at = format!("contracts on {}", chain.name);
     report.look(&at);
-    let mut is_whole = true;
+    let mut faults = Vec::new();
     for (name, address) in &places {
-        let found = match reached.client.has_code(*address, reached.head).await {
-            Ok(true) => continue,
-            Ok(false) => format!("{name}: no code at {address}"),
-            Err(error) => format!("{name}: is there code at {address}? {error}"),
-        };
-        is_whole = false;
+        match reached.client.has_code(*address, reached.head).await {
+            Ok(true) => {}
+            Ok(false) => faults.push(format!("{name}: no code at {address}")),
+            Err(error) => faults.push(format!("{name}: is there code at {address}? {error}")),
+        }
+    }
+    if faults.is_empty() {
+        for found in chain.dexes.values() {
+            faults.extend(router02_faults(chain, found, reached).await);
+        }
+    }
+    if faults.is_empty() {
+        return report.ok(at, format!("{} addresses, each has code", places.len()));
+    }
+    for found in faults {
         let remedy = format!("check the address in the file of chain {}", chain.name);
         report.bad(Status::Fail, &at, found, remedy);
     }
-    if is_whole {
-        report.ok(at, format!("{} addresses, each has code", places.len()));
+}
+
+/// What a `SwapRouter02` says of its deployment and the files do not.
+async fn router02_faults(chain: &Chain, contracts: &Contracts, reached: &Reached) -> Vec<String> {
+    let Some((at, manager)) = contracts.router02.zip(contracts.position_manager) else {
+        return Vec::new();
+    };
+    let Reached { client, head } = reached;
+    let views = [
+        ("factory()", client.view(at, &SwapRouter02::factoryCall {}, *head).await),
+        ("WETH9()", client.view(at, &SwapRouter02::WETH9Call {}, *head).await),
+        ("positionManager()", client.view(at, &SwapRouter02::positionManagerCall {}, *head).await),
+    ];
+    let wanted = [contracts.factory, chain.wrapped_native, manager];
+    let mut faults = Vec::new();
+    for ((view, found), want) in views.into_iter().zip(wanted) {
+        match found {
+            Ok(found) if found == want => {}
+            Ok(found) => {
+                faults.push(format!("uniswap_v3 router02: {view} is {found}, not {want}"));
+            }
+            Err(error) => faults.push(format!("uniswap_v3 router02: {error}")),
+        }
     }
+    faults
 }
 
 /// Whether each key can be read, by us alone; the addresses of those that can.

@@ -73,7 +73,7 @@ impl Engine {
             pools: &pools,
             tokens: &tokens,
             gas_price: head.base_fee.saturating_add(chain.setup.max_priority_fee),
-            native_price: self.price_of(&self.setup.base_asset),
+            native_price: self.price_of(&chain.setup.native),
             landed: cycles.landed,
             reverted: cycles.reverted,
             block: head.block.number,

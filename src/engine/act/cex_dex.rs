@@ -84,7 +84,7 @@ impl Engine {
             rules: state.rules.get(symbol).ok_or("the market's rules are not read")?,
             venue_base: held(&self.setup.base_asset)?,
             venue_quote: held(&self.setup.numeraire)?,
-            gas: self.gas_value(gas),
+            gas: self.gas_value(&chain.setup, gas),
             landed: past.landed,
             reverted: past.reverted,
             block: head.block.number,

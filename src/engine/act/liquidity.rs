@@ -59,7 +59,9 @@ impl Engine {
         let base_fee = chain.head.map_or(0, |head| head.base_fee);
         let gas_price = base_fee.saturating_add(chain.setup.max_priority_fee);
         let gas = U256::from(GAS_PER_MOVE).saturating_mul(U256::from(gas_price));
-        let gas = human_unsigned(gas, NATIVE_DECIMALS).ok_or("gas has no price")?;
+        let gas_per_move = human_unsigned(gas, NATIVE_DECIMALS)
+            .and_then(|coins| self.value(&chain.setup.native, coins, reference))
+            .ok_or("gas has no price")?;
         Ok(liquidity::View {
             pool,
             reference,
@@ -67,7 +69,7 @@ impl Engine {
             wallet_quote: wallet(quote)?,
             held: self.open_position(parameters).map(held),
             moves_today: self.strategies[index].moves_today,
-            gas_per_move: gas * reference,
+            gas_per_move,
             at: self.now,
             decision: self.decisions,
         })

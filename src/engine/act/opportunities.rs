@@ -75,7 +75,7 @@ impl Engine {
         let head = chain.head.ok_or("no head")?;
         let wei = U256::from(gas)
             .saturating_mul(U256::from(head.base_fee.saturating_add(chain.setup.max_priority_fee)));
-        let gas = self.gas_value(wei).ok_or("gas has no price")?;
+        let gas = self.gas_value(&chain.setup, wei).ok_or("gas has no price")?;
         if head.block.number > opportunity.block {
             return Err(format!("block {} came while gas was asked for", head.block.number));
         }
@@ -92,10 +92,9 @@ impl Engine {
         Err(format!("with gas of {} it would bring {}", gas.round_dp(4), expected.round_dp(4)))
     }
 
-    /// Wei of gas in the numeraire; `None` without a price.
-    pub(super) fn gas_value(&self, wei: U256) -> Option<Decimal> {
-        let native = human_unsigned(wei, NATIVE_DECIMALS)?;
-        native.checked_mul(self.price_of(&self.setup.base_asset)?)
+    /// Wei of a chain's gas in the numeraire; `None` without a price.
+    pub(super) fn gas_value(&self, chain: &ChainSetup, wei: U256) -> Option<Decimal> {
+        human_unsigned(wei, NATIVE_DECIMALS)?.checked_mul(self.price_of(&chain.native)?)
     }
 
     /// A transaction that may be an opportunity's is in a block.
@@ -113,7 +112,7 @@ impl Engine {
             _ => Fate::Reverted,
         };
         let id = opportunity.id;
-        let gas = receipt.cost().and_then(|wei| self.gas_value(wei));
+        let gas = receipt.cost().and_then(|wei| self.gas_value(&state.setup, wei));
         let leg = opportunity.leg.clone().map(|leg| VenueLeg {
             gas,
             since: Some(self.now),

@@ -7,8 +7,8 @@ use rust_decimal::{Decimal, dec};
 use crate::engine::event::Pool;
 use crate::engine::figures::pool_price;
 use crate::engine::setup::{
-    ChainSetup, Curve, HedgeSetup, PoolSetup, Setup, StrategyKind, StrategySetup, TokenSetup,
-    VenueSetup,
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Router, Setup, StrategyKind, StrategySetup,
+    TokenSetup, VenueSetup,
 };
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
@@ -90,9 +90,10 @@ fn chain() -> ChainSetup {
     ChainSetup {
         chain: CHAIN,
         name: "local".into(),
+        native: "ETH".into(),
         signer: SIGNER,
         position_manager: MANAGER,
-        swap_router: ROUTER,
+        router: Some(Router::SwapRouter(ROUTER)),
         executor: None,
         tokens: vec![token(WETH, "WETH", 18, "ETH"), token(USDT, "USDT", 6, "USDT")],
         pools: vec![PoolSetup {

@@ -192,13 +192,11 @@ impl ChainClient {
         setup: &ChainSetup,
         at: B256,
     ) -> Result<Vec<(Address, Spender, U256)>, ChainError> {
-        let spenders = [
-            (Spender::PositionManager, setup.position_manager),
-            (Spender::SwapRouter, setup.swap_router),
-        ];
+        let mut spenders = vec![(Spender::PositionManager, setup.position_manager)];
+        spenders.extend(setup.router.map(|router| (Spender::SwapRouter, router.address())));
         let mut allowances = Vec::new();
         for token in &setup.tokens {
-            for (name, spender) in spenders {
+            for &(name, spender) in &spenders {
                 let call = Erc20::allowanceCall { _0: setup.signer, _1: spender };
                 let amount = self.view(token.address, &call, at).await?;
                 allowances.push((token.address, name, amount));

@@ -10,4 +10,5 @@ alloy::sol!(UniswapV3Factory, "abis/UniswapV3Factory.json");
 alloy::sol!(UniswapV3Pool, "abis/UniswapV3Pool.json");
 alloy::sol!(NonfungiblePositionManager, "abis/NonfungiblePositionManager.json");
 alloy::sol!(SwapRouter, "abis/SwapRouter.json");
+alloy::sol!(SwapRouter02, "abis/SwapRouter02.json");
 alloy::sol!(QuoterV2, "abis/QuoterV2.json");

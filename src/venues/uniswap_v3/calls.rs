@@ -1,4 +1,4 @@
-//! Calldata for the position contract and the router.
+//! Calldata for the position contract and the two routers.
 //!
 //! Knows the contracts' arguments, not whether a call is wise. Invariant: what does not fit an
 //! argument is refused, never cut.
@@ -8,7 +8,9 @@ use alloy::primitives::{Address, Bytes, U160, U256};
 use alloy::sol_types::SolCall;
 use thiserror::Error;
 
-use crate::venues::uniswap_v3::abi::{NonfungiblePositionManager as Positions, SwapRouter};
+use crate::venues::uniswap_v3::abi::{
+    NonfungiblePositionManager as Positions, SwapRouter, SwapRouter02,
+};
 
 /// A number that the contract's argument cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -22,6 +24,9 @@ pub enum EncodeError {
     /// Square root prices are 160-bit.
     #[error("square root price {0} does not fit 160 bits")]
     SqrtPrice(U256),
+    /// `SwapRouter02` takes an input of zero for all that it holds itself.
+    #[error("a swap of nothing")]
+    Nothing,
 }
 
 /// Opening of a position; ticks must be on the pool's grid.
@@ -140,12 +145,11 @@ pub fn collect(token_id: U256, recipient: Address) -> Bytes {
     Positions::collectCall { params }.abi_encode().into()
 }
 
-/// Calldata for the router.
+/// Calldata for `SwapRouter`.
 ///
 /// # Errors
 /// When the fee or the price limit does not fit.
 pub fn swap_exact_in(swap: &ExactInput) -> Result<Bytes, EncodeError> {
-    let limit = swap.sqrt_price_limit_x96;
     let params = SwapRouter::ExactInputSingleParams {
         tokenIn: swap.token_in,
         tokenOut: swap.token_out,
@@ -154,10 +158,36 @@ pub fn swap_exact_in(swap: &ExactInput) -> Result<Bytes, EncodeError> {
         deadline: swap.deadline,
         amountIn: swap.amount_in,
         amountOutMinimum: swap.amount_out_min,
-        sqrtPriceLimitX96: U160::checked_from_limbs_slice(limit.as_limbs())
-            .ok_or(EncodeError::SqrtPrice(limit))?,
+        sqrtPriceLimitX96: sqrt_price(swap.sqrt_price_limit_x96)?,
     };
     Ok(SwapRouter::exactInputSingleCall { params }.abi_encode().into())
+}
+
+/// Calldata for `SwapRouter02`. Its order has no deadline, so that the order goes inside the one
+/// call that has: `multicall(uint256,bytes[])` (swap-router-contracts, `MulticallExtended.sol`).
+///
+/// # Errors
+/// When the fee or the price limit does not fit, and when nothing is given.
+pub fn swap_exact_in_02(swap: &ExactInput) -> Result<Bytes, EncodeError> {
+    if swap.amount_in.is_zero() {
+        return Err(EncodeError::Nothing);
+    }
+    let params = SwapRouter02::ExactInputSingleParams {
+        tokenIn: swap.token_in,
+        tokenOut: swap.token_out,
+        fee: fee(swap.fee_pips)?,
+        recipient: swap.recipient,
+        amountIn: swap.amount_in,
+        amountOutMinimum: swap.amount_out_min,
+        sqrtPriceLimitX96: sqrt_price(swap.sqrt_price_limit_x96)?,
+    };
+    let order = SwapRouter02::exactInputSingleCall { params }.abi_encode();
+    let call = SwapRouter02::multicallCall { deadline: swap.deadline, data: vec![order.into()] };
+    Ok(call.abi_encode().into())
+}
+
+fn sqrt_price(limit: U256) -> Result<U160, EncodeError> {
+    U160::checked_from_limbs_slice(limit.as_limbs()).ok_or(EncodeError::SqrtPrice(limit))
 }
 
 fn fee(fee_pips: u32) -> Result<U24, EncodeError> {
@@ -193,23 +223,64 @@ mod tests {
         assert_eq!(selectors, [hex!("0c49ccbe"), hex!("fc6f7865"), hex!("42966c68")]);
     }
 
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let mut swap = ExactInput {
+    fn swap() -> ExactInput {
+        ExactInput {
             token_in: OWNER,
             token_out: TOKEN,
             fee_pips: 500,
-            recipient: OWNER,
-            deadline: U256::MAX,
-            amount_in: U256::ONE,
-            amount_out_min: U256::ZERO,
+            recipient: Address::with_last_byte(7),
+            deadline: U256::from(1_700_000_120),
+            amount_in: U256::from(1_000_000),
+            amount_out_min: U256::from(990_000),
             sqrt_price_limit_x96: U256::ZERO,
-        };
-        assert_eq!(swap_exact_in(&swap).unwrap()[..4], hex!("414bf389"));
-        swap.sqrt_price_limit_x96 = U256::MAX;
-        assert_eq!(swap_exact_in(&swap), Err(EncodeError::SqrtPrice(U256::MAX)));
-        swap.fee_pips = 1 << 24;
-        assert_eq!(swap_exact_in(&swap), Err(EncodeError::Fee(1 << 24)));
+        }
+    }
+
+    /// Written out by the ABI's rules, not by the library.
+    #[test]
+    fn an_order_of_router02_stands_inside_a_call_with_the_deadline() {
+        let call = swap_exact_in_02(&swap()).unwrap();
+        let word = |n: u64| format!("{n:064x}");
+        let text = [
+            "5ae401dc".to_owned(), // multicall(uint256,bytes[])
+            word(1_700_000_120),
+            word(64), // where the list begins
+            word(1),
+            word(32),              // where its only element begins
+            word(228),             // bytes of it
+            "04e45aaf".to_owned(), // exactInputSingle, of seven words
+            word(9),
+            word(8),
+            word(500),
+            word(7),
+            word(1_000_000),
+            word(990_000),
+            word(0),
+            "00".repeat(28),
+        ];
+        assert_eq!(hex::encode(&call), text.concat());
+        let read = SwapRouter02::multicallCall::abi_decode_validate(&call).unwrap();
+        let [order] = &read.data[..] else { panic!("{:?}", read.data) };
+        let order = SwapRouter02::exactInputSingleCall::abi_decode_validate(order).unwrap().params;
+        assert_eq!((read.deadline, order.amountIn), (swap().deadline, swap().amount_in));
+        assert_eq!((order.recipient, order.tokenOut), (swap().recipient, TOKEN));
+    }
+
+    #[test]
+    fn an_input_that_router02_reads_as_its_own_purse_is_refused() {
+        let nothing = ExactInput { amount_in: U256::ZERO, ..swap() };
+        assert_eq!(swap_exact_in_02(&nothing), Err(EncodeError::Nothing));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert_eq!(swap_exact_in(&swap()).unwrap()[..4], hex!("414bf389"));
+        let limit = ExactInput { sqrt_price_limit_x96: U256::MAX, ..swap() };
+        let fee = ExactInput { fee_pips: 1 << 24, ..swap() };
+        for encode in [swap_exact_in, swap_exact_in_02] {
+            assert_eq!(encode(&limit), Err(EncodeError::SqrtPrice(U256::MAX)));
+            assert_eq!(encode(&fee), Err(EncodeError::Fee(1 << 24)));
+        }
         assert_eq!(tick(1 << 23), Err(EncodeError::Tick(1 << 23)));
     }
 }

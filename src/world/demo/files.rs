@@ -23,7 +23,13 @@ pub(super) fn write(dir: &Path, world: &Manifest, listen: &str) -> Result<PathBu
     let mut hedger = None;
     for site in &world.chains {
         let name = &site.name;
-        files.push((format!("chains/{name}.toml"), chain(site)));
+        let contracts = &site.contracts;
+        // On the first one the agent swaps as on Ethereum, on the others as on Base.
+        let router = match hedger {
+            None => format!("router = \"{}\"", contracts.swap_router),
+            Some(_) => format!("router02 = \"{}\"", contracts.swap_router02),
+        };
+        files.push((format!("chains/{name}.toml"), chain(site, router)));
         // The first one owns the hedge; it nets the others' delta as well.
         let hedge = hedger.as_ref().map_or(OWN_HEDGE.to_owned(), |hedger| {
             format!("with = \"{hedger}\"                        # one hedge nets both chains\n")
@@ -129,7 +135,7 @@ fn pair(contracts: &Contracts, pool: &PoolSite) -> &'static str {
     }
 }
 
-fn chain(world: &ChainSite) -> String {
+fn chain(world: &ChainSite, router: String) -> String {
     let contracts = &world.contracts;
     let pool = |pool: &PoolSite| {
         let dex = match pool.dex {
@@ -158,7 +164,7 @@ fn chain(world: &ChainSite) -> String {
         ("{v2_router}", contracts.v2_router.to_string()),
         ("{v3_factory}", contracts.v3_factory.to_string()),
         ("{position_manager}", contracts.position_manager.to_string()),
-        ("{router}", contracts.swap_router.to_string()),
+        ("{router}", router),
         ("{quoter}", contracts.quoter.to_string()),
         ("{pools}", world.pools.iter().map(pool).collect()),
     ];
@@ -230,7 +236,7 @@ router = "{sushi_router}"
 [dex.uniswap_v3]
 factory = "{v3_factory}"
 position_manager = "{position_manager}"
-router = "{router}"
+{router}
 quoter = "{quoter}"
 
 [executor]

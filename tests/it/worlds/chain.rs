@@ -23,7 +23,7 @@ use tidekeeper::venues::uniswap_v2::{self, PAIR_INIT_CODE_HASH, decode_pair_log,
 use tidekeeper::venues::uniswap_v3::abi::{
     NonfungiblePositionManager as Positions, QuoterV2, UniswapV3Factory,
 };
-use tidekeeper::venues::uniswap_v3::calls::{self, MintOrder, Withdrawal};
+use tidekeeper::venues::uniswap_v3::calls::{self, EncodeError, ExactInput, MintOrder, Withdrawal};
 use tidekeeper::venues::uniswap_v3::{
     PositionEvent, decode_pool_log, decode_position_log, pool_address,
 };
@@ -166,7 +166,39 @@ async fn a_v3_quote_equals_its_swap_and_too_much_is_refused_before_it_is_sent() 
     let ground = Ground::new("quote_v3").await?;
     let (c, me) = (ground.site.contracts, ground.site.accounts.signer);
     let pool = ground.v3_pool()?;
-    ground.allow(c.swap_router).await?;
+    let routers: [(Address, Encode); 2] =
+        [(c.swap_router, calls::swap_exact_in), (c.swap_router02, calls::swap_exact_in_02)];
+    for (router, encode) in routers {
+        ground.allow(router).await?;
+        let (swap, sqrt_price_after) = quoted_sale(&ground, &pool).await?;
+        let greedy = ExactInput { amount_out_min: swap.amount_out_min + U256::ONE, ..swap };
+        let late = ExactInput { deadline: U256::ONE, ..swap };
+        for (wrong, why) in [(greedy, "Too little received"), (late, "Transaction too old")] {
+            let refused = ground.send(router, encode(&wrong)?).await.err().context(why)?;
+            ensure!(format!("{refused:#}").contains(why), "{refused:#}");
+        }
+        let logs = ground.send(router, encode(&swap)?).await?;
+        let paid = transfer_of(&logs, c.usdt)?;
+        assert_eq!((paid.from, paid.to, paid.amount), (pool.address, me, swap.amount_out_min));
+        let events = pool_events(&logs, pool.address)?;
+        let [V3Event::Swap { amount0, amount1, sqrt_price_x96, .. }] = events[..] else {
+            bail!("not one swap: {events:?}")
+        };
+        let (given, taken) =
+            if pool.token0 == c.weth { (amount0, amount1) } else { (amount1, amount0) };
+        let moved = (given.into_raw(), (-taken).into_raw());
+        assert_eq!(moved, (U256::from(ETHER), swap.amount_out_min));
+        assert_eq!(sqrt_price_x96, sqrt_price_after);
+    }
+    Ok(())
+}
+
+/// Calldata of a swap, by a router's own words.
+type Encode = fn(&ExactInput) -> Result<Bytes, EncodeError>;
+
+/// One ether for dollars in a V3 pool, for no less than its quote, and the price it ends at.
+async fn quoted_sale(ground: &Ground, pool: &PoolSite) -> Result<(ExactInput, U256)> {
+    let c = ground.site.contracts;
     let ask = QuoterV2::quoteExactInputSingleCall {
         params: QuoterV2::QuoteExactInputSingleParams {
             tokenIn: c.weth,
@@ -177,31 +209,17 @@ async fn a_v3_quote_equals_its_swap_and_too_much_is_refused_before_it_is_sent() 
         },
     };
     let quote = chain::call(&ground.provider, c.quoter, &ask).await?;
-    let swap = |amount_out_min| calls::ExactInput {
+    let swap = ExactInput {
         token_in: c.weth,
         token_out: c.usdt,
         fee_pips: pool.fee_pips,
-        recipient: me,
+        recipient: ground.site.accounts.signer,
         deadline: NO_DEADLINE,
         amount_in: U256::from(ETHER),
-        amount_out_min,
+        amount_out_min: quote.amountOut,
         sqrt_price_limit_x96: U256::ZERO,
     };
-    let greedy = calls::swap_exact_in(&swap(quote.amountOut + U256::ONE))?;
-    let refused = ground.send(c.swap_router, greedy).await.err().context("one unit too much")?;
-    ensure!(format!("{refused:#}").contains("Too little received"), "{refused:#}");
-    let logs = ground.send(c.swap_router, calls::swap_exact_in(&swap(quote.amountOut))?).await?;
-    let paid = transfer_of(&logs, c.usdt)?;
-    assert_eq!((paid.from, paid.to, paid.amount), (pool.address, me, quote.amountOut));
-    let events = pool_events(&logs, pool.address)?;
-    let [V3Event::Swap { amount0, amount1, sqrt_price_x96, .. }] = events[..] else {
-        bail!("not one swap: {events:?}")
-    };
-    let (given, taken) =
-        if pool.token0 == c.weth { (amount0, amount1) } else { (amount1, amount0) };
-    assert_eq!((given.into_raw(), (-taken).into_raw()), (U256::from(ETHER), quote.amountOut));
-    assert_eq!(sqrt_price_x96, U256::from(quote.sqrtPriceX96After));
-    Ok(())
+    Ok((swap, U256::from(quote.sqrtPriceX96After)))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,7 @@ struct Mistake {
 fn mistakes(world: &World) -> Result<Vec<Mistake>> {
     let c = world.manifest.chains.first().context("the world has no chain")?.contracts;
     let router = |at| format!("router = \"{at}\"");
+    let router02 = |at| format!("router02 = \"{at}\"");
     let quoter = |at| format!("quoter = \"{at}\"");
     let usdt = |decimals| format!("address = \"{}\"\ndecimals = {decimals}\n", c.usdt);
     let pool = |fee| format!("dex = \"uniswap_v3\", pair = \"WETH/USDT\", fee_pips = {fee} }}");
@@ -69,6 +70,24 @@ fn mistakes(world: &World) -> Result<Vec<Mistake>> {
                 format!("factory() is {}, not {}", c.v2_factory, c.v3_factory),
                 "correct chains.demo.dex.uniswap_v3.router (".to_owned(),
                 "WETH9()".to_owned(),
+            ],
+        },
+        Mistake {
+            old: router(c.swap_router),
+            new: router(c.swap_router02),
+            row: "chains.demo.dex.uniswap_v3.router",
+            told: vec![
+                "answers positionManager(), as SwapRouter02 alone does".to_owned(),
+                "correct chains.demo.dex.uniswap_v3.router (".to_owned(),
+            ],
+        },
+        Mistake {
+            old: router(c.swap_router),
+            new: router02(c.swap_router),
+            row: "chains.demo.dex.uniswap_v3.router02",
+            told: vec![
+                "positionManager(): ".to_owned(),
+                "correct chains.demo.dex.uniswap_v3.router02 (".to_owned(),
             ],
         },
         Mistake {
