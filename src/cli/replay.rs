@@ -3,12 +3,12 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::db::{Database, PlaceArguments};
-use crate::engine::output::Record;
+use crate::engine::output::{Output, Record};
 use crate::run::replay::{self, Moment, Reader, Verdict};
 use crate::store::Store;
 
@@ -30,7 +30,7 @@ pub(super) struct ReplayArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
-    /// Id of the intent, as the ledger, the orders and the transactions name it
+    /// Id of the intent, as orders, transactions, cycles and the notes of refusals name it
     intent: Uuid,
     #[command(flatten)]
     place: PlaceArguments,
@@ -109,7 +109,8 @@ fn told(verdict: &Verdict) -> String {
     text
 }
 
-/// Prints what the engine knew when it decided an intent, and what it answered.
+/// Prints what the engine knew when it decided an intent, by which figures, what the gate found,
+/// and what it answered.
 pub(super) async fn explain(
     ExplainArguments { intent, place }: ExplainArguments,
     mut stop: watch::Receiver<bool>,
@@ -155,10 +156,11 @@ fn explained(intent: Uuid, run: &str, seq: u64, moment: &Moment) -> String {
         let used = or_unknown(&limit.used);
         text.push_str(&format!("  {}: {used} of {} {}\n", limit.name, limit.limit, limit.unit));
     }
+    text.push_str(&weighed(intent, output, &before.numeraire));
     text.push_str("\nwhat was decided\n");
     for record in &output.records {
         if let Record::Note { kind, body } = record {
-            text.push_str(&format!("  {kind}: {body}\n"));
+            text.push_str(&format!("  {kind}: {}\n", without_tables(body)));
         }
     }
     for command in &output.commands {
@@ -166,6 +168,73 @@ fn explained(intent: Uuid, run: &str, seq: u64, moment: &Moment) -> String {
         text.push_str(&format!("  {}\n", cut(&command)));
     }
     text
+}
+
+/// The figures of an intent and what each check of the gate found, as tables.
+fn weighed(intent: Uuid, output: &Output, numeraire: &str) -> String {
+    let id = intent.to_string();
+    let its_note = |record: &Record| match record {
+        Record::Note { body, .. } if body["intent"] == id && body["gate"].is_array() => {
+            Some((rows(&body["terms"], term_cells), rows(&body["gate"], check_cells)))
+        }
+        _ => None,
+    };
+    let Some((mut terms, mut checks)) = output.records.iter().find_map(its_note) else {
+        return "\nno note of this fact tells the intent's figures\n".to_owned();
+    };
+    terms.insert(0, ["term", "value", "unit"].map(str::to_owned));
+    checks.insert(0, ["check", "asked", "limit", "result"].map(str::to_owned));
+    let (terms, checks) = (table(&terms), table(&checks));
+    format!("\nthe terms\n{terms}\nthe gate's checks, in {numeraire}\n{checks}")
+}
+
+fn rows<const N: usize>(list: &Value, cells: fn(&Value) -> [String; N]) -> Vec<[String; N]> {
+    list.as_array().into_iter().flatten().map(cells).collect()
+}
+
+fn term_cells(term: &Value) -> [String; 3] {
+    ["name", "value", "unit"].map(|key| text_or_dash(&term[key]))
+}
+
+fn check_cells(row: &Value) -> [String; 4] {
+    let [check, asked, limit] = ["check", "asked", "limit"].map(|key| text_or_dash(&row[key]));
+    let result: String = match &row["result"] {
+        // A result with its reason is an object of one key.
+        Value::Object(of) => of
+            .iter()
+            .map(|(result, why)| format!("{}: {}", result.replace('_', " "), text_or_dash(why)))
+            .collect(),
+        result => text_or_dash(result),
+    };
+    [check, asked, limit, result]
+}
+
+fn text_or_dash(value: &Value) -> String {
+    value.as_str().unwrap_or("-").to_owned()
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:<width$}"));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A note without what stands in the tables.
+fn without_tables(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|key, _| key != "terms" && key != "gate");
+    }
+    body
 }
 
 fn cut(text: &str) -> String {
@@ -179,4 +248,62 @@ async fn open(place: &PlaceArguments) -> Result<(Database, Store)> {
     let database = Database::of(place).await?;
     let store = Store::open_to_read(database.connect.clone()).await.context("opening the store")?;
     Ok((database, store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: Uuid = Uuid::from_u128(1);
+
+    fn note(intent: Uuid, terms: Value, gate: Value) -> Record {
+        let body = json!({ "intent": intent, "why": "so", "terms": terms, "gate": gate });
+        Record::Note { kind: "intent", body }
+    }
+
+    fn output() -> Output {
+        let another = note(Uuid::from_u128(2), json!([]), json!([]));
+        let terms = json!([
+            { "name": "mid", "value": "2000", "unit": "quote per base" },
+            { "name": "sigma", "value": "0.5", "unit": "quote per base per root second" },
+        ]);
+        let gate = json!([
+            { "check": "mode", "result": "passed" },
+            { "check": "gas_budget", "result": { "not_asked": "an order costs no gas" } },
+            { "check": "net_delta", "asked": "12000.5", "limit": "10000",
+                "result": { "refused": "net delta would be 12000.5, limit 10000" } },
+        ]);
+        let its_own = note(ASKED, terms, gate);
+        Output { records: vec![another, its_own], commands: Vec::new() }
+    }
+
+    #[test]
+    fn terms_and_checks_are_told_in_columns() {
+        let told = weighed(ASKED, &output(), "USDT");
+        let expected = "
+the terms
+  term   value  unit
+  mid    2000   quote per base
+  sigma  0.5    quote per base per root second
+
+the gate's checks, in USDT
+  check       asked    limit  result
+  mode        -        -      passed
+  gas_budget  -        -      not asked: an order costs no gas
+  net_delta   12000.5  10000  refused: net delta would be 12000.5, limit 10000
+";
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_fact_without_the_intent_says_so() {
+        let told = weighed(Uuid::from_u128(3), &output(), "USDT");
+        assert!(told.contains("no note of this fact"), "{told}");
+    }
+
+    #[test]
+    fn a_note_is_told_without_its_tables() {
+        let Record::Note { body, .. } = note(ASKED, json!([]), json!([])) else { panic!() };
+        assert_eq!(without_tables(&body), json!({ "intent": ASKED, "why": "so" }));
+    }
 }

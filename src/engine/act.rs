@@ -26,7 +26,7 @@ use crate::model::chain::BlockRef;
 use crate::model::intent::{Intent, PoolId};
 use crate::model::opportunity::Fate;
 use crate::model::order::TimeInForce;
-use crate::risk::gate::{self, Approved, Mode, RiskView};
+use crate::risk::gate::{self, Approved, CheckRow, Mode, RiskView};
 use crate::strategy::hedging;
 
 /// A lasting refusal is noted so often.
@@ -87,42 +87,59 @@ impl Engine {
         }
     }
 
-    /// Reviews a want for a chain and asks for the gas of its next act; `Err` says why not.
+    /// Reviews a want for a chain and asks for the gas of its next act; `Err` says why not, and is
+    /// noted.
     fn review_on_chain(&mut self, intent: Intent) -> Result<(), String> {
         let pools = intent.want.pools();
         let id = pools.first().map(|pool| pool.chain).ok_or("a want of no chain")?;
         let live = pools.iter().try_for_each(|pool| self.pool_live(*pool));
         let view = self.risk_view(live, None);
-        let (strategy, intent_id) = (intent.strategy.clone(), intent.id);
-        let why = intent.why.clone();
-        let approved = match gate::review(intent, &view, &self.setup.limits) {
-            Ok(approved) => approved,
-            Err(refusal) => return Err(refusal.to_string()),
+        let checks = gate::checks(&intent, &view, &self.setup.limits);
+        let act = match self.allowed_act(&intent, &view) {
+            Ok(act) => act,
+            Err(why) => {
+                self.refused(&intent.strategy, &intent, &checks, &why);
+                return Err(why);
+            }
         };
-        let act = self.next_act(&approved).ok_or("the want asks for nothing here")?;
-        if !self.sends_for(&strategy) {
-            return Err(format!("observing only; would {}: {why}", act.as_str()));
-        }
-        self.last_refusal.remove(&strategy);
-        let act_name = act.as_str();
-        let body =
-            json!({ "intent": intent_id, "strategy": strategy, "act": act_name, "why": why });
-        self.note("intent", body);
+        self.last_refusal.remove(&intent.strategy);
+        self.note_intent(&intent, act.as_str(), &checks);
+        let Intent { id: intent, strategy, .. } = intent;
         let pools = pools.into_iter().map(|pool| pool.address).collect();
         let chain = self.chains.get_mut(&id).ok_or("unknown chain")?;
         let since = self.now;
-        chain.pending =
-            Some(Pending { intent: intent_id, strategy, act: act.clone(), pools, since });
-        self.out.commands.push(Command::Estimate { chain: id, intent: intent_id, act });
+        chain.pending = Some(Pending { intent, strategy, act: act.clone(), pools, since });
+        self.out.commands.push(Command::Estimate { chain: id, intent, act });
         Ok(())
     }
 
-    /// A refusal is noted when it begins and once a minute while it lasts.
-    fn refused(&mut self, strategy: &str, why: &str) {
-        let noted = self.last_refusal.get(strategy).copied();
+    /// The next act of a want that passes the gate and may leave; `Err` says why there is none.
+    fn allowed_act(&self, intent: &Intent, view: &RiskView) -> Result<Act, String> {
+        let approved = gate::review(intent.clone(), view, &self.setup.limits);
+        let approved = approved.map_err(|refusal| refusal.to_string())?;
+        let act = self.next_act(&approved).ok_or("the want asks for nothing here")?;
+        if !self.sends_for(&intent.strategy) {
+            return Err(format!("observing only; would {}: {}", act.as_str(), intent.why));
+        }
+        Ok(act)
+    }
+
+    /// Notes an intent that leads to a deed: its figures, and what each check of the gate found.
+    fn note_intent(&mut self, intent: &Intent, act: &str, checks: &[CheckRow]) {
+        let Intent { id, strategy, why, terms, .. } = intent;
+        let body = json!({ "intent": id, "strategy": strategy, "act": act, "why": why,
+            "terms": terms, "gate": checks });
+        self.note("intent", body);
+    }
+
+    /// A refusal is noted when it begins and once a minute while it lasts; `of` says whose it is.
+    fn refused(&mut self, of: &str, intent: &Intent, checks: &[CheckRow], why: &str) {
+        let noted = self.last_refusal.get(of).copied();
         if noted.is_none_or(|noted| self.now.ms_since(noted) >= REFUSAL_NOTED_EVERY_MS) {
-            self.last_refusal.insert(strategy.to_owned(), self.now);
-            self.note("refused", json!({ "strategy": strategy, "why": why }));
+            self.last_refusal.insert(of.to_owned(), self.now);
+            let body = json!({ "intent": intent.id, "strategy": of, "why": why,
+                "terms": intent.terms, "gate": checks });
+            self.note("refused", body);
         }
     }
 

@@ -11,6 +11,7 @@ mod legs;
 mod liquidity;
 mod making;
 mod modes;
+mod notes;
 mod on_chain;
 mod opening;
 mod orders;

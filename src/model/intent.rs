@@ -1,5 +1,7 @@
 //! What strategies want. A want is not a deed: only the risk gate turns it into something approved.
 
+use std::fmt::Display;
+
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use crate::model::order::Side;
 
 /// Namespace of intent ids: the same decision always has the same id (`UUIDv5`).
 const INTENT_NAMESPACE: Uuid = Uuid::from_u128(0x7469_6465_6b65_6570_6572_2069_6e74_656e);
+/// Digits behind the first of an estimate that is told.
+const ESTIMATE_PLACES: usize = 11;
 
 /// A pool's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,13 +34,20 @@ pub struct Intent {
     pub want: Want,
     /// Why, in one sentence with the figures that decided.
     pub why: String,
+    /// The figures of the decision, each as it was used.
+    pub terms: Vec<Term>,
 }
 
 impl Intent {
     /// `key` names the decision, so that deciding the same thing twice gives the same id.
     pub fn new(strategy: &str, key: &str, want: Want, why: String) -> Self {
         let id = Uuid::new_v5(&INTENT_NAMESPACE, format!("{strategy}/{key}").as_bytes());
-        Self { id, strategy: strategy.to_owned(), want, why }
+        Self { id, strategy: strategy.to_owned(), want, why, terms: Vec::new() }
+    }
+
+    /// The same with the figures it was decided by.
+    pub fn with_terms(self, terms: Vec<Term>) -> Self {
+        Self { terms, ..self }
     }
 
     /// True when carrying it out can only lower what we risk.
@@ -47,6 +58,39 @@ impl Intent {
             // It closes what a swap of ours left open.
             Want::Leg(_) => true,
             Want::Open(_) | Want::Swap(_) | Want::Cycle(_) | Want::Quote(_) => false,
+        }
+    }
+}
+
+/// A figure of a decision, as it was used. The value is text: a decimal and an integer of any width
+/// stand in it without a digit lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Term {
+    /// Name, as in the field.
+    pub name: &'static str,
+    /// Value.
+    pub value: String,
+    /// Unit of the value.
+    pub unit: String,
+}
+
+impl Term {
+    /// A decimal, without trailing zeros.
+    pub fn exact(name: &'static str, value: Decimal, unit: &str) -> Self {
+        Self::whole(name, value.normalize(), unit)
+    }
+
+    /// What tells itself whole: a tick, a count, an amount in smallest units.
+    pub fn whole(name: &'static str, value: impl Display, unit: &str) -> Self {
+        Self { name, value: value.to_string(), unit: unit.to_owned() }
+    }
+
+    /// An estimate, rounded to twelve significant digits; with an exponent beyond a decimal.
+    pub fn estimate(name: &'static str, value: f64, unit: &str) -> Self {
+        let text = format!("{value:.ESTIMATE_PLACES$e}");
+        match Decimal::from_scientific(&text) {
+            Ok(rounded) => Self::exact(name, rounded, unit),
+            Err(_) => Self::whole(name, text, unit),
         }
     }
 }
@@ -205,4 +249,34 @@ pub struct CycleLeg {
     pub token_out: Address,
     /// What it is expected to give, smallest units.
     pub amount_out: U256,
+}
+
+#[cfg(test)]
+mod tests {
+    use rust_decimal::dec;
+
+    use super::*;
+
+    #[test]
+    fn a_term_tells_its_value_without_losing_a_digit() {
+        let decimal = Term::exact("price", dec!(-2000.1200), "quote per base");
+        assert_eq!((decimal.value.as_str(), decimal.unit.as_str()), ("-2000.12", "quote per base"));
+        assert_eq!(Term::whole("tick", -197_374, "ticks").value, "-197374");
+        let widest = Term::whole("liquidity", u128::MAX, "units of liquidity");
+        assert_eq!(widest.value.parse::<u128>(), Ok(u128::MAX));
+    }
+
+    #[test]
+    fn an_estimate_is_rounded_to_twelve_digits() {
+        let check = |value: f64, told: &str| {
+            assert_eq!(Term::estimate("sigma", value, "").value, told);
+        };
+        check(0.5, "0.5");
+        check(0.0, "0");
+        check(2.0 / 3.0, "0.666666666667");
+        check(-1234.567_890_123_456_7, "-1234.56789012");
+        check(0.000_000_125, "0.000000125");
+        check(5e-20, "5.00000000000e-20");
+        check(f64::NAN, "NaN");
+    }
 }

@@ -4,7 +4,7 @@
 //! always lets what only reduces risk pass.
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::model::intent::{Intent, Want};
@@ -112,37 +112,124 @@ pub enum Refusal {
     Limit { what: &'static str, asked: Decimal, limit: Decimal },
 }
 
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The gate's answer; a refusal is an answer, not an error of ours.
 pub type Verdict = Result<Approved, Refusal>;
+
+/// What one check asked of a want, and what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckRow {
+    /// Its name.
+    pub check: &'static str,
+    /// What the want would lead to, numeraire; `None` where no figure is asked or it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Decimal>,
+    /// Most that is allowed, numeraire; `None` where no limit is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Decimal>,
+    /// What it found.
+    pub result: Finding,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// Nothing against the want.
+    Passed,
+    /// It does not bind such a want, for this reason.
+    NotAsked(&'static str),
+    /// The want must not be carried out.
+    Refused(Refusal),
+}
+
+/// A check that does not refuse.
+enum Pass {
+    /// It was asked, of a figure where it has one.
+    Asked(Option<Decimal>),
+    /// It does not bind such a want, for this reason.
+    NotAsked(&'static str),
+}
+
+/// A check.
+struct Check {
+    name: &'static str,
+    ask: fn(&Intent, &RiskView, &Limits) -> Result<Pass, Refusal>,
+    limit: fn(&Limits) -> Option<Decimal>,
+}
+
+/// All of them, in the order in which they may refuse.
+const CHECKS: [Check; 7] = [
+    Check { name: "mode", ask: mode, limit: |_| None },
+    Check { name: "freshness", ask: freshness, limit: |_| None },
+    Check { name: "daily_loss", ask: daily_loss, limit: |limits| Some(limits.daily_loss) },
+    Check { name: "gas_budget", ask: gas_budget, limit: |limits| Some(limits.gas_budget_per_day) },
+    Check { name: "net_delta", ask: net_delta, limit: |limits| Some(limits.net_delta) },
+    Check {
+        name: "venue_exposure",
+        ask: venue_exposure,
+        limit: |limits| Some(limits.venue_exposure),
+    },
+    Check {
+        name: "gross_exposure",
+        ask: gross_exposure,
+        limit: |limits| Some(limits.gross_exposure),
+    },
+];
+
+/// What every check finds, in order, also behind the first refusal.
+pub fn checks(intent: &Intent, view: &RiskView, limits: &Limits) -> Vec<CheckRow> {
+    let row = |check: &Check| {
+        let limit = (check.limit)(limits);
+        let (asked, limit, result) = match (check.ask)(intent, view, limits) {
+            Ok(Pass::Asked(asked)) => (asked, limit, Finding::Passed),
+            Ok(Pass::NotAsked(why)) => (None, None, Finding::NotAsked(why)),
+            Err(refusal) => {
+                let asked = match &refusal {
+                    Refusal::Limit { asked, .. } => Some(*asked),
+                    _ => None,
+                };
+                (asked, limit, Finding::Refused(refusal))
+            }
+        };
+        CheckRow { check: check.name, asked: asked.map(|asked| asked.normalize()), limit, result }
+    };
+    CHECKS.iter().map(row).collect()
+}
 
 /// Asks every check in order; the first refusal is the answer.
 ///
 /// # Errors
 /// `Refusal`, the want must then not be carried out.
 pub fn review(intent: Intent, view: &RiskView, limits: &Limits) -> Verdict {
-    let checks: [fn(&Intent, &RiskView, &Limits) -> Result<(), Refusal>; 6] =
-        [mode, freshness, daily_loss, gas_budget, net_delta, exposure];
-    for check in checks {
-        check(&intent, view, limits)?;
+    for row in checks(&intent, view, limits) {
+        if let Finding::Refused(refusal) = row.result {
+            return Err(refusal);
+        }
     }
     Ok(Approved { intent })
 }
 
-fn mode(intent: &Intent, view: &RiskView, _: &Limits) -> Result<(), Refusal> {
+fn mode(intent: &Intent, view: &RiskView, _: &Limits) -> Result<Pass, Refusal> {
     let refused = || Refusal::Mode {
         mode: view.mode.as_str(),
         reason: view.mode.reason().unwrap_or("not ready").to_owned(),
     };
     match &view.mode {
-        Mode::Running => Ok(()),
-        Mode::ReduceOnly(_) | Mode::Halted(_) if intent.reduces_risk() => Ok(()),
+        Mode::Running => Ok(Pass::Asked(None)),
+        Mode::ReduceOnly(_) | Mode::Halted(_) if intent.reduces_risk() => Ok(Pass::Asked(None)),
         _ => Err(refused()),
     }
 }
 
-fn freshness(_: &Intent, view: &RiskView, _: &Limits) -> Result<(), Refusal> {
+fn freshness(_: &Intent, view: &RiskView, _: &Limits) -> Result<Pass, Refusal> {
     if view.is_market_live {
-        Ok(())
+        Ok(Pass::Asked(None))
     } else {
         Err(Refusal::Stale { state: view.market_state.clone() })
     }
@@ -152,35 +239,41 @@ fn known(what: &'static str, value: Option<Decimal>) -> Result<Decimal, Refusal>
     value.ok_or(Refusal::Unknown { what })
 }
 
-fn within(what: &'static str, asked: Decimal, limit: Decimal) -> Result<(), Refusal> {
-    if asked <= limit { Ok(()) } else { Err(Refusal::Limit { what, asked, limit }) }
+fn within(what: &'static str, asked: Decimal, limit: Decimal) -> Result<Pass, Refusal> {
+    if asked <= limit {
+        Ok(Pass::Asked(Some(asked)))
+    } else {
+        Err(Refusal::Limit { what, asked, limit })
+    }
 }
 
-fn daily_loss(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
+fn daily_loss(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<Pass, Refusal> {
     if intent.reduces_risk() {
-        return Ok(());
+        return Ok(Pass::NotAsked("it can only lower what we risk"));
     }
     within("loss of the day", -known("profit of the day", view.daily_pnl)?, limits.daily_loss)
 }
 
-fn gas_budget(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
+fn gas_budget(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<Pass, Refusal> {
     match intent.want {
         Want::Open(_) | Want::Swap(_) | Want::Cycle(_) => {
             let spent = known("gas of the day", view.gas_today)?;
             within("gas of the day", spent, limits.gas_budget_per_day)
         }
-        // An exit must not fail for a budget; a hedge costs no gas.
-        Want::Close(_) | Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => Ok(()),
+        Want::Close(_) => Ok(Pass::NotAsked("an exit must not fail for a budget")),
+        Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => {
+            Ok(Pass::NotAsked("an order costs no gas"))
+        }
     }
 }
 
 /// Neither a hedge nor a filled quote may overshoot: it must lower the absolute delta, or stay
 /// inside the limit. A leg brings the delta back to what it was before its swap.
-fn net_delta(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
+fn net_delta(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<Pass, Refusal> {
     let (side, notional) = match &intent.want {
         Want::Hedge(hedge) => (hedge.side, hedge.notional),
         Want::Quote(quote) => (quote.side, quote.notional),
-        _ => return Ok(()),
+        _ => return Ok(Pass::NotAsked("it is asked of hedges and quotes")),
     };
     let now = known("net delta", view.net_delta)?;
     let change = match side {
@@ -188,28 +281,48 @@ fn net_delta(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Re
         Side::Sell => -notional,
     };
     let after = (now + change).abs();
-    if after < now.abs() { Ok(()) } else { within("net delta", after, limits.net_delta) }
+    if after < now.abs() {
+        return Ok(Pass::NotAsked("it lowers the absolute delta"));
+    }
+    within("net delta", after, limits.net_delta)
 }
 
-fn exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<(), Refusal> {
+fn venue_exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<Pass, Refusal> {
     match &intent.want {
         Want::Hedge(hedge) if !hedge.reduce_only => {
             let held = known("venue exposure", view.venue_exposure)?;
             within("venue exposure", held + hedge.notional, limits.venue_exposure)
         }
+        Want::Hedge(_) => Ok(Pass::NotAsked("it only shrinks what the venue holds")),
+        Want::Quote(_) | Want::Leg(_) => {
+            Ok(Pass::NotAsked("it turns what the venue already holds"))
+        }
+        Want::Open(_) | Want::Close(_) | Want::Swap(_) | Want::Cycle(_) => {
+            Ok(Pass::NotAsked("it trades on no venue"))
+        }
+    }
+}
+
+fn gross_exposure(intent: &Intent, view: &RiskView, limits: &Limits) -> Result<Pass, Refusal> {
+    match &intent.want {
         // Liquidity and swaps move value we already hold on the chain: gross stays what it is.
         Want::Open(_) | Want::Swap(_) => {
             let gross = known("gross exposure", view.gross_exposure)?;
             within("gross exposure", gross, limits.gross_exposure)
         }
-        // A cycle is flat before and after, within one transaction; a quote and a leg turn what
-        // the venue already holds.
-        Want::Close(_) | Want::Hedge(_) | Want::Leg(_) | Want::Cycle(_) | Want::Quote(_) => Ok(()),
+        Want::Cycle(_) => Ok(Pass::NotAsked("a cycle is flat before and after")),
+        Want::Close(_) => Ok(Pass::NotAsked("a closing adds nothing to it")),
+        Want::Hedge(_) => Ok(Pass::NotAsked("the limit of its venue binds it")),
+        Want::Quote(_) | Want::Leg(_) => {
+            Ok(Pass::NotAsked("it turns what the venue already holds"))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    mod rows;
+
     use alloy::primitives::{Address, U256};
     use rust_decimal::dec;
 

@@ -85,8 +85,8 @@ pub(super) async fn keep_only(pool: &PgPool, runs: &[String]) -> Result<(), Stor
     Ok(())
 }
 
-/// The run and the fact that decided an intent: by its note when it is one of a chain, else by the
-/// deed that followed. The newest, when several facts acted for it.
+/// The run and the fact that decided an intent: by the note that it acted, else that it was
+/// refused, else by the deed that followed. The newest, when several facts acted for it.
 pub(super) async fn decided(
     pool: &PgPool,
     intent: Uuid,
@@ -94,8 +94,8 @@ pub(super) async fn decided(
     let row = sqlx::query(
         "(select run, seq
           from notes
-          where kind = 'intent' and body ->> 'intent' = $1 and run is not null
-          order by id desc
+          where kind in ('intent', 'refused') and body ->> 'intent' = $1 and run is not null
+          order by kind, id desc
           limit 1)
          union all
          (select run, seq

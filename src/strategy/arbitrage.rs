@@ -5,6 +5,8 @@
 //! on the safe side; the rest are sized and priced with what the pools answer to the unit. What has
 //! no known price is not worth anything: unknown is never zero.
 
+mod terms;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, U256};
@@ -18,7 +20,7 @@ use crate::math::amm::v3::{SwapAmount, SwapOrder};
 use crate::math::amm::{Direction, PIPS};
 use crate::math::cycle::{Bounds, Hop, best_input, constant_product_input};
 use crate::model::amount::{human_unsigned, raw_down};
-use crate::model::intent::{CycleLeg, CyclePlan, PoolId};
+use crate::model::intent::{CycleLeg, CyclePlan, PoolId, Term};
 use crate::model::opportunity::{NetProfit, failure_probability};
 use crate::model::time::Timestamp;
 
@@ -137,6 +139,8 @@ pub struct Found {
     pub is_worth: bool,
     /// In one sentence with the figures that decided.
     pub why: String,
+    /// The figures it was weighed with.
+    pub terms: Vec<Term>,
 }
 
 /// All cycles that return more than they take, best expected profit first and unknown last.
@@ -400,7 +404,7 @@ fn weigh(cycle: &Cycle<'_>, view: &View<'_>, parameters: &Parameters) -> Option<
         (Some(net), Some(expected)) => reason(cycle, notional, &net, expected),
         _ => "gas has no price, or a figure has no room".into(),
     };
-    Some(Found {
+    let mut found = Found {
         key: key(cycle, view.block, parameters.chain),
         cycle: CyclePlan {
             chain: parameters.chain,
@@ -414,7 +418,10 @@ fn weigh(cycle: &Cycle<'_>, view: &View<'_>, parameters: &Parameters) -> Option<
         expected,
         is_worth: is_paid && min_profit <= sizing.profit(),
         why,
-    })
+        terms: Vec::new(),
+    };
+    found.terms = terms::of(&found, cycle, &sizing, view, parameters);
+    Some(found)
 }
 
 /// Gas of a cycle in the numeraire; `None` where the native coin has no price.

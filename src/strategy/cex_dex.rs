@@ -6,6 +6,10 @@
 //! nothing is owed on the exchange, and one that is refused costs its gas. The leg follows at once,
 //! at no worse than the operator's loss from the swap's own price.
 
+mod terms;
+
+pub use terms::of_leg as leg_terms;
+
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,7 @@ use crate::math::amm::v3::{SwapAmount, SwapOrder};
 use crate::math::amm::{Direction, PIPS};
 use crate::math::quoting::{ceil_to, floor_to};
 use crate::model::amount::{human_unsigned, raw_down, raw_up};
-use crate::model::intent::{PoolId, SwapPlan};
+use crate::model::intent::{PoolId, SwapPlan, Term};
 use crate::model::opportunity::{Moved, NetProfit, failure_probability};
 use crate::model::order::Side;
 use crate::model::venue::MarketRules;
@@ -149,6 +153,8 @@ pub struct Found {
     pub is_worth: bool,
     /// In one sentence with the figures that decided.
     pub why: String,
+    /// The figures it was weighed with.
+    pub terms: Vec<Term>,
 }
 
 /// The best size of each pool and side that earns before gas, best first.
@@ -316,6 +322,7 @@ impl Lane<'_> {
             is_worth: expected.is_some_and(|expected| expected >= parameters.min_net)
                 && amount_out_min <= trade.amount_out,
             why,
+            terms: terms::of(self, trade, net),
         })
     }
 

@@ -6,7 +6,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
-use crate::model::intent::{HedgeTarget, Intent, Want};
+use crate::model::intent::{HedgeTarget, Intent, Term, Want};
 use crate::model::order::Side;
 use crate::model::time::Timestamp;
 use crate::model::venue::MarketRules;
@@ -106,6 +106,15 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Option<Intent> {
         parameters.band_max,
         waited_ms
     );
+    let mut terms = band_terms(view, parameters, gap, (mid, gap_value));
+    terms.extend([
+        Term::whole("outside_for", waited_ms, "ms"),
+        Term::whole("unhedged_max", parameters.unhedged_ms_max, "ms"),
+        Term::exact("touch", touch, "quote per base"),
+        Term::exact("quantity", quantity, "base"),
+        Term::exact("notional", notional, "numeraire"),
+        Term::exact("price_limit", price_limit, "quote per base"),
+    ]);
     let want = Want::Hedge(HedgeTarget {
         venue: parameters.venue.clone(),
         symbol: parameters.symbol.clone(),
@@ -115,7 +124,28 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Option<Intent> {
         reduce_only: is_opposite && quantity <= view.contracts.abs(),
         notional,
     });
-    Some(Intent::new(&parameters.strategy, &format!("hedge/{}", view.decision), want, why))
+    let key = format!("hedge/{}", view.decision);
+    Some(Intent::new(&parameters.strategy, &key, want, why).with_terms(terms))
+}
+
+/// How far the contracts are from their target, against the band; `gap` has a mid and a value.
+fn band_terms(
+    view: &View<'_>,
+    parameters: &Parameters,
+    gap: Decimal,
+    (mid, gap_value): (Decimal, Decimal),
+) -> Vec<Term> {
+    vec![
+        Term::exact("base_held", view.base_held, "base"),
+        Term::exact("contracts", view.contracts, "base"),
+        Term::exact("target_delta_fraction", parameters.target_delta_fraction, "of base_held"),
+        Term::exact("target_contracts", view.target(parameters), "base"),
+        Term::exact("delta_before", -gap, "base from target"),
+        Term::exact("mid", mid, "quote per base"),
+        Term::exact("delta_value", gap_value, "numeraire, absolute"),
+        Term::exact("band_min", parameters.band_min, "numeraire"),
+        Term::exact("band_max", parameters.band_max, "numeraire"),
+    ]
 }
 
 fn floor_to(value: Decimal, step: Decimal) -> Decimal {
@@ -208,5 +238,23 @@ mod tests {
         let first = decide(&view(dec!(10), dec!(0)), &parameters()).expect("due");
         let again = decide(&view(dec!(10), dec!(0)), &parameters()).expect("due");
         assert_eq!(first.id, again.id);
+    }
+
+    #[test]
+    fn the_terms_are_the_figures_of_the_trade() {
+        let view = view(dec!(10.00049), dec!(-2));
+        let intent = decide(&view, &parameters()).expect("outside the band");
+        let term = |name: &str| -> Decimal {
+            let term = intent.terms.iter().find(|term| term.name == name).expect(name);
+            term.value.parse().expect("a decimal")
+        };
+        assert_eq!(term("delta_before"), term("contracts") - term("target_contracts"));
+        assert_eq!(term("delta_before") * term("mid"), term("delta_value"));
+        assert!(term("delta_value") > term("band_max") && term("outside_for").is_zero());
+        let Want::Hedge(target) = &intent.want else { panic!("not a hedge") };
+        assert_eq!((term("quantity"), term("price_limit")), (target.quantity, target.price_limit));
+        assert_eq!(term("touch") * term("quantity"), target.notional);
+        assert_eq!(term("notional"), target.notional);
+        assert!(intent.terms.iter().all(|term| !term.unit.is_empty()));
     }
 }

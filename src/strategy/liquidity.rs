@@ -4,6 +4,8 @@
 //! The decision is a function of what is held now, so a restart in the middle of a move (closed,
 //! not yet swapped; swapped, not yet opened) simply continues. Integers fix every amount sent.
 
+mod terms;
+
 use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -12,8 +14,9 @@ use crate::math::amm::liquidity::amounts_for_liquidity;
 use crate::math::amm::tick::{TickRange, align_down, sqrt_price_at};
 use crate::math::amm::{Amounts, Rounding};
 use crate::model::amount::{human_unsigned, raw_down};
-use crate::model::intent::{CloseRange, Intent, OpenRange, PoolId, SwapPlan, Want};
+use crate::model::intent::{CloseRange, Intent, OpenRange, PoolId, SwapPlan, Term, Want};
 use crate::model::time::Timestamp;
+use crate::strategy::liquidity::terms::Lack;
 
 /// Liquidity used to read off the ratio of the two tokens in a range; large, so that rounding of
 /// the raw amounts does not show.
@@ -142,10 +145,16 @@ pub fn decide(view: &View, parameters: &Parameters) -> Decision {
             "pool is {distance} bps from the reference, limit {distance_max}"
         ));
     }
-    match &view.held {
+    let mut decision = match &view.held {
         Some(held) => decide_held(view, parameters, held),
         None => decide_open(view, parameters),
+    };
+    if let Decision::Act(intent) = &mut decision {
+        let mut terms = terms::of_market(view, parameters, distance_bps);
+        terms.append(&mut intent.terms);
+        intent.terms = terms;
     }
+    decision
 }
 
 fn decide_held(view: &View, parameters: &Parameters, held: &Held) -> Decision {
@@ -178,6 +187,7 @@ fn decide_held(view: &View, parameters: &Parameters, held: &Held) -> Decision {
         return Decision::Wait("out of range, principal cannot be computed".into());
     };
     let why = format!("tick {tick} left [{}, {}): {worth}", held.tick_lower, held.tick_upper);
+    let terms = terms::of_move(view, parameters, held, dwell_ms, &worth);
     let want = Want::Close(CloseRange {
         pool: parameters.pool,
         token_id: held.token_id,
@@ -185,17 +195,34 @@ fn decide_held(view: &View, parameters: &Parameters, held: &Held) -> Decision {
         amount0_min: least.amount0,
         amount1_min: least.amount1,
     });
-    act(parameters, view, "close", want, why)
+    act(parameters, view, ("close", want), why, terms)
 }
 
-fn act(parameters: &Parameters, view: &View, verb: &str, want: Want, why: String) -> Decision {
+fn act(
+    parameters: &Parameters,
+    view: &View,
+    (verb, want): (&str, Want),
+    why: String,
+    terms: Vec<Term>,
+) -> Decision {
     let key = format!("{verb}/{}", view.decision);
-    Decision::Act(Box::new(Intent::new(&parameters.strategy, &key, want, why)))
+    let intent = Intent::new(&parameters.strategy, &key, want, why).with_terms(terms);
+    Decision::Act(Box::new(intent))
 }
 
 /// What a move brings and costs, in quote.
 struct Worth {
+    plan: Plan,
+    /// Per unit of liquidity and second.
+    fee_rate: Decimal,
+    horizon_s: Decimal,
+    /// Fees expected over the horizon.
     gain: Decimal,
+    /// Capital that changes its token.
+    turned: Decimal,
+    swap_fee: Decimal,
+    slippage: Decimal,
+    /// Gas, swap fee and slippage.
     cost: Decimal,
 }
 
@@ -207,17 +234,18 @@ impl std::fmt::Display for Worth {
 }
 
 fn move_worth(view: &View, parameters: &Parameters) -> Result<Worth, String> {
-    let rate = view.pool.fee_rate.ok_or("the pool's fee rate is not measured yet")?;
+    let fee_rate = view.pool.fee_rate.ok_or("the pool's fee rate is not measured yet")?;
     let plan = Plan::new(view, parameters).ok_or("no range can be planned")?;
     let liquidity = Decimal::from_u128_checked(plan.liquidity).ok_or("liquidity is too large")?;
-    let seconds = parameters.horizon_h * Decimal::from(3_600);
-    let gain = rate.checked_mul(liquidity).and_then(|per_s| per_s.checked_mul(seconds));
+    let horizon_s = parameters.horizon_h * Decimal::from(3_600);
+    let gain = fee_rate.checked_mul(liquidity).and_then(|per_s| per_s.checked_mul(horizon_s));
     let gain = gain.ok_or("expected fees are too large")?;
     // Half of the capital is turned over: swap fee, and slippage at worst.
     let turned = plan.capital / Decimal::TWO;
-    let fee = turned * Decimal::from(view.pool.fee_pips) / Decimal::from(1_000_000);
+    let swap_fee = turned * Decimal::from(view.pool.fee_pips) / Decimal::from(1_000_000);
     let slippage = turned * Decimal::from(parameters.max_slippage_bps) / BPS;
-    Ok(Worth { gain, cost: view.gas_per_move + fee + slippage })
+    let cost = view.gas_per_move + swap_fee + slippage;
+    Ok(Worth { plan, fee_rate, horizon_s, gain, turned, swap_fee, slippage, cost })
 }
 
 trait FromU128Checked: Sized {
@@ -324,6 +352,7 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
     let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
     let fee = Decimal::from(pool.fee_pips) / Decimal::from(1_000_000);
     let kept = (Decimal::ONE - slippage) * (Decimal::ONE - fee);
+    let lack = Lack { base, quote, short_base, short_quote, worth, kept };
     let (base_token, quote_token) =
         if pool.base_is_token0 { (pool.token0, pool.token1) } else { (pool.token1, pool.token0) };
     let (token_in, token_out, value, amount_in, amount_out_min) = if short_base > worth {
@@ -346,6 +375,8 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
         base.round_dp(4),
         quote.round_dp(2)
     );
+    let mut terms = terms::of_plan(plan, parameters);
+    terms.extend(lack.terms(view, parameters, value));
     let want = Want::Swap(SwapPlan {
         pool: parameters.pool,
         token_in,
@@ -354,7 +385,7 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
         amount_out_min,
         notional: value,
     });
-    Some(act(parameters, view, "swap", want, why))
+    Some(act(parameters, view, ("swap", want), why, terms))
 }
 
 fn open(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
@@ -372,6 +403,8 @@ fn open(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
         plan.base.round_dp(4),
         plan.quote.round_dp(2)
     );
+    let mut terms = terms::of_plan(plan, parameters);
+    terms.push(Term::whole("max_slippage", parameters.max_slippage_bps, "bps"));
     let want = Want::Open(OpenRange {
         pool: parameters.pool,
         tick_lower: lower,
@@ -382,7 +415,7 @@ fn open(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
         amount1_min: least.amount1,
         notional: plan.capital,
     });
-    Some(act(parameters, view, "open", want, why))
+    Some(act(parameters, view, ("open", want), why, terms))
 }
 
 /// The least of each token that `liquidity` is made of while the price stays within `slippage` of

@@ -5,16 +5,18 @@
 //! nothing is sold that is not owned, nothing bought that cash does not cover, no inventory grown
 //! beyond its limit; without a measured volatility nothing new is quoted.
 
+mod sketch;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::market::book::Level;
-use crate::math::quoting::{
-    Model, Quotes, Sampling, Utility, away_from_mid, ceil_to, estimate, floor_to, realised_variance,
-};
+use crate::math::quoting::{Sampling, ceil_to, estimate, floor_to, realised_variance};
+use crate::model::intent::Term;
 use crate::model::order::Side;
 use crate::model::time::Timestamp;
 use crate::model::venue::MarketRules;
+use crate::strategy::market_making::sketch::Sketch;
 
 /// How mids become a volatility: thirty steps tell it to about an eighth of itself, and under a
 /// tenth of a second the book talks about itself.
@@ -150,6 +152,8 @@ pub enum Decision {
         key: String,
         /// The figures that decided.
         why: String,
+        /// The same, each as it was used.
+        terms: Vec<Term>,
     },
     /// Nothing of ours should rest, see [`withdrawal`].
     Withdraw {
@@ -195,8 +199,8 @@ pub fn touch_of_others(
 /// What should rest now.
 pub fn decide(view: &View<'_>, parameters: &Parameters) -> Decision {
     match quote(view, parameters) {
-        Ok((target, why)) => {
-            Decision::Quote { target, key: format!("quote/{}", view.decision), why }
+        Ok((target, why, terms)) => {
+            Decision::Quote { target, key: format!("quote/{}", view.decision), why, terms }
         }
         Err(Stop::Blind(why)) => {
             if view.resting.iter().any(|quote| is_expired(quote, parameters, view.at)) {
@@ -210,7 +214,10 @@ pub fn decide(view: &View<'_>, parameters: &Parameters) -> Decision {
     }
 }
 
-fn quote(view: &View<'_>, parameters: &Parameters) -> Result<(QuoteTarget, String), Stop> {
+fn quote(
+    view: &View<'_>,
+    parameters: &Parameters,
+) -> Result<(QuoteTarget, String, Vec<Term>), Stop> {
     let mid = checked_mid(view, parameters).map_err(Stop::Unsafe)?;
     let variance_per_s = variance_per_s(view, parameters).map_err(Stop::Blind)?;
     let away = view.inventory.checked_sub(parameters.target_inventory);
@@ -231,7 +238,9 @@ fn quote(view: &View<'_>, parameters: &Parameters) -> Result<(QuoteTarget, Strin
     }
     let expires = view.at.plus_ms(parameters.ttl_ms);
     let (venue, symbol) = (parameters.venue.clone(), parameters.symbol.clone());
-    Ok((QuoteTarget { venue, symbol, bid, ask, expires, notional }, why))
+    let target = QuoteTarget { venue, symbol, bid, ask, expires, notional };
+    let terms = sketch.terms(view, parameters, &target);
+    Ok((target, why, terms))
 }
 
 fn beyond(what: &str) -> String {
@@ -272,80 +281,6 @@ fn variance_per_s(view: &View<'_>, parameters: &Parameters) -> Result<f64, Strin
     let variance = realised_variance(recent, SAMPLING).map_err(|error| error.to_string())?;
     let half_tick = estimate(view.rules.tick) / 2.0;
     Ok(variance.per_s.max(half_tick * half_tick / variance.span_s))
-}
-
-/// How far from the mid each side goes, fees and the operator's spread limits included.
-struct Sketch {
-    mid: Decimal,
-    /// Inventory less target, base.
-    away: Decimal,
-    /// Quote per base per √s.
-    sigma: f64,
-    bid_distance: Decimal,
-    ask_distance: Decimal,
-    half_spread: Decimal,
-}
-
-impl std::fmt::Display for Sketch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mid, away, sigma, half_spread, .. } = self;
-        let (mid, away, half_spread) = (mid.normalize(), away.normalize(), half_spread.round_dp(8));
-        write!(f, "mid {mid}, sigma {sigma:.6} per root second, inventory {away} from target, ")?;
-        write!(f, "half-spread {half_spread}")
-    }
-}
-
-impl Sketch {
-    fn new(
-        parameters: &Parameters,
-        mid: Decimal,
-        away: Decimal,
-        variance_per_s: f64,
-    ) -> Result<Self, String> {
-        let model = Model {
-            gamma_per_quote: parameters.gamma,
-            variance_per_s,
-            kappa_per_price: parameters.kappa,
-            intensity_per_s: parameters.intensity_a,
-            order_base: estimate(parameters.quote_quantity),
-        };
-        let quotes = model
-            .stationary(0.0, Utility::Exponential)
-            .and_then(|line| line.quotes(estimate(away)))
-            .map_err(|error| error.to_string())?;
-        let sigma = libm::sqrt(variance_per_s);
-        let sketch = Self::widened(parameters, mid, away, &quotes, sigma);
-        let sketch = sketch.ok_or_else(|| beyond("spread"))?;
-        let max_bps = parameters.max_half_spread_bps;
-        let most = bps_of(mid, max_bps).ok_or_else(|| beyond("widest spread"))?;
-        if sketch.half_spread > most {
-            return Err(format!("{sketch} is above the limit of {max_bps} bps"));
-        }
-        Ok(sketch)
-    }
-
-    fn widened(
-        parameters: &Parameters,
-        mid: Decimal,
-        away: Decimal,
-        quotes: &Quotes,
-        sigma: f64,
-    ) -> Option<Self> {
-        let fee = bps_of(mid, parameters.maker_fee_bps.max(Decimal::ZERO))?;
-        let bid = away_from_mid(quotes.bid_distance())?.checked_add(fee)?;
-        let ask = away_from_mid(quotes.ask_distance())?.checked_add(fee)?;
-        let half = bid.checked_add(ask)?.checked_div(Decimal::TWO)?;
-        let least = bps_of(mid, parameters.min_half_spread_bps)?;
-        let missing = least.checked_sub(half)?.max(Decimal::ZERO);
-        Some(Self {
-            mid,
-            away,
-            sigma,
-            bid_distance: bid.checked_add(missing)?.max(fee),
-            ask_distance: ask.checked_add(missing)?.max(fee),
-            half_spread: half.checked_add(missing)?,
-        })
-    }
 }
 
 fn bps_of(value: Decimal, bps: Decimal) -> Option<Decimal> {

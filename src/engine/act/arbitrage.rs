@@ -99,7 +99,7 @@ impl Engine {
         fate: Fate,
         why: String,
     ) {
-        let arbitrage::Found { key, cycle, net, .. } = found;
+        let arbitrage::Found { key, cycle, net, terms, .. } = found;
         let Some(chain) = self.chains.get(&parameters.chain) else { return };
         let block = chain.head.map_or(0, |head| head.block.number);
         let (token, decimals) = chain
@@ -109,7 +109,7 @@ impl Engine {
         let route = cycle.legs.iter().map(|leg| leg_text(&chain.setup, leg)).collect();
         let amount_in = human_unsigned(cycle.amount_in, decimals).unwrap_or_default();
         let want = Want::Cycle(cycle);
-        let intent = Intent::new(&parameters.strategy, &key, want, why.clone());
+        let intent = Intent::new(&parameters.strategy, &key, want, why.clone()).with_terms(terms);
         let opportunity = Opportunity {
             id: intent.id,
             chain: parameters.chain,

@@ -15,7 +15,7 @@ use crate::execution::plan;
 use crate::execution::tx::Act;
 use crate::math::quoting::floor_to;
 use crate::model::amount::human_unsigned;
-use crate::model::intent::{HedgeTarget, Intent, PoolId, Want};
+use crate::model::intent::{HedgeTarget, Intent, PoolId, Term, Want};
 use crate::model::opportunity::{Fate, LegState, Moved, Opportunity, OpportunityKind, VenueLeg};
 use crate::model::order::Side;
 use crate::model::unit::{Account, Unit};
@@ -119,7 +119,7 @@ impl Engine {
 
     /// Keeps a gap, and sends the one that is taken on to the gate.
     fn see_gap(&mut self, parameters: &Parameters, found: Found, fate: Fate, why: String) {
-        let Found { key, swap, expected, leg, anchor, net, .. } = found;
+        let Found { key, swap, expected, leg, anchor, net, terms, .. } = found;
         let Some(chain) = self.chains.get(&parameters.chain) else { return };
         let token = chain.setup.token(swap.token_in);
         let pool = chain.setup.pool(swap.pool.address).map_or(String::new(), |pool| {
@@ -129,7 +129,8 @@ impl Engine {
         let (id, pays) = (swap.pool, token.map(|token| (token.symbol.clone(), token.decimals)));
         let (token, decimals) = pays.unwrap_or_default();
         let amount_in = human_unsigned(swap.amount_in, decimals).unwrap_or_default();
-        let intent = Intent::new(&parameters.strategy, &key, Want::Swap(swap), why.clone());
+        let intent = Intent::new(&parameters.strategy, &key, Want::Swap(swap), why.clone())
+            .with_terms(terms);
         let opportunity = Opportunity {
             id: intent.id,
             chain: id.chain,
@@ -231,7 +232,7 @@ impl Engine {
         if let (Some(limit), false) = (limit.filter(|_| price.is_some()), is_early)
             && self.is_within(leg, limit)
         {
-            self.place_leg(seen, leg, (quantity, limit));
+            self.place_leg(seen, leg, (quantity, limit), cex_dex::leg_terms(leg, parameters));
         }
     }
 
@@ -249,6 +250,7 @@ impl Engine {
         seen: &Opportunity,
         leg: &VenueLeg,
         (quantity, limit): (Decimal, Decimal),
+        terms: Vec<Term>,
     ) {
         let Some(notional) = quantity.checked_mul(limit) else { return };
         let (side, strategy) = (leg.side(), seen.strategy.clone());
@@ -269,18 +271,19 @@ impl Engine {
             notional,
         });
         let key = format!("leg/{}/{}", seen.id.simple(), leg.attempts);
-        let intent = Intent::new(&strategy, &key, want, why);
-        let (id, view) =
-            (intent.id, self.risk_view(self.venue_live(&leg.venue, &leg.symbol), None));
-        let whose = format!("{strategy}/leg");
-        let approved = match gate::review(intent, &view, &self.setup.limits) {
+        let intent = Intent::new(&strategy, &key, want, why).with_terms(terms);
+        let view = self.risk_view(self.venue_live(&leg.venue, &leg.symbol), None);
+        let checks = gate::checks(&intent, &view, &self.setup.limits);
+        let of = format!("{strategy}/leg");
+        let approved = match gate::review(intent.clone(), &view, &self.setup.limits) {
             Ok(approved) => approved,
-            Err(refusal) => return self.refused(&whose, &refusal.to_string()),
+            Err(refusal) => return self.refused(&of, &intent, &checks, &refusal.to_string()),
         };
         if !self.sends_for(&strategy) {
-            return self.refused(&whose, "observing only");
+            return self.refused(&of, &intent, &checks, "observing only");
         }
-        self.last_refusal.remove(&whose);
+        self.last_refusal.remove(&of);
+        self.note_intent(&intent, "leg", &checks);
         self.decisions += 1;
         let now = self.now;
         self.change_opportunity(seen.id, |seen| {
@@ -290,7 +293,7 @@ impl Engine {
         });
         let Some(order) = plan::order(&approved, now) else { return };
         self.orders.insert(order.request.client_order_id.clone(), order.clone());
-        self.out.commands.push(Command::Place { order, intent: id, strategy });
+        self.out.commands.push(Command::Place { order, intent: intent.id, strategy });
     }
 
     /// A leg is over: what both sides brought is told, at the price of now for what is left of it.

@@ -99,21 +99,23 @@ impl Engine {
     fn review_hedge(&mut self, intent: Intent, parameters: &hedging::Parameters, sends: bool) {
         let live = self.venue_live(&parameters.venue, &parameters.symbol);
         let view = self.risk_view(live, Some(parameters));
-        let (strategy, id, why) = (intent.strategy.clone(), intent.id, intent.why.clone());
-        let approved = match gate::review(intent, &view, &self.setup.limits) {
+        let of = format!("{}/hedge", intent.strategy);
+        let checks = gate::checks(&intent, &view, &self.setup.limits);
+        let approved = match gate::review(intent.clone(), &view, &self.setup.limits) {
             Ok(approved) => approved,
-            Err(refusal) => {
-                return self.refused(&format!("{strategy}/hedge"), &refusal.to_string());
-            }
+            Err(refusal) => return self.refused(&of, &intent, &checks, &refusal.to_string()),
         };
-        self.last_refusal.remove(&format!("{strategy}/hedge"));
         if !self.setup.sends || !sends {
-            return self.refused(&format!("{strategy}/hedge"), &format!("observing only: {why}"));
+            let why = format!("observing only: {}", intent.why);
+            return self.refused(&of, &intent, &checks, &why);
         }
+        self.last_refusal.remove(&of);
         self.decisions += 1;
         let Some(order) = plan::order(&approved, self.now) else { return };
+        self.note_intent(&intent, "hedge", &checks);
         self.orders_sent += 1;
         self.orders.insert(order.request.client_order_id.clone(), order.clone());
+        let Intent { id, strategy, .. } = intent;
         self.out.commands.push(Command::Place { order, intent: id, strategy });
     }
 

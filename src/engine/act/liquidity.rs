@@ -27,9 +27,8 @@ impl Engine {
             liquidity::Decision::Wait(why) => self.strategies[index].say(why, self.now),
             liquidity::Decision::Act(intent) => {
                 self.strategies[index].say(intent.why.clone(), self.now);
-                if let Err(why) = self.review_on_chain(*intent) {
-                    self.refused(&parameters.strategy, &why);
-                }
+                // A refusal is noted there, and the strategy looks again anyway.
+                let _ = self.review_on_chain(*intent);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::engine::output::Command;
 use crate::execution::order::{Order, OrderEvent, OrderState};
 use crate::execution::plan;
 use crate::model::amount::human;
-use crate::model::intent::{Intent, QuotePlan, Want};
+use crate::model::intent::{Intent, QuotePlan, Term, Want};
 use crate::model::order::{Side, TimeInForce};
 use crate::model::unit::{Account, Unit, VENUE_DECIMALS};
 use crate::risk::gate;
@@ -19,6 +19,14 @@ use crate::strategy::market_making::{
 const LOOK_EVERY_MS: i64 = 100;
 /// Mids kept for the volatility, whatever the operator's window.
 const MIDS_MAX: usize = 20_000;
+
+/// What quotes rest on: the decision's name, its reason and its figures.
+#[derive(Default)]
+struct Grounds {
+    key: String,
+    why: String,
+    terms: Vec<Term>,
+}
 
 impl Engine {
     pub(super) fn decide_making(&mut self, index: usize, parameters: &Parameters) {
@@ -35,19 +43,22 @@ impl Engine {
             Err(why) if resting.is_empty() => Decision::Wait(why),
             Err(why) => Decision::Withdraw { why },
         };
-        let (actions, key, why) = match decision {
+        let (actions, grounds) = match decision {
             Decision::Wait(why) => return self.strategies[index].say(why, self.now),
-            Decision::Withdraw { why } => (market_making::withdrawal(&resting), String::new(), why),
-            Decision::Quote { target, key, why } => {
-                (market_making::diff(&target, &resting, parameters, self.now), key, why)
+            Decision::Withdraw { why } => {
+                (market_making::withdrawal(&resting), Grounds { why, ..Grounds::default() })
+            }
+            Decision::Quote { target, key, why, terms } => {
+                let actions = market_making::diff(&target, &resting, parameters, self.now);
+                (actions, Grounds { key, why, terms })
             }
         };
-        self.strategies[index].say(why.clone(), self.now);
+        self.strategies[index].say(grounds.why.clone(), self.now);
         for action in actions {
             match action {
                 QuoteAction::Cancel(side) => self.cancel_quotes(parameters, side),
                 QuoteAction::Place(side, wanted) => {
-                    self.place_quote(index, parameters, (side, wanted), &key, &why);
+                    self.place_quote(index, parameters, (side, wanted), &grounds);
                 }
             }
         }
@@ -152,8 +163,7 @@ impl Engine {
         index: usize,
         parameters: &Parameters,
         (side, wanted): (Side, QuoteSide),
-        key: &str,
-        why: &str,
+        grounds: &Grounds,
     ) {
         let Some(notional) = wanted.price.checked_mul(wanted.quantity) else { return };
         let plan = QuotePlan {
@@ -164,24 +174,29 @@ impl Engine {
             quantity: wanted.quantity,
             notional,
         };
-        let strategy = parameters.strategy.clone();
+        let Grounds { key, why, terms } = grounds;
         let key = format!("{key}/{side}");
-        let intent = Intent::new(&strategy, &key, Want::Quote(plan), why.to_owned());
-        let id = intent.id;
+        let intent = Intent::new(&parameters.strategy, &key, Want::Quote(plan), why.clone());
+        let intent = intent.with_terms(terms.clone());
         let live = self.venue_live(&parameters.venue, &parameters.symbol);
         let view = self.risk_view(live, None);
-        let approved = match gate::review(intent, &view, &self.setup.limits) {
+        // One side may be refused for as long as the other is placed.
+        let of = format!("{}/{side}", parameters.strategy);
+        let checks = gate::checks(&intent, &view, &self.setup.limits);
+        let approved = match gate::review(intent.clone(), &view, &self.setup.limits) {
             Ok(approved) => approved,
-            Err(refusal) => return self.refused(&strategy, &refusal.to_string()),
+            Err(refusal) => return self.refused(&of, &intent, &checks, &refusal.to_string()),
         };
         if !self.setup.sends || !self.setup.strategies[index].sends {
-            return self.refused(&strategy, &format!("observing only: {why}"));
+            return self.refused(&of, &intent, &checks, &format!("observing only: {why}"));
         }
-        self.last_refusal.remove(&strategy);
+        self.last_refusal.remove(&of);
         self.decisions += 1;
         let Some(order) = plan::order(&approved, self.now) else { return };
+        self.note_intent(&intent, "quote", &checks);
         self.quotes.sent += 1;
         self.orders.insert(order.request.client_order_id.clone(), order.clone());
+        let Intent { id, strategy, .. } = intent;
         self.out.commands.push(Command::Place { order, intent: id, strategy });
     }
 

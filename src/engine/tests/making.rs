@@ -117,6 +117,24 @@ fn both_sides_rest_and_never_cross_the_touch() {
 }
 
 #[test]
+fn each_quote_is_noted_with_the_figures_and_checks_it_rests_on() {
+    let (world, bid, ask) = quoting();
+    let noted =
+        world.kept.notes.iter().filter(|(kind, body)| *kind == "intent" && body["act"] == "quote");
+    let noted: Vec<_> = noted.map(|(_, body)| body).collect();
+    assert_eq!(noted.len(), 2);
+    for (note, order, name) in [(noted[0], &bid, "bid"), (noted[1], &ask, "ask")] {
+        let terms = note["terms"].as_array().expect("a list");
+        let term = terms.iter().find(|term| term["name"] == name).expect(name);
+        let price: Decimal = term["value"].as_str().expect("text").parse().expect("a decimal");
+        assert_eq!(price, order.request.price);
+        let digits = note["intent"].as_str().expect("an id").replace('-', "");
+        assert!(digits.starts_with(&order.request.client_order_id[2..]));
+        assert_eq!(note["gate"].as_array().map(Vec::len), Some(7));
+    }
+}
+
+#[test]
 fn a_traded_quote_is_booked_by_both_legs_and_placed_anew() {
     let (mut world, bid, _) = quoting();
     let n = world.kept.entries.len();

@@ -393,6 +393,47 @@ fn slippage_is_a_part_of_the_input() {
     assert!(found[0].expected.unwrap() < net.gross - net.gas - net.slippage);
 }
 
+fn told<'a>(found: &'a Found, name: &str) -> &'a Term {
+    found.terms.iter().find(|term| term.name == name).expect(name)
+}
+
+fn figure(found: &Found, name: &str) -> Decimal {
+    told(found, name).value.parse().expect("a decimal")
+}
+
+#[test]
+fn the_terms_are_the_figures_it_was_weighed_with() {
+    let pairs = two_pairs();
+    let found = found(&refs(&pairs), &Parameters { slippage_bps: 10, ..parameters() });
+    let of = |name| figure(&found[0], name);
+    let landed = of("gross") - of("gas") - of("slippage");
+    let fails = of("failure_probability");
+    assert_eq!(of("net"), (dec!(1) - fails) * landed - fails * of("gas"));
+    assert_eq!(Some(of("net")), found[0].expected);
+    assert_eq!((of("gas"), fails, of("landed")), (dec!(0.6), dec!(0.01), dec!(98)));
+    assert_eq!(of("slippage"), of("notional") / dec!(1000));
+    assert_eq!(of("profit"), of("amount_out") - of("amount_in"));
+    assert_eq!(of("gross"), of("profit") * of("start_price"));
+    let plan = &found[0].cycle;
+    assert_eq!(told(&found[0], "amount_in").unit, "WETH");
+    assert_eq!(of("notional"), plan.notional);
+    assert_eq!(raw_down(of("amount_in"), 18), Some(plan.amount_in));
+    assert_eq!(raw_down(of("min_profit"), 18), Some(plan.min_profit));
+    // 2.1 million dollars against 2 million, less 0.3 percent twice.
+    let rate = libm::log(1.05 * 0.997 * 0.997);
+    let of_rate: f64 = told(&found[0], "log_marginal_rate").value.parse().unwrap();
+    assert!((of_rate - rate).abs() < 1e-9, "{of_rate} {rate}");
+}
+
+#[test]
+fn what_has_no_price_has_no_terms_of_profit() {
+    let (pairs, tokens) = (two_pairs(), tokens());
+    let pools = refs(&pairs);
+    let found = decide(&View { native_price: None, ..view(&pools, &tokens) }, &parameters());
+    let names: Vec<_> = found[0].terms.iter().map(|term| term.name).collect();
+    assert!(names.contains(&"amount_in") && !names.contains(&"net") && !names.contains(&"gas"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 64,

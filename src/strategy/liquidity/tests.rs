@@ -129,3 +129,54 @@ fn an_empty_wallet_waits() {
     empty.wallet_quote = U256::ZERO;
     assert_eq!(why(&empty), "no capital in the wallet");
 }
+
+fn intent(view: &View) -> Intent {
+    match decide(view, &parameters()) {
+        Decision::Act(intent) => *intent,
+        Decision::Wait(why) => panic!("waits: {why}"),
+    }
+}
+
+fn term(intent: &Intent, name: &str) -> Decimal {
+    let term = intent.terms.iter().find(|term| term.name == name).expect(name);
+    assert!(!term.unit.is_empty(), "{name} has no unit");
+    term.value.parse().expect("a decimal")
+}
+
+#[test]
+fn the_terms_of_a_move_are_the_figures_that_decided_it() {
+    let mut position = view();
+    position.held = held(-40, 0);
+    let close = intent(&position);
+    let of = |name| term(&close, name);
+    assert_eq!((of("price"), of("reference"), of("distance")), (dec!(1), dec!(1), dec!(0)));
+    assert_eq!((of("held_tick_lower"), of("held_tick_upper")), (dec!(-40), dec!(0)));
+    assert_eq!((of("gas"), of("horizon"), of("held_for")), (dec!(1), dec!(3600), dec!(100000)));
+    assert_eq!(of("cost"), of("gas") + of("swap_fee") + of("slippage"));
+    assert_eq!(of("swap_fee"), of("turned_over") * dec!(0.0005));
+    assert_eq!(of("expected_fees"), of("fee_rate") * of("liquidity") * of("horizon"));
+    assert!(of("expected_fees") >= of("cost") * of("min_gain_over_cost"));
+    assert_eq!(of("gain_over_cost"), (of("expected_fees") / of("cost")).round_dp(6));
+    assert!(close.why.contains(&of("cost").round_dp(2).to_string()), "{}", close.why);
+}
+
+#[test]
+fn the_terms_of_an_opening_and_a_swap_are_their_own_figures() {
+    let opening = intent(&view());
+    let Want::Open(open) = &opening.want else { panic!("not an open") };
+    assert_eq!(term(&opening, "tick_lower"), Decimal::from(open.tick_lower));
+    assert_eq!(term(&opening, "tick_upper"), Decimal::from(open.tick_upper));
+    assert_eq!(term(&opening, "capital"), open.notional);
+    assert!(opening.terms.iter().all(|term| term.name != "expected_fees"), "not looked at");
+
+    let mut one_sided = view();
+    one_sided.wallet_base = U256::ZERO;
+    one_sided.wallet_quote *= U256::from(2);
+    let swapping = intent(&one_sided);
+    let Want::Swap(swap) = &swapping.want else { panic!("not a swap") };
+    let of = |name| term(&swapping, name);
+    assert_eq!(of("swapped"), swap.notional);
+    assert_eq!(of("base_short"), of("base_needed") * of("price"));
+    assert_eq!(of("quote_short"), of("quote_needed") - of("quote_in_wallet"));
+    assert!(of("base_short") > of("worth_a_swap") && of("base_in_wallet").is_zero());
+}

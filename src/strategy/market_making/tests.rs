@@ -86,6 +86,45 @@ fn at_its_target_it_quotes_both_sides_alike_and_says_why() {
     );
 }
 
+/// A term of the quotes at an inventory.
+fn term(inventory: Decimal, parameters: &Parameters, name: &str) -> Option<String> {
+    let mids = mids();
+    let Decision::Quote { terms, .. } = decide(&View { inventory, ..view(&mids) }, parameters)
+    else {
+        panic!("does not quote");
+    };
+    assert!(terms.iter().all(|term| !term.unit.is_empty()));
+    terms.into_iter().find(|term| term.name == name).map(|term| term.value)
+}
+
+#[test]
+fn the_terms_are_the_figures_of_the_quotes() {
+    let text = |name: &str| term(dec!(2.5), &parameters(), name).expect(name);
+    let exact = |name: &str| -> Decimal { text(name).parse().expect("a decimal") };
+    let model = |name: &str| -> f64 { text(name).parse().expect("a number") };
+    assert_eq!((exact("mid"), exact("inventory")), (dec!(2000), dec!(0.5)));
+    let model_of = ["sigma", "gamma", "kappa", "intensity_a"].map(text);
+    assert_eq!(model_of, ["0.5", "0.01", "1.5", "0.5"]);
+    let (target, _) = at_inventory(dec!(2.5), &parameters());
+    assert_eq!(side(exact("bid"), exact("bid_quantity")), target.bid);
+    assert_eq!(side(exact("ask"), exact("ask_quantity")), target.ask);
+    assert_eq!(floor_to(exact("mid") - exact("bid_distance"), RULES.tick), Some(exact("bid")));
+    assert_eq!(ceil_to(exact("mid") + exact("ask_distance"), RULES.tick), Some(exact("ask")));
+    let both = exact("bid_distance") + exact("ask_distance");
+    assert_eq!(exact("half_spread"), both / dec!(2));
+    assert_eq!(exact("maker_fee"), dec!(0.2));
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
+    near(model("reservation_offset"), -0.5 * model("skew_per_base"));
+    near(model("model_half_spread"), model("edge") + 0.1 * model("skew_per_base") / 2.0);
+    near(model("half_spread"), model("model_half_spread") + model("maker_fee"));
+}
+
+#[test]
+fn a_side_that_is_not_wanted_has_no_terms() {
+    assert_eq!(term(dec!(3), &parameters(), "bid"), None);
+    assert_eq!(term(dec!(3), &parameters(), "ask").as_deref(), Some("2000.67"));
+}
+
 #[test]
 fn the_same_view_gives_the_same_decision() {
     let mids = mids();

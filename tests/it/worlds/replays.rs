@@ -35,7 +35,8 @@ async fn a_killed_run_comes_to_the_same_again_and_a_changed_fact_is_named() -> R
     let said = tidekeeper(&["replay"], &state)?;
     ensure!(said.contains("answers are those committed"), "{said}");
     let said = tidekeeper(&["explain", &intent], &state)?;
-    for part in ["the books before it", "the gate before it", "gross_exposure_usd", &intent] {
+    let sections = ["the books before it", "the gate before it", "the terms", "the gate's checks"];
+    for part in sections.into_iter().chain(["gross_exposure_usd", "\n  net_delta ", &intent]) {
         ensure!(said.contains(part), "{part} is not told: {said}");
     }
     exports::books_are_those_of_the_journal(&state)?;
