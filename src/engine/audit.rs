@@ -148,11 +148,7 @@ impl Engine {
         state.suspected = is_off.then(|| rows.clone());
         if is_off && !repeats {
             state.audited_at = again;
-            for (of, symbol) in self.markets() {
-                if of == venue {
-                    self.query_fills(venue, &symbol);
-                }
-            }
+            self.query_all_fills(venue);
             return;
         }
         self.reconciled_at(venue_scope(venue), rows);

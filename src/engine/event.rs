@@ -65,7 +65,16 @@ pub enum Body {
     OrderReply { client_order_id: String, reply: OrderReply },
     /// The venue was asked for an order at this instant and did not know it.
     OrderMissed { client_order_id: String, asked: Timestamp },
-    /// Trades of ours, oldest first, told by the stream or listed by the venue.
+    /// The venue named an order of which only its own id was known.
+    OrderOwner {
+        venue: String,
+        symbol: String,
+        venue_order_id: u64,
+        client_order_id: String,
+        /// The venue made it itself.
+        is_forced: bool,
+    },
+    /// Trades on our account, oldest first, told by the stream or listed by the venue.
     Fills { venue: String, symbol: String, fills: Vec<Fill>, source: FillSource },
     /// Incomes of ours, oldest first.
     Incomes { venue: String, incomes: Vec<Income> },
@@ -293,6 +302,9 @@ pub struct Recovered {
     pub moves_today: Vec<(String, u32)>,
     /// Base of booked trades by venue and the venue's order id, newest orders only.
     pub booked: Vec<(String, u64, Decimal)>,
+    /// Client ids of the newest orders of each venue that are over and traded: their trades may
+    /// not be booked yet.
+    pub traded: Vec<String>,
     /// When the ledger of each venue began, by the venue's clock.
     pub opened: Vec<(String, Timestamp)>,
     /// From where incomes of each venue are asked again.

@@ -297,14 +297,14 @@ impl Engine {
         Some((in_positions, in_wallet))
     }
 
-    /// Value an external deposit or withdrawal moved, so that it is not taken for profit.
+    /// Value that somebody else's deposit, withdrawal or trade moved, so that it is not taken for
+    /// profit.
     pub(crate) fn external_value(&self, entry: &Entry) -> Option<Decimal> {
         let price = self.reference_price()?;
         let mut total = Decimal::ZERO;
         for posting in &entry.postings {
-            let is_outside = [Reason::External, Reason::Opening]
-                .iter()
-                .any(|reason| posting.account == Account::Reason(*reason));
+            let is_outside =
+                matches!(&posting.account, Account::Reason(reason) if reason.is_outside());
             if is_outside && !matches!(posting.unit, Unit::Perp { .. }) {
                 let (asset, decimals) = self.asset_of(&posting.unit)?;
                 total -= self.value(&asset, human(posting.amount, decimals)?, price)?;

@@ -19,8 +19,9 @@ pub mod snapshot;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod trades;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy::primitives::U256;
 use rust_decimal::Decimal;
@@ -37,7 +38,7 @@ use crate::ledger::reconcile::Comparison;
 use crate::market::book::feed::Feed;
 use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
-use crate::model::unit::{Account, Reason};
+use crate::model::unit::Account;
 use crate::risk::gate::Mode;
 
 /// Closed orders and positions kept in memory for display.
@@ -68,6 +69,8 @@ pub struct Engine {
     positions: BTreeMap<(u64, U256), Position>,
     orders: BTreeMap<String, Order>,
     closed_orders: VecDeque<Order>,
+    /// Client ids of orders of earlier runs that traded.
+    traded: BTreeSet<String>,
     /// The newest opportunities, those still open, and what became of all by chain and kind.
     opportunities: VecDeque<Opportunity>,
     tallies: BTreeMap<(u64, OpportunityKind), Tally>,
@@ -116,6 +119,7 @@ impl Engine {
             positions: BTreeMap::new(),
             orders: BTreeMap::new(),
             closed_orders: VecDeque::new(),
+            traded: BTreeSet::new(),
             opportunities: VecDeque::new(),
             tallies: BTreeMap::new(),
             decisions: 0,
@@ -179,6 +183,9 @@ impl Engine {
             }
             Body::OrderMissed { client_order_id, asked } => {
                 self.order_event(&client_order_id, &OrderEvent::Missed { asked });
+            }
+            Body::OrderOwner { venue, symbol, venue_order_id, client_order_id, is_forced } => {
+                self.order_owner(&venue, &symbol, venue_order_id, &client_order_id, is_forced);
             }
             Body::Fills { venue, symbol, fills, source } => {
                 self.fills(&venue, &symbol, fills, source);
@@ -321,6 +328,7 @@ impl Engine {
                 book.age(self.now);
             }
         }
+        self.judge_all_held();
         self.settle_orders();
         self.audit_venues();
         if self.opening_value.is_none() && self.is_reconciled_everywhere() {
@@ -441,8 +449,9 @@ impl Engine {
     }
 }
 
-/// True for what others put in or took out, and for taking that back.
+/// True for what others put in, took out or traded, and for taking that back.
 fn is_external(entry: &Entry) -> bool {
-    let outside = [Reason::External, Reason::Opening].map(Account::Reason);
-    entry.postings.iter().any(|posting| outside.contains(&posting.account))
+    let is_outside =
+        |account: &Account| matches!(account, Account::Reason(reason) if reason.is_outside());
+    entry.postings.iter().any(|posting| is_outside(&posting.account))
 }

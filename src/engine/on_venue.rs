@@ -1,18 +1,15 @@
-//! Venue facts: books, the user stream, fills, incomes.
-
-use rust_decimal::Decimal;
+//! Venue facts: books, the user stream, incomes, orders in doubt.
 
 use crate::engine::Engine;
 use crate::engine::audit::venue_scope;
-use crate::engine::event::{BookStep, FillSource, VenueStart};
-use crate::engine::output::{Command, Record};
+use crate::engine::event::{BookStep, VenueStart};
+use crate::engine::output::Command;
 use crate::execution::order::{OrderEvent, OrderState};
-use crate::ledger::booking::{self, SpotPair};
-use crate::model::order::Side;
+use crate::ledger::booking;
 use crate::model::text::plain;
 use crate::model::time::Timestamp;
-use crate::model::unit::{Account, Reason, Unit};
-use crate::model::venue::{AccountView, Fill, Income};
+use crate::model::unit::{Account, Unit};
+use crate::model::venue::{AccountView, Income};
 
 /// Orders in doubt are asked for so often: requests are a budget.
 const QUERY_ORDERS_EVERY_MS: i64 = 1_000;
@@ -68,17 +65,23 @@ impl Engine {
             }
             self.open_venue(&start.venue, &start.account, start.venue_time);
         }
-        for (venue, symbol) in self.markets() {
-            if venue == start.venue {
-                self.query_fills(&venue, &symbol);
-            }
-        }
+        self.query_all_fills(&start.venue);
         self.query_incomes(&start.venue);
     }
 
     pub(super) fn query_incomes(&mut self, venue: &str) {
         let since = self.venues.get(venue).map_or(Timestamp(0), |state| state.incomes_since);
         self.out.commands.push(Command::QueryIncomes { venue: venue.to_owned(), since });
+    }
+
+    /// Trades of every market of a venue, also of one where nothing of ours trades: somebody else
+    /// may.
+    pub(super) fn query_all_fills(&mut self, venue: &str) {
+        let Some(state) = self.venues.get(venue) else { return };
+        let symbols: Vec<String> = state.books.keys().cloned().collect();
+        for symbol in symbols {
+            self.query_fills(venue, &symbol);
+        }
     }
 
     pub(super) fn query_fills(&mut self, venue: &str, symbol: &str) {
@@ -89,57 +92,6 @@ impl Engine {
             after_trade: state.newest_trade.get(symbol).copied().unwrap_or(0),
             since: state.fills_since.get(symbol).copied().unwrap_or(state.opened).max(state.opened),
         });
-    }
-
-    pub(super) fn fills(
-        &mut self,
-        venue: &str,
-        symbol: &str,
-        fills: Vec<Fill>,
-        source: FillSource,
-    ) {
-        let opened = self.venues.get(venue).map_or(Timestamp(0), |state| state.opened);
-        if opened == Timestamp(0) {
-            // The account was not read yet: its opening will hold this.
-            return;
-        }
-        for fill in fills.into_iter().filter(|fill| fill.venue_time >= opened) {
-            let entry = if self.is_perpetual(venue) {
-                booking::perp_fill(venue, symbol, &fill, self.now)
-            } else {
-                let (base, quote) = (&self.setup.base_asset, &self.setup.numeraire);
-                let is_leg = self.is_leg_market(venue, symbol);
-                let reason = if is_leg { Reason::CexDex } else { Reason::Spot };
-                let pair = SpotPair { base, quote, reason };
-                booking::spot_fill(venue, symbol, pair, &fill, self.now)
-            };
-            let is_booked = self.book_entry(entry);
-            let Some(state) = self.venues.get_mut(venue) else { return };
-            // Only the list is complete: what the stream skipped must still be asked for.
-            if source == FillSource::List {
-                let newest = state.newest_trade.entry(symbol.to_owned()).or_default();
-                *newest = (*newest).max(fill.trade_id);
-            }
-            if is_booked {
-                self.leg_filled(venue, symbol, &fill);
-                let Some(state) = self.venues.get_mut(venue) else { return };
-                state.settling(fill.venue_order_id).booked += fill.quantity;
-                let Some(notional) = fill.price.checked_mul(fill.quantity) else {
-                    return self.halt(format!("trade {} is worth more than fits", fill.trade_id));
-                };
-                let moved = match fill.side {
-                    Side::Buy => -notional,
-                    Side::Sell => notional,
-                };
-                let cash = state.cash.entry(symbol.to_owned()).or_insert(Decimal::ZERO);
-                *cash += moved;
-                let (venue_name, symbol_name) = (venue.to_owned(), symbol.to_owned());
-                let record =
-                    Record::Fill { venue: venue_name, symbol: symbol_name, cash: moved, fill };
-                self.fact(venue, fact_of(&record));
-                self.out.records.push(record);
-            }
-        }
     }
 
     pub(super) fn incomes(&mut self, venue: &str, incomes: &[Income]) {
@@ -179,6 +131,7 @@ impl Engine {
             return;
         }
         self.orders_queried_at = self.now;
+        self.ask_owners();
         for order in self.orders.values() {
             // Its answer may be lost, and to cancel twice does no harm.
             if order.state == OrderState::CancelSent {
@@ -230,13 +183,6 @@ impl Engine {
             }
             Err(error) => self.halt(format!("the account of {venue} cannot be booked: {error}")),
         }
-    }
-}
-
-fn fact_of(record: &Record) -> String {
-    match record {
-        Record::Fill { fill, .. } => format!("trade {} at {}", fill.trade_id, fill.venue_time),
-        _ => String::new(),
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Record {
     TxReturned { chain: u64, nonce: u64 },
     /// An order moved on (its request is stored with the command that places it).
     OrderState(Order),
-    /// A trade of ours, with the cash it moved.
+    /// A trade on our account, with the cash it moved.
     Fill { venue: String, symbol: String, fill: Fill, cash: Decimal },
     /// A position opened, changed or closed.
     Position(Position),
@@ -74,6 +74,8 @@ pub enum Command {
     Estimate { chain: u64, intent: Uuid, act: Act },
     /// Ask for one order. Reads only.
     QueryOrder { venue: String, symbol: String, client_order_id: String },
+    /// Ask by whom an order was made, of which only the venue's id is known. Reads only.
+    QueryOwner { venue: String, symbol: String, venue_order_id: u64 },
     /// Ask for trades newer than an id, or since an instant while no id is known. Reads only.
     QueryFills { venue: String, symbol: String, after_trade: u64, since: Timestamp },
     /// Ask for incomes since an instant. Reads only.

@@ -71,6 +71,7 @@ impl Engine {
                 state.settling(venue_order_id).booked = booked;
             }
         }
+        self.traded = std::mem::take(&mut recovered.traded).into_iter().collect();
         for (venue, opened) in &recovered.opened {
             if let Some(state) = self.venues.get_mut(venue) {
                 (state.opened, state.incomes_since) = (*opened, *opened);

@@ -17,7 +17,7 @@ use crate::market::book::Book;
 use crate::market::book::feed::Feed;
 use crate::model::chain::Header;
 use crate::model::time::Timestamp;
-use crate::model::venue::MarketRules;
+use crate::model::venue::{Fill, MarketRules};
 use crate::strategy::liquidity;
 
 /// Window over which a pool's fee rate is measured.
@@ -223,6 +223,8 @@ pub struct Settling {
     pub reported: Decimal,
     /// By trades in the ledger.
     pub booked: Decimal,
+    /// True once an order of ours told this id.
+    pub is_ours: bool,
 }
 
 /// A venue.
@@ -255,14 +257,23 @@ pub struct VenueState {
     /// Base filled by venue order id, by the orders' own word and by booked trades: while trades
     /// lag behind, what we hold is not known.
     pub settling: BTreeMap<u64, Settling>,
+    /// Trades told and not booked yet, by symbol and trade id: whose they were is not known, or
+    /// what somebody else traded has no price.
+    pub held: BTreeMap<(String, u64), Fill>,
     /// A difference seen once; it counts when the next comparison shows the same.
     pub suspected: Option<Vec<Comparison>>,
 }
 
 impl VenueState {
-    /// True when every trade the orders speak of is in the ledger.
+    /// True when every trade told, and every one the orders speak of, is in the ledger.
     pub fn is_settled(&self) -> bool {
-        self.settling.values().all(|order| order.booked >= order.reported)
+        self.held.is_empty() && self.settling.values().all(|order| order.booked >= order.reported)
+    }
+
+    /// True while a trade of this market is held, up to this one: trades are asked for from there.
+    pub fn holds_up_to(&self, symbol: &str, trade_id: u64) -> bool {
+        let of = |id| (symbol.to_owned(), id);
+        self.held.range(of(0)..=of(trade_id)).next().is_some()
     }
 
     /// The two tellings of one order; the oldest settled orders are forgotten.
@@ -292,6 +303,7 @@ impl VenueState {
             version: 0,
             audited_at: Timestamp(0),
             settling: BTreeMap::new(),
+            held: BTreeMap::new(),
             suspected: None,
         }
     }

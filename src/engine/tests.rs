@@ -10,6 +10,7 @@ mod kept;
 mod legs;
 mod liquidity;
 mod making;
+mod manual;
 mod modes;
 mod notes;
 mod on_chain;

@@ -2,6 +2,7 @@
 //! fact's own name.
 
 use alloy::primitives::{Address, I256, U256};
+use rust_decimal::Decimal;
 use thiserror::Error;
 
 use crate::ledger::Ledger;
@@ -257,12 +258,51 @@ pub fn external_transfer(
     Ok(draft.moved(&place.wallet(), &unit, amount, Reason::External).entry()?)
 }
 
-fn steps(what: &'static str, value: rust_decimal::Decimal) -> Result<I256, BookingError> {
+fn steps(what: &'static str, value: Decimal) -> Result<I256, BookingError> {
     exact_raw(value, VENUE_DECIMALS)
         .ok_or_else(|| BookingError::NotExact { what, value: value.to_string() })
 }
 
+/// By whose hand a trade was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hand {
+    /// An order of ours, or one the venue made for us (a liquidation): it is profit or loss.
+    Ours,
+    /// Somebody else on our account: what it moved is external. `mid` is the market's price when
+    /// it was booked.
+    Other { mid: Decimal },
+}
+
+impl Hand {
+    /// The other side of what a trade moved, when ours is `ours`.
+    fn reason(self, ours: Reason) -> Reason {
+        match self {
+            Self::Ours => ours,
+            Self::Other { .. } => Reason::Manual,
+        }
+    }
+}
+
+/// The name a trade is booked by, whoever made it: it books once, whichever way it is judged.
+pub fn fill_cause(venue: &str, symbol: &str, trade_id: u64) -> String {
+    format!("{venue}/{symbol}/{trade_id}")
+}
+
 /// A perpetual trade: contracts, realised profit and commission.
+///
+/// Made by another hand it must move no profit. With `s` contracts (signed), price `p`, mid `m`,
+/// realised profit `r` and commission `f`, what we are worth (`engine/figures.rs`: wallet balance +
+/// cash of all trades + contracts x mid - realised profit) moves by
+///
+/// ```text
+/// (r - f) - s p + s m - r  =  s (m - p) - f
+/// ```
+///
+/// `r` drops out: it settles what the contracts had earned before, which is ours. The rest is
+/// external: `f`, and `s (m - p)`, by which the contracts were dearer or cheaper than the mid at
+/// which we take them over. No balance shows the latter yet, so it stands between
+/// `trading:perp_contracts` and `external:manual`. The opening value moves by the external lines,
+/// and the hedge's part of the profit leaves out what stands on the former.
 ///
 /// # Errors
 /// `BookingError::NotExact` when the venue's numbers are finer than its own step.
@@ -270,6 +310,7 @@ pub fn perp_fill(
     venue: &str,
     symbol: &str,
     fill: &Fill,
+    hand: Hand,
     at: Timestamp,
 ) -> Result<Option<Entry>, BookingError> {
     let place = Account::Venue { venue: venue.to_owned() };
@@ -280,14 +321,30 @@ pub fn perp_fill(
         Side::Buy => quantity,
         Side::Sell => -quantity,
     };
-    let cause = format!("{venue}/{symbol}/{}", fill.trade_id);
+    let cause = fill_cause(venue, symbol, fill.trade_id);
     let realized = steps("realised profit", fill.realized_pnl)?;
-    let entry = Draft::new(Kind::Fill, cause, at)
+    let (margin, fee) = (of(&fill.margin_asset), -steps("fee", fill.fee)?);
+    let mut draft = Draft::new(Kind::Fill, cause, at)
         .moved(&place, &contracts, signed_quantity, Reason::PerpContracts)
-        .moved(&place, &of(&fill.margin_asset), realized, Reason::RealizedPnl)
-        .moved(&place, &of(&fill.fee_asset), -steps("fee", fill.fee)?, Reason::VenueFees)
-        .entry()?;
-    Ok(entry)
+        .moved(&place, &margin, realized, Reason::RealizedPnl)
+        .moved(&place, &of(&fill.fee_asset), fee, hand.reason(Reason::VenueFees));
+    if let Hand::Other { mid } = hand {
+        let [contracts, manual] = [Reason::PerpContracts, Reason::Manual].map(Account::Reason);
+        draft = draft.between(&contracts, &manual, &margin, taken_over(fill, mid)?);
+    }
+    Ok(draft.entry()?)
+}
+
+/// What contracts traded at their price are worth more than that at the mid.
+fn taken_over(fill: &Fill, mid: Decimal) -> Result<I256, BookingError> {
+    let gain = match fill.side {
+        Side::Buy => mid.checked_sub(fill.price),
+        Side::Sell => fill.price.checked_sub(mid),
+    };
+    let gain = gain.and_then(|gain| gain.checked_mul(fill.quantity));
+    let gain = gain.ok_or(BookingError::TooLarge { what: "value of a trade" })?;
+    // A mid may end in half a tick; what we take over is our own figure, not the venue's.
+    steps("value of a trade", gain.round_dp(VENUE_DECIMALS))
 }
 
 /// The two assets of a spot market, as the venue names them.
@@ -301,7 +358,7 @@ pub struct SpotPair<'a> {
     pub reason: Reason,
 }
 
-/// A spot trade: both legs and the commission.
+/// A spot trade: both legs and the commission, against `external:manual` when another hand made it.
 ///
 /// # Errors
 /// `BookingError::NotExact` when the venue's numbers are finer than its own step.
@@ -310,6 +367,7 @@ pub fn spot_fill(
     symbol: &str,
     pair: SpotPair<'_>,
     fill: &Fill,
+    hand: Hand,
     at: Timestamp,
 ) -> Result<Option<Entry>, BookingError> {
     let place = Account::Venue { venue: venue.to_owned() };
@@ -321,10 +379,12 @@ pub fn spot_fill(
         Side::Buy => (base, -quote),
         Side::Sell => (-base, quote),
     };
-    let entry = Draft::new(Kind::Fill, format!("{venue}/{symbol}/{}", fill.trade_id), at)
-        .moved(&place, &of(pair.base), base, pair.reason)
-        .moved(&place, &of(pair.quote), quote, pair.reason)
-        .moved(&place, &of(&fill.fee_asset), -steps("fee", fill.fee)?, Reason::VenueFees)
+    let traded = hand.reason(pair.reason);
+    let fee = -steps("fee", fill.fee)?;
+    let entry = Draft::new(Kind::Fill, fill_cause(venue, symbol, fill.trade_id), at)
+        .moved(&place, &of(pair.base), base, traded)
+        .moved(&place, &of(pair.quote), quote, traded)
+        .moved(&place, &of(&fill.fee_asset), fee, hand.reason(Reason::VenueFees))
         .entry()?;
     Ok(entry)
 }
@@ -366,6 +426,6 @@ pub fn opening(
 ///
 /// # Errors
 /// `BookingError::NotExact`.
-pub fn venue_steps(value: rust_decimal::Decimal) -> Result<I256, BookingError> {
+pub fn venue_steps(value: Decimal) -> Result<I256, BookingError> {
     steps("balance", value)
 }

@@ -141,7 +141,7 @@ impl Entry {
     }
 }
 
-fn id_of(kind: Kind, cause: &str) -> Uuid {
+pub(super) fn id_of(kind: Kind, cause: &str) -> Uuid {
     Uuid::new_v5(&ENTRY_NAMESPACE, format!("{}/{cause}", kind.as_str()).as_bytes())
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::ledger::entry::Entry;
+use crate::ledger::entry::{Entry, Kind, id_of};
 use crate::model::unit::{Account, Unit};
 
 /// How many of the newest entries are kept for display.
@@ -93,6 +93,11 @@ impl Ledger {
         self.recent.push_front(entry.clone());
         self.recent.truncate(RECENT_ENTRIES_MAX);
         Ok(true)
+    }
+
+    /// True when the fact of this name was booked before.
+    pub fn has(&self, kind: Kind, cause: &str) -> bool {
+        self.booked.contains(&id_of(kind, cause))
     }
 
     fn raw(&self, key: &(Account, Unit)) -> I256 {

@@ -105,6 +105,8 @@ pub enum Reason {
     Opening,
     /// Moved in or out by somebody else.
     External,
+    /// Traded on our venue account by somebody else: a person, or another program.
+    Manual,
     /// Swap fees earned by liquidity.
     LpFees,
     /// Gas paid to a chain.
@@ -131,9 +133,10 @@ pub enum Reason {
     PerpContracts,
 }
 
-const REASONS: [(Reason, &str); 14] = [
+const REASONS: [(Reason, &str); 15] = [
     (Reason::Opening, "equity:opening"),
     (Reason::External, "external:unknown"),
+    (Reason::Manual, "external:manual"),
     (Reason::LpFees, "income:lp_fees"),
     (Reason::Gas, "expense:gas"),
     (Reason::VenueFees, "expense:venue_fees"),
@@ -147,6 +150,13 @@ const REASONS: [(Reason, &str); 14] = [
     (Reason::Liquidity, "trading:liquidity"),
     (Reason::PerpContracts, "trading:perp_contracts"),
 ];
+
+impl Reason {
+    /// True for what others put in, took out or traded: neither profit nor loss of ours.
+    pub fn is_outside(self) -> bool {
+        matches!(self, Self::Opening | Self::External | Self::Manual)
+    }
+}
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
 
-/// One trade of ours, as the venue settled it.
+/// One trade on our account, as the venue settled it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
     /// Venue's trade id, unique per market.
     pub trade_id: u64,
-    /// Our order, when the source names it.
+    /// The order's client id, when the source names it.
     pub client_order_id: Option<String>,
+    /// True when the source says that the venue made the order itself: a liquidation, a
+    /// deleveraging, a settlement.
+    pub is_forced: bool,
     /// The venue's order id.
     pub venue_order_id: u64,
     /// Our side.

@@ -57,6 +57,9 @@ impl Hands {
             Command::QueryOrder { venue, symbol, client_order_id } => {
                 self.spawn(&venue, |client| client.query(symbol, client_order_id));
             }
+            Command::QueryOwner { venue, symbol, venue_order_id } => {
+                self.spawn(&venue, |client| client.owner(symbol, venue_order_id));
+            }
             Command::QueryFills { venue, symbol, after_trade, since } => {
                 self.spawn(&venue, |client| client.fills(symbol, after_trade, since));
             }

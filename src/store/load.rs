@@ -61,6 +61,7 @@ impl Store {
             orders: open_orders(pool).await?,
             trades: trades(pool).await?,
             booked: booked(pool).await?,
+            traded: traded(pool).await?,
             day_value: self.day_value().await?,
             day_gas: day_gas(pool).await?,
             moves_today: moves_today(pool).await?,
@@ -393,6 +394,24 @@ async fn booked(pool: &PgPool) -> Result<Vec<(String, u64, Decimal)>, StoreError
             Ok((row.try_get("venue")?, read_u64(row, "venue_order_id")?, quantity))
         })
         .collect()
+}
+
+/// Client ids of each venue's newest orders that are over and traded.
+async fn traded(pool: &PgPool) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar(
+        "select client_order_id
+         from (
+             select client_order_id,
+                 row_number() over (partition by venue order by created_at desc) as place
+             from orders
+             where filled > 0 and not is_open
+         ) as traded
+         where place <= 200
+         order by client_order_id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(ids)
 }
 
 async fn trades(pool: &PgPool) -> Result<Vec<(String, String, Timestamp, Decimal)>, StoreError> {

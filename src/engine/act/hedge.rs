@@ -144,6 +144,7 @@ impl Engine {
         {
             let settling = venue.settling(report.venue_order_id);
             settling.reported = settling.reported.max(order.filled);
+            settling.is_ours = true;
         }
         self.out.records.push(Record::OrderState(order.clone()));
         if was_open && !order.is_open() {

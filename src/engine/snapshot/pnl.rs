@@ -29,9 +29,11 @@ impl Engine {
                 Some(sum + self.unrealized(venue, symbol)?)
             });
         let add = |a: Option<Decimal>, b: Option<Decimal>| a.zip(b).map(|(a, b)| a + b);
+        // Contracts that somebody else traded count from the mid at which they were taken over.
+        let hedged = add(booked(Reason::RealizedPnl), booked(Reason::PerpContracts));
         let parts = [
             ("fees", add(booked(Reason::LpFees), open_fees), "swap fees collected and accrued"),
-            ("hedge", add(booked(Reason::RealizedPnl), unrealized), "perpetual, settled and open"),
+            ("hedge", add(hedged, unrealized), "perpetual, settled and open"),
             ("funding", booked(Reason::Funding), "perpetual funding received"),
             ("venue_fees", booked(Reason::VenueFees), "commissions of the venues"),
             ("arbitrage", booked(Reason::Arbitrage), "cycles of pools, before gas"),

@@ -125,6 +125,11 @@ impl Kept {
         }
     }
 
+    fn traded(&self) -> Vec<String> {
+        let over = self.orders.iter().filter(|(_, o)| !o.is_open() && !o.filled.is_zero());
+        over.map(|(id, _)| id.clone()).collect()
+    }
+
     fn provisional(&self) -> Vec<Entry> {
         let gone: BTreeSet<Uuid> = self.entries.iter().filter_map(Entry::reverses).collect();
         let stands = |entry: &&Entry| {
@@ -171,6 +176,7 @@ impl Kept {
             day_gas: U256::ZERO,
             moves_today: Vec::new(),
             booked: booked.into_iter().map(|((v, id), base)| (v, id, base)).collect(),
+            traded: self.traded(),
             opened: self.opened(),
             incomes_since: Vec::new(),
             decisions: self.starts * 1_000_000,

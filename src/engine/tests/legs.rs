@@ -95,6 +95,7 @@ fn trade(world: &mut World, order: &Order, trade_id: u64, base: Decimal, price: 
         realized_pnl: dec!(0),
         margin_asset: "USDT".into(),
         venue_time: world.now,
+        is_forced: false,
     };
     let (venue, symbol) = (LEGS.to_owned(), SYMBOL.to_owned());
     let source = FillSource::Stream;

@@ -82,6 +82,7 @@ fn trade(world: &mut World, order: &Order, id: u64, trade_id: u64) -> Vec<Comman
     let fill = Fill {
         trade_id,
         client_order_id: Some(request.client_order_id.clone()),
+        is_forced: false,
         venue_order_id: id,
         side: request.side,
         price: request.price,

@@ -169,7 +169,8 @@ fn surplus_trades_without_an_order_do_not_free_a_later_hedge_early() {
     let (mut world, order) = placed();
     // A liquidation buys back for us: nobody placed its order.
     let mut liquidation = world.trade(&order, 1, 1, dec!(5));
-    liquidation.client_order_id = None;
+    liquidation.client_order_id = Some("autoclose-1".into());
+    liquidation.is_forced = true;
     world.tell(&liquidation, FillSource::List);
     let fill = world.trade(&order, 2, ORDER_ID, dec!(5));
     world.report(&order, ORDER_ID, Reported::Expired, dec!(5));

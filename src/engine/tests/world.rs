@@ -418,6 +418,7 @@ impl World {
         Fill {
             trade_id,
             client_order_id: Some(request.client_order_id.clone()),
+            is_forced: false,
             venue_order_id: order_id,
             side: request.side,
             price: request.price,

@@ -157,6 +157,29 @@ impl VenueClient {
         }
     }
 
+    /// Asks by whom an order was made, of which only the venue's id is known. An answer that does
+    /// not show it says nothing: it is asked for again.
+    pub(in crate::run) async fn owner(self: Arc<Self>, symbol: String, venue_order_id: u64) {
+        let answer = self.body(&self.dialect.query_by_id(&symbol, venue_order_id)).await;
+        match answer.and_then(|body| replies::order(&body).map_err(|e| e.to_string())) {
+            Ok(view) => {
+                let (venue, client_order_id) = (self.name.clone(), view.client_order_id);
+                let is_forced = self.dialect.is_forced(&client_order_id);
+                self.tell(Body::OrderOwner {
+                    venue,
+                    symbol,
+                    venue_order_id,
+                    client_order_id,
+                    is_forced,
+                })
+                .await;
+            }
+            Err(why) => {
+                tracing::warn!(venue = self.name, symbol, venue_order_id, why, "order not named");
+            }
+        }
+    }
+
     pub(in crate::run) async fn fills(
         self: Arc<Self>,
         symbol: String,
@@ -185,6 +208,7 @@ impl VenueClient {
             .map(|row| Fill {
                 trade_id: row.fill.trade_id,
                 client_order_id: None,
+                is_forced: false,
                 venue_order_id: row.venue_order_id,
                 side: row.side,
                 price: row.fill.price,

@@ -196,6 +196,7 @@ impl VenueClient {
             let fill = Fill {
                 trade_id: fill.trade_id,
                 client_order_id: Some(change.client_order_id.clone()),
+                is_forced: self.dialect.is_forced(&change.client_order_id),
                 venue_order_id: change.venue_order_id,
                 side: change.side,
                 price: fill.price,

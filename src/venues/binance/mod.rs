@@ -37,6 +37,13 @@ impl Dialect {
             Self::UsdM => format!("/public/ws/{symbol}@depth@100ms"),
         }
     }
+
+    /// True for the client id of an order that the venue made itself: a liquidation, an automatic
+    /// deleveraging, a settlement. Source: "Event: Order Update" of the USD-M documentation.
+    pub fn is_forced(self, client_order_id: &str) -> bool {
+        let begins = ["autoclose-", "adl_autoclose", "settlement_autoclose-"];
+        self == Self::UsdM && begins.iter().any(|begin| client_order_id.starts_with(begin))
+    }
 }
 
 /// Socket path of the USD-M user stream for a listen key.
@@ -47,6 +54,16 @@ pub fn usdm_user_stream_path(listen_key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_venue_s_own_orders_are_told_by_their_client_ids() {
+        for id in ["autoclose-1596107620040000020", "adl_autoclose", "settlement_autoclose-7"] {
+            assert!(Dialect::UsdM.is_forced(id) && !Dialect::Spot.is_forced(id), "{id}");
+        }
+        for id in ["tk0123456789abcdef0123456789abcd", "web_autoclose-1", ""] {
+            assert!(!Dialect::UsdM.is_forced(id), "{id}");
+        }
+    }
 
     #[test]
     fn stream_paths_are_lower_case_and_split_by_kind() {

@@ -208,6 +208,12 @@ impl Dialect {
         signed(Method::Get, self.order_path(), params, self.pick(4, 1))
     }
 
+    /// Asks for one order by the venue's id.
+    pub fn query_by_id(self, symbol: &str, venue_order_id: u64) -> Request {
+        let params = vec![("symbol", symbol.to_owned()), ("orderId", venue_order_id.to_string())];
+        signed(Method::Get, self.order_path(), params, self.pick(4, 1))
+    }
+
     /// Open orders of a market.
     pub fn open_orders(self, symbol: &str) -> Request {
         let path = self.pick("/api/v3/openOrders", "/fapi/v1/openOrders");

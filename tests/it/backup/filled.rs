@@ -203,6 +203,7 @@ fn fill() -> Fill {
     Fill {
         trade_id: 11,
         client_order_id: Some("tk1".into()),
+        is_forced: false,
         venue_order_id: 12,
         side: Side::Sell,
         price: dec!(2600.1),

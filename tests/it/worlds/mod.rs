@@ -6,6 +6,7 @@ mod crashes;
 mod exports;
 mod faults;
 mod fork;
+mod hands;
 mod online;
 mod reorgs;
 mod replays;

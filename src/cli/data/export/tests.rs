@@ -125,6 +125,7 @@ fn a_trade_told_twice_is_one_row_and_its_texts_stay_in_their_fields() {
     let fill = Fill {
         trade_id: 3,
         client_order_id: Some("a,\"b\"".to_owned()),
+        is_forced: false,
         venue_order_id: 4,
         side: Side::Buy,
         price: dec!(2000.10),

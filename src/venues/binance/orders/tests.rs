@@ -89,6 +89,8 @@ fn every_other_request_has_its_address_and_weight() {
     check(usdm.cancel_all("E"), s, "DELETE /fapi/v1/allOpenOrders symbol=E 1");
     check(spot.query("E", "c"), s, &format!("GET /api/v3/order {id} 4"));
     check(usdm.query("E", "c"), s, &format!("GET /fapi/v1/order {id} 1"));
+    check(spot.query_by_id("E", 7), s, "GET /api/v3/order symbol=E&orderId=7 4");
+    check(usdm.query_by_id("E", 7), s, "GET /fapi/v1/order symbol=E&orderId=7 1");
     check(spot.open_orders("E"), s, "GET /api/v3/openOrders symbol=E 6");
     check(usdm.open_orders("E"), s, "GET /fapi/v1/openOrders symbol=E 1");
     let trades = "GET /api/v3/myTrades symbol=E&startTime=9&limit=1000 20";
