@@ -1,7 +1,9 @@
 //! REST, WebSocket and the page, on the loopback address. Reads the published snapshot; the only
-//! things it can do are halt and resume, and pause and start a strategy.
+//! things it can do are halt and resume, pause and start a strategy, and change a strategy's
+//! numbers.
 
 mod auth;
+pub mod edits;
 pub mod metrics;
 pub mod openapi;
 mod page;
@@ -25,6 +27,7 @@ use utoipa::ToSchema;
 
 pub use auth::Keys;
 
+use self::edits::Ask;
 use crate::engine::event::Directive;
 
 /// Where all but the metrics, the description and the page stands.
@@ -47,6 +50,8 @@ pub struct Door {
     pub source: Arc<dyn std::any::Any + Send + Sync>,
     /// The operator's word.
     pub directives: mpsc::Sender<Directive>,
+    /// The operator's other numbers, and questions about them.
+    pub edits: mpsc::Sender<Ask>,
 }
 
 #[derive(Clone)]
@@ -83,6 +88,9 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
         .route("/report", get(report))
         .route("/strategies/{id}/pause", post(pause))
         .route("/strategies/{id}/resume", post(start))
+        .route("/strategies/{id}/parameters", get(edits::parameters).post(edits::change))
+        .route("/strategies/{id}/parameters/preview", post(edits::preview))
+        .route("/strategies/{id}/versions", get(edits::versions))
         .route("/halt", post(halt))
         .route("/resume", post(resume))
         .route("/entry", post(entry))
@@ -289,19 +297,25 @@ async fn resume(shared: State<Shared>, headers: HeaderMap, body: String) -> Resp
     direct(shared, &headers, &body, |reason| Directive::Resume { reason }).await
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/json"))
+}
+
+fn not_json(detail: &str) -> Response {
+    problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not json", detail)
+}
+
 async fn direct(
     State(shared): State<Shared>,
     headers: &HeaderMap,
     body: &str,
     directive: impl FnOnce(String) -> Directive,
 ) -> Response {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/json"));
-    if !is_json {
-        let detail = "send application/json with a reason";
-        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not json", detail);
+    if !is_json(headers) {
+        return not_json("send application/json with a reason");
     }
     let reason = match serde_json::from_str::<Reason>(body) {
         Ok(Reason { reason }) => reason.trim().to_owned(),

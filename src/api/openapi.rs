@@ -30,6 +30,8 @@ const FIGURES: &str = "#/components/schemas/LoopFigures";
 pub(super) const DOCUMENT: &str = "document";
 /// Operations that hand the operator's word to the loop.
 pub(super) const DIRECTIVES: &str = "directives";
+/// Operations on the numbers of strategies.
+pub(super) const PARAMETERS: &str = "parameters";
 /// Operations that the API answers by itself.
 pub(super) const KEEPER: &str = "keeper";
 
@@ -49,6 +51,10 @@ pub(super) const KEEPER: &str = "keeper";
         super::resume,
         super::pause,
         super::start,
+        super::edits::parameters,
+        super::edits::preview,
+        super::edits::change,
+        super::edits::versions,
         super::entry,
         super::stream::open,
         super::metrics::scrape,
@@ -59,6 +65,7 @@ pub(super) const KEEPER: &str = "keeper";
     tags(
         (name = DOCUMENT, description = "What the loop published last."),
         (name = DIRECTIVES, description = "The operator's word; accepted is not yet done."),
+        (name = PARAMETERS, description = "Numbers of strategies, changed while they run."),
         (name = KEEPER, description = "The keeper's process and its page.")
     )
 )]
@@ -83,7 +90,7 @@ struct Refusal {
     whom: Whom,
 }
 
-const REFUSALS: [Refusal; 7] = [
+const REFUSALS: [Refusal; 8] = [
     Refusal {
         name: "NotSignedIn",
         status: "401",
@@ -119,6 +126,12 @@ const REFUSALS: [Refusal; 7] = [
         status: "503",
         tells: "The loop takes no directives; the halt file and stopping the process still work.",
         whom: Whom::Tagged(DIRECTIVES),
+    },
+    Refusal {
+        name: "NotKept",
+        status: "503",
+        tells: "The store, the file or the loop does not do it; nothing is changed.",
+        whom: Whom::Tagged(PARAMETERS),
     },
     Refusal {
         name: "NotReady",
@@ -272,8 +285,11 @@ mod tests {
     fn a_reason_is_described_with_its_bounds() {
         let declared = serde_json::to_value(Declared::openapi()).expect("a description is JSON");
         let reason = &declared["components"]["schemas"]["Reason"]["properties"]["reason"];
-        assert_eq!(reason["minLength"], *REASON_CHARS.start(), "{reason}");
-        assert_eq!(reason["maxLength"], *REASON_CHARS.end(), "{reason}");
+        let new = &declared["components"]["schemas"]["NewVersion"]["properties"]["reason"];
+        for reason in [reason, new] {
+            assert_eq!(reason["minLength"], *REASON_CHARS.start(), "{reason}");
+            assert_eq!(reason["maxLength"], *REASON_CHARS.end(), "{reason}");
+        }
     }
 
     #[test]

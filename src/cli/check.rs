@@ -48,11 +48,6 @@ pub(super) enum Secrets {
 }
 
 /// Reads and checks the operator's files; prints every problem when there is one.
-pub(super) fn load(dir: &Path) -> Result<Config> {
-    load_with(dir, Secrets::Needed).map(|(_, config)| config)
-}
-
-/// As [`load`], with the files as they were read.
 pub(super) fn load_with(dir: &Path, secrets: Secrets) -> Result<(Vec<(PathBuf, String)>, Config)> {
     let files = read(dir)?;
     let loaded = config::load(&files, &variable);

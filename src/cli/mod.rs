@@ -243,13 +243,14 @@ fn signal(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::
 }
 
 async fn run_agent(arguments: RunArguments, stop: watch::Receiver<bool>) -> Result<()> {
-    let config = check::load(&arguments.config)?;
+    let (files, config) = check::load_with(&arguments.config, check::Secrets::Needed)?;
     let labels = match (&arguments.labels, arguments.play_money) {
         (Some(path), _) => read_labels(path)?,
         (None, true) => check::demo_labels(),
         (None, false) => Vec::new(),
     };
     let options = run::agent::Options {
+        files,
         config,
         state_dir: arguments.state_dir,
         cache_dir: cache::find(),

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::config::chain::ChainDraft;
+use crate::config::editable::{Editable, editable};
 use crate::config::gas::FeeModel;
 use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
@@ -39,6 +40,16 @@ pub struct Search {
 const LEGS_MAX: i128 = 3;
 /// Largest threshold of a cycle's profit, USD.
 const MIN_NET_USD_MAX: i64 = 1_000_000;
+
+/// Numbers that may be changed while it runs.
+pub(super) const EDITABLE: &[Editable] = &[
+    editable("search.legs_max", "Pools at most in one cycle, a count."),
+    editable("search.min_net_usd", "Expected profit at least, after all costs, USD."),
+    editable(
+        "search.slippage_bps",
+        "What trades of others before ours are expected to take, basis points of the input.",
+    ),
+];
 
 /// Reads what is the kind's own; the head was read before.
 pub(super) fn read_arbitrage(

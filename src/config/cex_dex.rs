@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::config::editable::{Editable, editable};
 use crate::config::liquidity::check_router;
 use crate::config::market_making::{read_hedged_with, read_spot_venue};
 use crate::config::problem::Fault;
@@ -54,6 +55,18 @@ pub struct Unwind {
 const BASE_MAX: i64 = 1_000_000;
 /// Largest threshold of a gap's profit, USD.
 const MIN_NET_USD_MAX: i64 = 1_000_000;
+
+/// Numbers that may be changed while it runs.
+pub(super) const EDITABLE: &[Editable] = &[
+    editable("search.min_net_usd", "Least expected profit after all costs, USD."),
+    editable(
+        "search.slippage_bps",
+        "Expected worsening between decision and trade, basis points of the size.",
+    ),
+    editable("search.target_inventory", "Base on the account at which nothing is to be hedged."),
+    editable("unwind.max_loss_bps", "Worst price of a leg, basis points from its swap's own."),
+    editable("unwind.max_s", "What is not traded after so long is left to the hedge, seconds."),
+];
 
 /// Reads what is the kind's own; the head was read before.
 pub(super) fn read_cex_dex(

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::config::agent::USD_MAX;
+use crate::config::editable::{Editable, editable};
 use crate::config::problem::{Fault, Origin, suggest};
 use crate::config::reader::Node;
 use crate::config::strategy::Known;
@@ -44,6 +45,17 @@ impl Hedge {
 
 /// End of the name of every perpetual.
 const PERPETUAL: &str = "-PERP";
+
+/// Numbers that may be changed while it runs; only a hedge of one's own has them.
+pub(super) const EDITABLE: &[Editable] = &[
+    editable(
+        "hedge.target_delta_fraction",
+        "Share of the delta that is kept: 0 is flat, 1 is not hedged at all.",
+    ),
+    editable("hedge.band_min_usd", "Delta that is left alone for a while, USD."),
+    editable("hedge.band_max_usd", "Delta that is never left alone, USD."),
+    editable("hedge.max_unhedged_s", "Time a delta between the two may last, seconds."),
+];
 
 /// Keys of a hedge of one's own.
 const OWN_KEYS: [&str; 6] =

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::config::agent::usd;
 use crate::config::chain::ChainDraft;
+use crate::config::editable::{Editable, editable};
 use crate::config::hedge::{HedgeBy, read_hedge};
 use crate::config::pool::{Dex, Pool, read_pool};
 use crate::config::problem::{Fault, Origin, suggest};
@@ -76,6 +77,26 @@ pub enum OnHalt {
     /// It is withdrawn.
     Withdraw,
 }
+
+/// Numbers that may be changed while it runs.
+pub(super) const EDITABLE: &[Editable] = &[
+    editable("range.half_width_pct", "Half of a new range's width, percent of the price."),
+    editable("rebalance.horizon_h", "Time over which a move must pay for itself, hours."),
+    editable(
+        "rebalance.min_gain_over_cost",
+        "Fees expected over the horizon must be at least this multiple of a move's cost.",
+    ),
+    editable("rebalance.min_dwell_s", "Time a range stays at least, seconds."),
+    editable("rebalance.max_per_day", "Moves at most in a day (UTC), a count."),
+    editable(
+        "rebalance.max_slippage_bps",
+        "Slippage of a swap at most against the reference, basis points.",
+    ),
+    editable(
+        "rebalance.max_pool_vs_reference_bps",
+        "Distance of the pool from the reference at which nothing is done any more, basis points.",
+    ),
+];
 
 /// Whoever swaps needs a contract that does it.
 pub(super) fn check_router(node: &Node<'_>, chain: Option<&ChainDraft>) {

@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::config::editable::{Editable, editable};
 use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
 use crate::config::strategy::{Capital, Claim, Draft, Head, Known, read_capital};
@@ -51,6 +52,24 @@ pub struct Quotes {
     /// Mids this old still count for the volatility, seconds.
     pub volatility_window_s: u64,
 }
+
+/// Numbers that may be changed while it runs.
+pub(super) const EDITABLE: &[Editable] = &[
+    editable("quotes.quantity", "Size of an order, one order a side, in the base asset."),
+    editable("quotes.max_inventory", "Distance of the inventory from its target at most, base."),
+    editable("quotes.target_inventory", "Inventory at which both sides are quoted alike, base."),
+    editable("quotes.gamma", "Risk aversion, per unit of the quote asset."),
+    editable("quotes.kappa", "Decay of the fill intensity with distance, per unit of price."),
+    editable("quotes.intensity_per_s", "Fills of an order at the mid, per second."),
+    editable("quotes.min_half_spread_bps", "Half-spread at least, basis points of the mid."),
+    editable(
+        "quotes.max_half_spread_bps",
+        "Half-spread beyond which nothing is quoted, basis points of the mid.",
+    ),
+    editable("quotes.ttl_s", "Time after which a quote is taken back, seconds."),
+    editable("quotes.refresh_bps", "A quote moves when its price is off by this, basis points."),
+    editable("quotes.volatility_window_s", "Age of mids that still count, seconds."),
+];
 
 /// Reads what is the kind's own; the head was read before.
 pub(super) fn read_market_making(

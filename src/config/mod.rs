@@ -17,6 +17,7 @@ pub mod cex_dex;
 pub mod chain;
 mod claims;
 mod doc;
+pub mod editable;
 pub mod gas;
 pub mod hedge;
 pub mod liquidity;
@@ -45,6 +46,7 @@ use crate::config::doc::{Doc, Report};
 use crate::config::problem::{Fault, Origin, Problem, nearest};
 use crate::config::reader::{Node, OVERRIDE_PREFIX, variable_part};
 use crate::config::strategy::{Claim, Known, Strategy, read_strategy};
+use crate::config::values::Shape;
 
 /// Everything an operator decided, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Setting {
     pub value: String,
     /// Where it was written.
     pub origin: Origin,
+    /// How it is written in TOML.
+    shape: Shape,
 }
 
 /// One line of the resolved configuration.
@@ -85,6 +89,11 @@ impl Config {
     /// The chain of this name.
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// The strategy of this name.
+    pub fn strategy(&self, id: &str) -> Option<&Strategy> {
+        self.strategies.iter().find(|strategy| strategy.id() == id)
     }
 }
 

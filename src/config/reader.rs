@@ -89,7 +89,8 @@ impl<'a> Node<'a> {
             Field::Good(value) => Some(value),
             Field::Wrong => None,
             Field::Absent => {
-                let setting = Setting { value: text.to_owned(), origin: Origin::Default };
+                let (value, shape) = (text.to_owned(), kind.shape());
+                let setting = Setting { value, origin: Origin::Default, shape };
                 self.report.borrow_mut().settings.insert(self.full(key), setting);
                 kind.parse(text).ok()
             }
@@ -212,7 +213,7 @@ impl<'a> Node<'a> {
             return None;
         }
         let origin = self.doc.origin(value.span().start);
-        let setting = Setting { value: texts.join(", "), origin };
+        let setting = Setting { value: texts.join(", "), origin, shape: kind.shape() };
         self.report.borrow_mut().settings.insert(self.full(key), setting);
         Some(parsed)
     }
@@ -307,7 +308,7 @@ impl<'a> Node<'a> {
         };
         match parsed {
             Ok(value) => {
-                let setting = Setting { value: text, origin };
+                let setting = Setting { value: text, origin, shape: kind.shape() };
                 self.report.borrow_mut().settings.insert(self.full(key), setting);
                 Field::Good(value)
             }

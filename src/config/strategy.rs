@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::config::agent::{AgentDraft, Mode, SCHEMA, usd};
-use crate::config::arbitrage::{Arbitrage, read_arbitrage};
-use crate::config::cex_dex::{CexDex, read_cex_dex};
+use crate::config::arbitrage::{self, Arbitrage, read_arbitrage};
+use crate::config::cex_dex::{self, CexDex, read_cex_dex};
 use crate::config::chain::{ChainDraft, LOCAL_CHAIN_IDS};
-use crate::config::liquidity::{Liquidity, read_liquidity};
-use crate::config::market_making::{MarketMaking, read_market_making};
+use crate::config::editable::{Editable, editable};
+use crate::config::hedge;
+use crate::config::liquidity::{self, Liquidity, read_liquidity};
+use crate::config::market_making::{self, MarketMaking, read_market_making};
 use crate::config::pool::Pool;
 use crate::config::problem::{Fault, Origin, suggest};
 use crate::config::reader::Node;
@@ -54,7 +56,22 @@ impl Strategy {
     pub fn id(&self) -> &str {
         &self.head().id
     }
+
+    /// Numbers of its kind that may be changed while it runs; its file may lack some.
+    pub(super) fn editable(&self) -> impl Iterator<Item = &'static Editable> + use<> {
+        let own: &'static [&'static [Editable]] = match self {
+            Self::Liquidity(_) => &[liquidity::EDITABLE, hedge::EDITABLE],
+            Self::Arbitrage(_) => &[arbitrage::EDITABLE],
+            Self::CexDex(_) => &[cex_dex::EDITABLE],
+            Self::MarketMaking(_) => &[market_making::EDITABLE],
+        };
+        EDITABLE.iter().chain(own.iter().copied().flatten())
+    }
 }
+
+/// Numbers of every kind of strategy that may be changed while it runs.
+const EDITABLE: &[Editable] =
+    &[editable("capital.budget_usd", "Money that belongs to this strategy alone, USD.")];
 
 /// What strategies of every kind have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -136,7 +136,7 @@ pub(super) fn decimal(bounds: Bounds, example: &str) -> Kind<Decimal> {
 }
 
 /// Digits with at most one inner point and a leading minus; exactly representable.
-fn plain_decimal(text: &str) -> Option<Decimal> {
+pub(super) fn plain_decimal(text: &str) -> Option<Decimal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let are_digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());

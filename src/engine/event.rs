@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::engine::setup::StrategySetup;
 use crate::execution::order::Order;
 use crate::execution::tx::{Spender, Tx};
 use crate::ledger;
@@ -16,6 +17,7 @@ use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
 use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
 use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
+use crate::strategy::hedging;
 
 /// One fact, numbered by the run loop.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,6 +86,8 @@ pub enum Body {
     Store { is_live: bool, why: String },
     /// The operator's word.
     Directive(Directive),
+    /// The operator's other numbers for one strategy; its file has them already.
+    Change(Box<Change>),
     /// The process is asked to end: what rests is taken back, nothing new leaves.
     Stopping,
 }
@@ -108,6 +112,17 @@ pub enum Directive {
     Pause { strategy: String, reason: String },
     /// One strategy decides again.
     Start { strategy: String, reason: String },
+}
+
+/// Other numbers for one strategy while it runs. What it is and where it acts stays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// The strategy with its new numbers and their version.
+    pub setup: StrategySetup,
+    /// Its hedge with its new numbers; `None` for one that has no hedge of its own.
+    pub hedge: Option<hedging::Parameters>,
+    /// Why, for the record.
+    pub reason: String,
 }
 
 /// One block with everything in it that concerns us.

@@ -6,6 +6,7 @@
 
 mod act;
 mod audit;
+pub mod change;
 pub mod event;
 pub mod figures;
 mod on_chain;
@@ -196,6 +197,7 @@ impl Engine {
             }
             Body::Store { is_live, why } => self.store(is_live, why),
             Body::Directive(directive) => self.directive(directive),
+            Body::Change(change) => self.change(*change),
             Body::Stopping => {
                 self.is_stopping = true;
                 self.cancel_everything();

@@ -153,11 +153,22 @@ pub struct VenueSetup {
     pub is_perpetual: bool,
 }
 
+/// The version of a strategy's file as it was first seen.
+pub const FIRST_VERSION: u64 = 1;
+
+/// A run of a program without versions had its files as they were first seen.
+fn first_version() -> u64 {
+    FIRST_VERSION
+}
+
 /// One strategy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StrategySetup {
     /// Unique name.
     pub id: String,
+    /// Version of its file, from 1.
+    #[serde(default = "first_version")]
+    pub version: u64,
     /// False when its stage only observes.
     pub sends: bool,
     /// Its money, numeraire.

@@ -4,6 +4,7 @@
 //! `kept` is what a store would remember.
 
 mod asked;
+mod change;
 mod coin;
 mod cycles;
 mod kept;

@@ -13,6 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::api::edits::Ask;
 use crate::api::{self, Door, Keys};
 use crate::config::Config;
 use crate::config::agent::Mode;
@@ -27,6 +28,7 @@ use crate::io::clock;
 use crate::io::lock::Lock;
 use crate::io::signer::Key;
 use crate::run::deeds::{ChainHands, Hands};
+use crate::run::editor::{self, Editor, Versions};
 use crate::run::journal::{self, Journal};
 use crate::run::keeper::Keeper;
 use crate::run::publish::{Clockwork, Published};
@@ -55,7 +57,9 @@ pub(crate) const BINANCE_USDM: (&str, &str) =
 /// Where and how an agent runs.
 #[derive(Debug)]
 pub struct Options {
-    /// Files as read.
+    /// The operator's files: path and text, as read.
+    pub files: Vec<(PathBuf, String)>,
+    /// What they say.
     pub config: Config,
     /// Everything that outlives the process.
     pub state_dir: PathBuf,
@@ -150,7 +154,8 @@ async fn with_store(
     started: Instant,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let wiring = wire(options, store).await?;
+    let versions = editor::record_all(options, store).await.context("recording versions")?;
+    let wiring = wire(options, store, &versions).await?;
     let Wiring { setup, hands, facts, endpoints } = wiring;
     let (batches, written) = mpsc::channel(BATCHES_MAX);
     let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
@@ -164,7 +169,8 @@ async fn with_store(
     let keys = Keys::random().context("making the API's secrets")?;
     let address = listener.local_addr()?;
     announce(options, address, &keys, cluster)?;
-    let door = door(published, directives_in, Arc::clone(&clockwork));
+    let (edits, asked) = Editor::start(options, store, &setup.chains, versions);
+    let door = door(published, directives_in, edits, Arc::clone(&clockwork));
     let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
     let began = clock::now();
     let journal = Journal::begin(&options.state_dir, setup.clone(), began);
@@ -178,6 +184,7 @@ async fn with_store(
         hands,
         facts,
         directives,
+        asked,
         batches,
         committed,
         health,
@@ -206,7 +213,7 @@ async fn with_store(
     Ok(())
 }
 
-async fn wire(options: &Options, store: &Store) -> Result<Wiring> {
+async fn wire(options: &Options, store: &Store, versions: &Versions) -> Result<Wiring> {
     let config = &options.config;
     let (facts_in, facts) = mpsc::channel(FACTS_MAX);
     let mut keys = BTreeMap::new();
@@ -230,7 +237,8 @@ async fn wire(options: &Options, store: &Store) -> Result<Wiring> {
     }
     let signers: BTreeMap<String, Address> =
         keys.iter().map(|(name, key)| (name.clone(), key.address())).collect();
-    let setup = setup::resolve(config, &signers, &clients, options.labels.clone()).await?;
+    let labels = options.labels.clone();
+    let setup = setup::resolve(config, &signers, &clients, versions, labels).await?;
     let chains = setup.chains.iter().map(|chain| {
         let key = keys.values().find(|key| key.address() == chain.signer);
         let key = key.context("the signer's key is gone")?.clone();
@@ -333,6 +341,7 @@ async fn listen(options: &Options) -> Result<TcpListener> {
 fn door(
     mut published: watch::Receiver<Option<Arc<Published>>>,
     directives: mpsc::Sender<crate::engine::event::Directive>,
+    edits: mpsc::Sender<Ask>,
     clockwork: Arc<Clockwork>,
 ) -> Door {
     let (documents, document) = watch::channel(None);
@@ -346,7 +355,7 @@ fn door(
             }
         }
     });
-    Door { document, figures, source: clockwork, directives }
+    Door { document, figures, source: clockwork, directives, edits }
 }
 
 fn figures(door: &Door) -> Value {

@@ -11,6 +11,7 @@ use crate::engine::event::{Body, Directive, Event};
 use crate::engine::output::{Command, Output};
 use crate::io::clock;
 use crate::run::deeds::Hands;
+use crate::run::editor::Asked;
 use crate::run::journal::Journal;
 use crate::run::publish::{Clockwork, Published, StoreView};
 use crate::run::writer::Health;
@@ -36,6 +37,7 @@ pub(super) struct Keeper {
     pub(super) hands: Hands,
     pub(super) facts: mpsc::Receiver<Body>,
     pub(super) directives: mpsc::Receiver<Directive>,
+    pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) batches: mpsc::Sender<Batch>,
     pub(super) committed: mpsc::Receiver<Committed<Batch>>,
     pub(super) health: Arc<Health>,
@@ -64,6 +66,7 @@ impl Keeper {
                 Some(directive) = self.directives.recv() => {
                     self.handle(Body::Directive(directive)).await;
                 }
+                Some(asked) = self.asked.recv() => self.answer(asked).await,
                 Some(kept) = self.committed.recv() => {
                     let leave = self.engine.may_send();
                     self.hands.carry_out(kept, leave);
@@ -72,6 +75,17 @@ impl Keeper {
             }
         }
         self.come_to_rest().await;
+    }
+
+    async fn answer(&mut self, asked: Asked) {
+        match asked {
+            Asked::Preview(wanted, answer) => {
+                let said = self.engine.preview(&wanted.setup, wanted.hedge.as_ref());
+                // Whoever asked may not wait any more.
+                let _ = answer.send(said);
+            }
+            Asked::Change(change) => self.handle(Body::Change(change)).await,
+        }
     }
 
     /// Takes back what rests and waits for the venues' word on it, as long as there is time: spot

@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod deeds;
+mod editor;
 pub mod journal;
 mod keeper;
 pub mod publish;

@@ -2,6 +2,8 @@
 
 mod strategies;
 
+pub(super) use strategies::resolve as resolve_strategy;
+
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
@@ -22,6 +24,7 @@ use crate::engine::setup::{
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
 use crate::risk::gate::Limits;
+use crate::run::editor::Versions;
 use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::UniswapV2Factory;
@@ -63,6 +66,7 @@ pub(super) async fn resolve(
     config: &Config,
     signers: &BTreeMap<String, Address>,
     clients: &BTreeMap<u64, ChainClient>,
+    versions: &Versions,
     labels: Vec<(String, String, String)>,
 ) -> Result<Setup> {
     let mut chains = Vec::new();
@@ -76,7 +80,10 @@ pub(super) async fn resolve(
     let strategies = config
         .strategies
         .iter()
-        .map(|strategy| strategies::resolve(strategy, config, &chains))
+        .map(|strategy| {
+            let known = versions.get(strategy.id()).context("a file without a version")?;
+            strategies::resolve(strategy, config, &chains, known.version)
+        })
         .collect::<Result<Vec<_>>>()?;
     let hedges = hedges(config)?;
     let limits = &config.agent.limits;
@@ -163,7 +170,7 @@ fn assets(config: &Config) -> Result<(String, String)> {
 }
 
 /// One hedge per owner, netting the chains of everybody who is hedged with it.
-fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
+pub(super) fn hedges(config: &Config) -> Result<Vec<HedgeSetup>> {
     let mut hedges = Vec::new();
     for owner in liquidity(config) {
         let HedgeBy::Own(hedge) = &owner.hedge else { continue };

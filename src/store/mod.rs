@@ -11,6 +11,7 @@ mod marks;
 mod migrate;
 mod opportunities;
 mod rows;
+mod versions;
 
 use alloy::primitives::{Address, B256, Bytes};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -23,6 +24,7 @@ use crate::execution::order::Order;
 use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
 pub use crate::store::marks::Mark;
+pub use crate::store::versions::Version;
 
 /// Connections of one keeper: the writer, its health check, readers of the API.
 const CONNECTIONS_MAX: u32 = 5;

@@ -165,11 +165,19 @@ impl Site {
     /// # Errors
     /// When the agent does not answer or refuses.
     pub async fn direct(&self, verb: &str, reason: &str) -> Result<()> {
-        let url = format!("{}/api/v1/{verb}", self.api);
-        let body = serde_json::json!({ "reason": reason });
-        let reply = self.client.post(url).bearer_auth(&self.token).json(&body).send().await?;
-        reply.error_for_status()?;
+        let (status, answer) = self.post(verb, &serde_json::json!({ "reason": reason })).await?;
+        ensure!(status < 400, "{verb}: {status} {answer}");
         Ok(())
+    }
+
+    /// Sends a document; answers status and document, whatever they say.
+    ///
+    /// # Errors
+    /// When the agent does not answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let url = format!("{}/api/v1/{path}", self.api);
+        let reply = self.client.post(url).bearer_auth(&self.token).json(body).send().await?;
+        Ok((reply.status().as_u16(), reply.json().await?))
     }
 
     /// Waits until a snapshot satisfies `is_so`, and returns it.

@@ -26,10 +26,10 @@ use tidekeeper::ledger::entry::Kind;
 use tidekeeper::model::unit::{Account, Unit};
 use tidekeeper::store::backup::{self, BackupError, Contents, Header};
 use tidekeeper::store::cluster::{Cluster, ClusterOptions, Durability};
-use tidekeeper::store::{Batch, Store};
+use tidekeeper::store::{Batch, Store, Version};
 use tidekeeper::world::cache;
 
-use filled::{AMOUNT, CHAIN, entry, fill_all, instant};
+use filled::{AMOUNT, CHAIN, entry, fill_all, instant, version};
 
 /// What a forger writes instead of [`AMOUNT`].
 const FORGED: &str = "1000000000000000000000000000008";
@@ -162,6 +162,7 @@ async fn rehearsal_what_is_restored_is_what_was_there() -> Result<()> {
     );
     assert_eq!(format!("{:?}", new.load().await?), format!("{:?}", old.load().await?));
     facts_stand_and_numbers_go_on(&other.connect_options(), &new).await?;
+    versions_go_on(&new).await?;
     drop(lock);
     Ok(())
 }
@@ -174,6 +175,8 @@ async fn facts_stand_and_numbers_go_on(connect: &PgConnectOptions, store: &Store
         "update postings set amount = 1",
         "delete from postings",
         "delete from fills",
+        "update strategy_versions set reason = ''",
+        "delete from strategy_versions",
     ] {
         let refused = run_sql(connect, statement).await.err().context(statement)?;
         ensure!(format!("{refused:#}").contains("append-only"), "{statement}: {refused:#}");
@@ -185,6 +188,19 @@ async fn facts_stand_and_numbers_go_on(connect: &PgConnectOptions, store: &Store
     let newest: i64 =
         sqlx::query_scalar("select max(id) from notes").fetch_one(&mut connection).await?;
     assert_eq!(newest, 3);
+    Ok(())
+}
+
+/// Versions read back as they were kept, newest first, and a number is taken once.
+async fn versions_go_on(store: &Store) -> Result<()> {
+    assert_eq!(store.versions("lp").await?, [version(2), version(1)]);
+    assert_eq!(store.newest_version("lp").await?, Some(version(2)));
+    assert_eq!(store.newest_version("other").await?, None);
+    let other = Version { reason: "another".into(), ..version(2) };
+    ensure!(!store.add_version("lp", &other).await?, "a version was kept twice");
+    ensure!(store.add_version("other", &version(1)).await?, "another strategy has its own");
+    ensure!(store.add_version("lp", &version(3)).await?, "the next one is free");
+    assert_eq!(store.versions("lp").await?, [version(3), version(2), version(1)]);
     Ok(())
 }
 

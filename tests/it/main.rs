@@ -3,6 +3,7 @@
 mod backup;
 mod chain_files;
 mod cluster;
+mod edits;
 mod openapi;
 mod ops;
 mod served;

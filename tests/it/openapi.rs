@@ -115,9 +115,17 @@ fn kind_of(value: &Value) -> &'static str {
 /// What `GET /api/v1/{path}` sent is what is described there.
 #[track_caller]
 pub(super) fn assert_described(path: &str, sent: &Value) {
+    assert_answer_described(path, "get", 200, sent);
+}
+
+/// What was sent with that status is what is described there.
+#[track_caller]
+pub(super) fn assert_answer_described(path: &str, method: &str, status: u16, sent: &Value) {
     let whole = described();
-    let answer = &whole["paths"][format!("{ROOT}/{path}")]["get"]["responses"]["200"];
-    let schema = &answer["content"]["application/json"]["schema"];
+    let answers = &whole["paths"][format!("{ROOT}/{path}")][method]["responses"];
+    let answer = resolved(&whole, &answers[status.to_string()]);
+    let kind = if status < 400 { "application/json" } else { "application/problem+json" };
+    let schema = &answer["content"][kind]["schema"];
     let found = misfits(&whole, schema, sent, path);
     assert!(found.is_empty(), "{found:#?}");
 }

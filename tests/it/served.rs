@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tidekeeper::api::edits::Ask;
 use tidekeeper::api::{Door, Keys, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,11 +20,20 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Listens on a port of its own.
+    /// Listens on a port of its own; nobody answers questions about strategies.
     pub(super) async fn begin(document: Value, figures: fn(&Door) -> Value) -> Self {
+        Self::with_edits(document, figures, mpsc::channel(1).0).await
+    }
+
+    /// The same with somebody who answers them.
+    pub(super) async fn with_edits(
+        document: Value,
+        figures: fn(&Door) -> Value,
+        edits: mpsc::Sender<Ask>,
+    ) -> Self {
         let (_, document) = watch::channel(Some(Arc::new(document)));
         let (directives, _) = mpsc::channel(1);
-        let door = Door { document, figures, source: Arc::new(()), directives };
+        let door = Door { document, figures, source: Arc::new(()), directives, edits };
         let keys = Keys::random().expect("randomness");
         let bearer = keys.bearer().expose().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -35,9 +45,13 @@ impl Served {
 
     /// The whole answer to a request such as `GET /metrics`; each header ends its line.
     pub(super) async fn ask(&self, request: &str, headers: &str) -> String {
+        self.send(request, headers, "").await
+    }
+
+    async fn send(&self, request: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        let request =
-            format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
+        let head = format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}");
+        let request = format!("{head}\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("it answers");
@@ -49,6 +63,19 @@ impl Served {
         let answer = self.ask(request, &format!("Authorization: Bearer {}\r\n", self.bearer)).await;
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         (head.to_owned(), body.to_owned())
+    }
+
+    /// Status and body of the answer to whoever has the token and sends this as JSON.
+    pub(super) async fn sent(&self, request: &str, body: &str) -> (u16, Value) {
+        let headers = format!(
+            "Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            self.bearer,
+            body.len()
+        );
+        let answer = self.send(request, &headers, body).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), serde_json::from_str(body).expect("it is JSON"))
     }
 
     /// Ends it and looks that it served until then.

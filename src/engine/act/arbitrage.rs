@@ -55,9 +55,22 @@ impl Engine {
         let n_worth = routes.len();
         self.strategies[index].open_routes = routes;
         if !is_taken {
-            let number = head.block.number;
-            let why = format!("{n_found} cycles at block {number}, {n_worth} worth it, none taken");
+            let why = none_taken(head.block.number, n_found, n_worth);
             self.strategies[index].say(why, self.now);
+        }
+    }
+
+    /// What it would say with these parameters, whether the lane is free or not.
+    pub(in crate::engine) fn arbitrage_says(&self, parameters: &arbitrage::Parameters) -> String {
+        let Some(chain) = self.chains.get(&parameters.chain) else { return "unknown chain".into() };
+        if let Err(why) = chain.live(self.now) {
+            return why;
+        }
+        let found = self.search(parameters);
+        let n_found = found.len();
+        match found.into_iter().find(|found| found.is_worth) {
+            Some(best) => best.why,
+            None => none_taken(chain.head.map_or(0, |head| head.block.number), n_found, 0),
         }
     }
 
@@ -139,6 +152,10 @@ impl Engine {
             self.turn_opportunity(id, Fate::Skipped, Some(why));
         }
     }
+}
+
+fn none_taken(block: u64, n_found: usize, n_worth: usize) -> String {
+    format!("{n_found} cycles at block {block}, {n_worth} worth it, none taken")
 }
 
 /// A pool the executor may trade on, as the search sees it; `None` for one that is not believed.

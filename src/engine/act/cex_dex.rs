@@ -46,7 +46,7 @@ impl Engine {
         let n_found = found.len();
         let Some(best) = found.into_iter().find(|found| found.is_worth) else {
             self.strategies[index].open_routes.clear();
-            let why = format!("{n_found} gaps at block {}, none worth it", head.block.number);
+            let why = none_taken(head.block.number, n_found);
             return self.strategies[index].say(why, self.now);
         };
         self.strategies[index].say(best.why.clone(), self.now);
@@ -62,6 +62,18 @@ impl Engine {
         };
         if is_new || fate == Fate::Found {
             self.see_gap(parameters, best, fate, why);
+        }
+    }
+
+    /// What it would say with these parameters, whether the lane is free or not.
+    pub(in crate::engine) fn cex_dex_says(&self, parameters: &Parameters) -> String {
+        let head = self.chains.get(&parameters.chain).and_then(|chain| chain.head);
+        match self.search_pools(parameters) {
+            Err(why) => why,
+            Ok(found) => {
+                let none = none_taken(head.map_or(0, |head| head.block.number), found.len());
+                found.into_iter().find(|found| found.is_worth).map_or(none, |best| best.why)
+            }
         }
     }
 
@@ -360,4 +372,8 @@ impl Engine {
             _ => None,
         })
     }
+}
+
+fn none_taken(block: u64, n_found: usize) -> String {
+    format!("{n_found} gaps at block {block}, none worth it")
 }

@@ -10,6 +10,7 @@ use crate::execution::order::{Order, OrderEvent};
 use crate::execution::plan;
 use crate::model::intent::Intent;
 use crate::model::order::TimeInForce;
+use crate::model::time::Timestamp;
 use crate::model::venue::OrderReply;
 use crate::risk::gate;
 use crate::strategy::hedging;
@@ -17,6 +18,8 @@ use crate::strategy::hedging;
 /// Wait after a hedge that traded nothing, doubled so many times at most.
 const HEDGE_RETRY_MS: i64 = 1_000;
 const HEDGE_RETRY_DOUBLINGS_MAX: u32 = 6;
+/// What a hedge says while nothing is due.
+const INSIDE: &str = "inside the band";
 
 impl Engine {
     pub(super) fn decide_hedge(&mut self, index: usize) {
@@ -32,7 +35,7 @@ impl Engine {
                 self.hedges[index].why.clone_from(&intent.why);
                 self.review_hedge(intent, &parameters, sends);
             }
-            Ok(None) => self.hedges[index].why = "inside the band".into(),
+            Ok(None) => self.hedges[index].why = INSIDE.into(),
             Err(why) => self.hedges[index].why = why,
         }
     }
@@ -43,6 +46,32 @@ impl Engine {
         (chains, accounts): (&[u64], &[String]),
         parameters: &hedging::Parameters,
     ) -> Result<Option<Intent>, String> {
+        let (outside_since, intent) = self.hedge_decision(index, (chains, accounts), parameters)?;
+        self.hedges[index].outside_since = outside_since;
+        Ok(intent)
+    }
+
+    /// What a hedge would say with these parameters, whether an order is on its way or not.
+    pub(in crate::engine) fn hedge_says(
+        &self,
+        index: usize,
+        parameters: &hedging::Parameters,
+    ) -> String {
+        let Some(setup) = self.setup.hedges.get(index) else { return "unknown hedge".into() };
+        match self.hedge_decision(index, (&setup.chains, &setup.accounts), parameters) {
+            Ok((_, Some(intent))) => intent.why,
+            Ok((_, None)) => INSIDE.into(),
+            Err(why) => why,
+        }
+    }
+
+    /// Since when the delta is outside the inner band, and the trade that is due.
+    fn hedge_decision(
+        &self,
+        index: usize,
+        (chains, accounts): (&[u64], &[String]),
+        parameters: &hedging::Parameters,
+    ) -> Result<(Option<Timestamp>, Option<Intent>), String> {
         let on_books = self.base_on_books(Some(accounts));
         let on_books = on_books.ok_or("what spot accounts hold is not known")?;
         let base_held = self.base_netted(chains)? + on_books + self.base_in_legs(accounts);
@@ -63,14 +92,11 @@ impl Engine {
             at: self.now,
             decision: self.decisions,
         };
-        let gap = view.gap(parameters);
-        let hedge = &mut self.hedges[index];
-        if hedging::is_outside(gap, touch.mid(), parameters) {
-            view.outside_since = Some(*hedge.outside_since.get_or_insert(self.now));
-        } else {
-            hedge.outside_since = None;
+        if hedging::is_outside(view.gap(parameters), touch.mid(), parameters) {
+            let known = self.hedges.get(index).and_then(|hedge| hedge.outside_since);
+            view.outside_since = Some(known.unwrap_or(self.now));
         }
-        Ok(hedging::decide(&view, parameters))
+        Ok((view.outside_since, hedging::decide(&view, parameters)))
     }
 
     /// Base that the strategies of several chains hold together. A chain that is not live counts

@@ -19,17 +19,36 @@ impl Engine {
         if !chain.is_ready || chain.is_busy() || self.now < chain.retry_at {
             return;
         }
-        let decision = match self.liquidity_view(index, parameters) {
-            Ok(view) => liquidity::decide(&view, parameters),
-            Err(why) => liquidity::Decision::Wait(why),
-        };
-        match decision {
+        match self.liquidity_decision(index, parameters) {
             liquidity::Decision::Wait(why) => self.strategies[index].say(why, self.now),
             liquidity::Decision::Act(intent) => {
                 self.strategies[index].say(intent.why.clone(), self.now);
                 // A refusal is noted there, and the strategy looks again anyway.
                 let _ = self.review_on_chain(*intent);
             }
+        }
+    }
+
+    fn liquidity_decision(
+        &self,
+        index: usize,
+        parameters: &liquidity::Parameters,
+    ) -> liquidity::Decision {
+        match self.liquidity_view(index, parameters) {
+            Ok(view) => liquidity::decide(&view, parameters),
+            Err(why) => liquidity::Decision::Wait(why),
+        }
+    }
+
+    /// What it would say with these parameters, whether its lane is free or not.
+    pub(in crate::engine) fn liquidity_says(
+        &self,
+        index: usize,
+        parameters: &liquidity::Parameters,
+    ) -> String {
+        match self.liquidity_decision(index, parameters) {
+            liquidity::Decision::Wait(why) => why,
+            liquidity::Decision::Act(intent) => intent.why,
         }
     }
 

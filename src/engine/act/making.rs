@@ -1,5 +1,7 @@
 //! A market maker's turn: what it sees of the book and of itself, and its quotes on their way.
 
+use std::collections::VecDeque;
+
 use rust_decimal::Decimal;
 
 use crate::engine::Engine;
@@ -9,6 +11,7 @@ use crate::execution::plan;
 use crate::model::amount::human;
 use crate::model::intent::{Intent, QuotePlan, Term, Want};
 use crate::model::order::{Side, TimeInForce};
+use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit, VENUE_DECIMALS};
 use crate::risk::gate;
 use crate::strategy::market_making::{
@@ -78,6 +81,31 @@ impl Engine {
         parameters: &Parameters,
         resting: &[RestingQuote],
     ) -> Result<Decision, String> {
+        let mut mids = std::mem::take(&mut self.strategies[index].mids);
+        let decision = self.making_with(&mut mids, parameters, resting);
+        self.strategies[index].mids = mids;
+        decision
+    }
+
+    /// What it would say with these parameters.
+    pub(in crate::engine) fn making_says(&self, index: usize, parameters: &Parameters) -> String {
+        let resting = self.resting(&parameters.venue, &parameters.symbol);
+        let mut mids = self.strategies.get(index).map(|s| s.mids.clone()).unwrap_or_default();
+        match self.making_with(&mut mids, parameters, &resting) {
+            Ok(Decision::Quote { why, .. } | Decision::Withdraw { why } | Decision::Wait(why)) => {
+                why
+            }
+            Err(why) => why,
+        }
+    }
+
+    /// Decides on the book of now; the mid of now joins `mids`, and old ones leave.
+    fn making_with(
+        &self,
+        mids: &mut VecDeque<(Timestamp, Decimal)>,
+        parameters: &Parameters,
+        resting: &[RestingQuote],
+    ) -> Result<Decision, String> {
         let Parameters { venue, symbol, .. } = parameters;
         self.venue_live(venue, symbol)?;
         let state = self.venues.get(venue).ok_or("unknown venue")?;
@@ -88,11 +116,10 @@ impl Engine {
         let bid = touch_of_others(book.bids(), Side::Buy, resting).ok_or("no bid of others")?;
         let ask = touch_of_others(book.asks(), Side::Sell, resting).ok_or("no ask of others")?;
         let mid = bid.price.checked_add(ask.price).ok_or("no mid")? / Decimal::TWO;
-        let rules = state.rules.get(symbol).ok_or("the market's rules are not read")?.clone();
+        let rules = state.rules.get(symbol).ok_or("the market's rules are not read")?;
         let inventory = self.spot_held(venue, &self.setup.base_asset);
         let quote_cash = self.spot_held(venue, &self.setup.numeraire);
-        let (now, decision) = (self.now, self.decisions);
-        let mids = &mut self.strategies[index].mids;
+        let now = self.now;
         mids.push_back((now, mid));
         let is_old = |at| now.ms_since(at) > parameters.volatility_window_ms;
         while mids.len() > MIDS_MAX || mids.front().is_some_and(|(at, _)| is_old(*at)) {
@@ -106,10 +133,10 @@ impl Engine {
             mids: mids.make_contiguous(),
             inventory: inventory.ok_or("what the venue holds is not known")?,
             quote_cash: quote_cash.ok_or("what the venue holds is not known")?,
-            rules: &rules,
+            rules,
             resting,
             at: now,
-            decision,
+            decision: self.decisions,
         };
         Ok(market_making::decide(&view, parameters))
     }

@@ -96,6 +96,8 @@ pub struct OpportunityRow {
 pub struct StrategyRow {
     /// Name.
     pub id: String,
+    /// Version of its file that it runs by, from 1.
+    pub version: u64,
     /// liquidity, arbitrage, cex_dex or market_making.
     pub kind: &'static str,
     /// Chain it acts on.
@@ -213,6 +215,7 @@ impl Engine {
         };
         StrategyRow {
             id: setup.id.clone(),
+            version: setup.version,
             kind,
             chain_id: setup.chain(),
             market,

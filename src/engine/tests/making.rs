@@ -3,8 +3,9 @@
 use alloy::primitives::I256;
 use rust_decimal::{Decimal, dec};
 
-use crate::engine::event::{Body, Directive, FillSource};
+use crate::engine::event::{Body, Change, Directive, FillSource};
 use crate::engine::output::Command;
+use crate::engine::setup::StrategyKind;
 use crate::engine::tests::asked::places;
 use crate::engine::tests::stage::{SPOT, SYMBOL, only_quotes};
 use crate::engine::tests::world::{World, report};
@@ -211,6 +212,36 @@ fn a_halt_and_a_pause_take_quotes_back() {
     let is_all = |c: &Command| matches!(c, Command::CancelAll { venue, .. } if venue == SPOT);
     assert!(asked.iter().any(is_all), "{asked:?}");
     assert!(quotes(&world.pass(5_000)).is_empty());
+}
+
+#[test]
+fn what_rests_is_judged_by_other_numbers_and_a_paused_maker_stays_paused() {
+    let (mut world, bid, ask) = quoting();
+    let mut setup = only_quotes().strategies.pop().expect("the maker is the last");
+    setup.version = 2;
+    let StrategyKind::MarketMaking(maker) = &mut setup.kind else { panic!("no maker") };
+    maker.quote_quantity = dec!(0.25);
+    let said = world.engine.preview(&setup, None).expect("it runs");
+    assert!(said.now.is_some() && !said.then.is_empty(), "{said:?}");
+    let change = Change { setup, hedge: None, reason: "smaller".into() };
+    let mut asked = world.feed(Body::Change(Box::new(change.clone())));
+    asked.extend(world.pass(1_000));
+    for order in [&bid, &ask] {
+        assert!(cancels(&asked).contains(&order.request.client_order_id), "it is too large now");
+    }
+    for (order, id) in [(&bid, 11), (&ask, 12)] {
+        tell_order(&mut world, order, id, Reported::Cancelled, dec!(0));
+    }
+    let smaller = quotes(&world.pass(2_000));
+    assert_eq!(smaller.len(), 2);
+    assert!(smaller.iter().all(|order| order.request.quantity == dec!(0.25)), "{smaller:?}");
+    let pause = Directive::Pause { strategy: "quotes".into(), reason: "a test".into() };
+    world.feed(Body::Directive(pause));
+    for (order, id) in smaller.iter().zip(21..) {
+        tell_order(&mut world, order, id, Reported::Cancelled, dec!(0));
+    }
+    world.feed(Body::Change(Box::new(change)));
+    assert!(quotes(&world.pass(5_000)).is_empty(), "paused");
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn chain() -> ChainSetup {
 fn strategy() -> StrategySetup {
     StrategySetup {
         id: "lp".into(),
+        version: 1,
         sends: true,
         budget: dec!(50000),
         kind: StrategyKind::Liquidity(liquidity::Parameters {
@@ -221,6 +222,7 @@ pub(super) fn with_cycles() -> Setup {
     });
     setup.strategies.push(StrategySetup {
         id: "cycles".into(),
+        version: 1,
         sends: true,
         budget: dec!(100000),
         kind: StrategyKind::Arbitrage(arbitrage::Parameters {
@@ -258,6 +260,7 @@ pub(super) fn only_quotes() -> Setup {
     setup.hedges[0].accounts = vec!["quotes".into()];
     setup.strategies.push(StrategySetup {
         id: "quotes".into(),
+        version: 1,
         sends: true,
         budget: dec!(100000),
         kind: StrategyKind::MarketMaking(market_making::Parameters {
@@ -293,6 +296,7 @@ pub(super) fn with_legs() -> Setup {
     setup.hedges[0].accounts = vec!["gaps".into()];
     setup.strategies.push(StrategySetup {
         id: "gaps".into(),
+        version: 1,
         sends: true,
         budget: dec!(20000),
         kind: StrategyKind::CexDex(cex_dex::Parameters {

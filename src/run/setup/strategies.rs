@@ -20,10 +20,12 @@ use crate::strategy::{arbitrage, cex_dex, liquidity, market_making};
 /// (both V3) and 291,214 for three (one V3).
 const GAS_PER_CYCLE: u64 = 60_000;
 const GAS_PER_LEG: u64 = 95_000;
-pub(super) fn resolve(
+/// One strategy as the engine is told; `version` is that of its file.
+pub(in crate::run) fn resolve(
     strategy: &Strategy,
     config: &Config,
     chains: &[ChainSetup],
+    version: u64,
 ) -> Result<StrategySetup> {
     let head = strategy.head();
     let setup_of = |seat: &Seat| {
@@ -53,7 +55,7 @@ pub(super) fn resolve(
     };
     ensure!(budget > Decimal::ZERO, "budget_usd must be positive");
     let sends = head.stage.sends_in(config.agent.mode);
-    Ok(StrategySetup { id: head.id.clone(), sends, budget, kind })
+    Ok(StrategySetup { id: head.id.clone(), version, sends, budget, kind })
 }
 
 fn resolve_liquidity(strategy: &Liquidity, setup: &ChainSetup) -> Result<liquidity::Parameters> {

@@ -1,10 +1,11 @@
 //! A database with rows in every table, through the door by which every row comes.
 
 use alloy::primitives::{Address, B256, Bytes, I256, U256};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rust_decimal::dec;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
+use tidekeeper::config::editable::Difference;
 use tidekeeper::engine::event::Position;
 use tidekeeper::engine::output::{Mined, Record};
 use tidekeeper::execution::order::{Order, OrderState, Outcome};
@@ -18,7 +19,7 @@ use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::model::time::Timestamp;
 use tidekeeper::model::unit::{Account, Reason, Unit};
 use tidekeeper::model::venue::{Fill, NewOrder};
-use tidekeeper::store::{Batch, Mark, PlannedOrder, Store};
+use tidekeeper::store::{Batch, Mark, PlannedOrder, Store, Version};
 use uuid::Uuid;
 
 pub(super) const CHAIN: u64 = 31_337;
@@ -46,8 +47,23 @@ pub(super) async fn fill_all(connect: &PgConnectOptions) -> Result<()> {
     let store = Store::open(connect.clone()).await?;
     let kept = store.commit(batch).await.map_err(|(_, error)| error)?;
     drop(kept);
+    for n in [1, 2] {
+        ensure!(store.add_version("lp", &version(n)).await?, "version {n} is taken");
+    }
     store.close().await;
     Ok(())
+}
+
+/// A version of the strategy's file.
+pub(super) fn version(n: u64) -> Version {
+    let (key, before, after) = ("range.half_width_pct".into(), "4.0".into(), AWKWARD.into());
+    Version {
+        version: n,
+        at: instant(8),
+        reason: AWKWARD.into(),
+        diff: if n == 1 { Vec::new() } else { vec![Difference { key, before, after }] },
+        text: format!("# {n}\n[range]\nhalf_width_pct = \"4.0\"\n"),
+    }
 }
 
 pub(super) fn instant(n: i64) -> Timestamp {

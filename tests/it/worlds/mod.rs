@@ -3,6 +3,7 @@
 
 mod chain;
 mod crashes;
+mod edits;
 mod exports;
 mod faults;
 mod fork;

@@ -1,0 +1,66 @@
+//! Other numbers for a strategy while it runs, and what it would say with them.
+
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::engine::event::Change;
+use crate::engine::setup::{HedgeSetup, StrategyKind, StrategySetup};
+use crate::strategy::hedging;
+
+/// What a strategy says, and what it would say with other numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its last decision; `None` before the first.
+    pub now: Option<String>,
+    /// What it would decide on what is known now.
+    pub then: String,
+}
+
+impl Engine {
+    /// Takes over a strategy's new numbers. What stands is judged by them at its next turn, and one
+    /// that is paused stays so.
+    pub(super) fn change(&mut self, change: Change) {
+        let Change { setup, hedge, reason } = change;
+        let (id, version) = (setup.id.clone(), setup.version);
+        let Some(known) = self.setup.strategies.iter_mut().find(|known| known.id == id) else {
+            return;
+        };
+        *known = setup;
+        if let Some(parameters) = hedge {
+            let own = self.setup.hedges.iter_mut().find(|own| own.parameters.strategy == id);
+            if let Some(own) = own {
+                own.parameters = parameters;
+            }
+        }
+        let body = json!({ "strategy": id, "version": version, "reason": reason });
+        self.note("strategy_changed", body);
+    }
+
+    /// Lets a strategy decide on what is known now with other numbers, and its hedge with it;
+    /// nothing is done and nothing remembered. `None` for a strategy that does not run.
+    pub fn preview(
+        &self,
+        setup: &StrategySetup,
+        hedge: Option<&hedging::Parameters>,
+    ) -> Option<Said> {
+        let index = self.setup.strategies.iter().position(|known| known.id == setup.id)?;
+        let why = &self.strategies.get(index)?.why;
+        let now = (!why.is_empty()).then(|| why.clone());
+        let then = match &setup.kind {
+            StrategyKind::Liquidity(parameters) => self.liquidity_says(index, parameters),
+            StrategyKind::Arbitrage(parameters) => self.arbitrage_says(parameters),
+            StrategyKind::CexDex(parameters) => self.cex_dex_says(parameters),
+            StrategyKind::MarketMaking(parameters) => self.making_says(index, parameters),
+        };
+        let is_own = |own: &HedgeSetup| own.parameters.strategy == setup.id;
+        let Some((parameters, own)) = hedge.zip(self.setup.hedges.iter().position(is_own)) else {
+            return Some(Said { now, then });
+        };
+        let hedge_now = self.hedges.get(own).map(|hedge| hedge.why.clone()).unwrap_or_default();
+        let hedge_then = self.hedge_says(own, parameters);
+        Some(Said {
+            now: now.map(|now| format!("{now}; hedge: {hedge_now}")),
+            then: format!("{then}; hedge: {hedge_then}"),
+        })
+    }
+}
