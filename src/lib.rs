@@ -25,6 +25,8 @@ pub mod sim;
 pub mod config;
 /// The shore: clock, sockets, processes, chains, keys.
 pub mod io;
+/// The operator's own recorded market data, on disk.
+pub mod history;
 /// Postgres: what must survive.
 pub mod store;
 /// The local exchange server.

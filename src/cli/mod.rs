@@ -51,7 +51,8 @@ enum Verb {
     Check(CheckArguments),
     /// Back up the database into a file, or restore it from one
     Db(db::DbArguments),
-    /// List, verify and export what runs wrote down: books, pools and our trades
+    /// The operator's own market data: list, verify and export what runs wrote down, import what
+    /// was recorded elsewhere
     Data(data::DataArguments),
     /// Feed a run's journal through a fresh engine and compare with what was committed
     Replay(replay::ReplayArguments),

@@ -41,7 +41,8 @@ pub struct Lock {
 impl Lock {
     /// Makes this process the only agent on a state directory, which is created when missing.
     pub fn agent(state_dir: &Path) -> Result<Self, LockError> {
-        make(state_dir).map_err(|source| LockError::Io { path: state_dir.into(), source })?;
+        make_state_dir(state_dir)
+            .map_err(|source| LockError::Io { path: state_dir.into(), source })?;
         Self::take(&state_dir.join(AGENT_LOCK))
     }
 
@@ -76,8 +77,12 @@ impl Lock {
     }
 }
 
-/// Only the last part gets the special mode: the rest of the way is not ours.
-fn make(state_dir: &Path) -> io::Result<()> {
+/// Makes a state directory unless it is there. Only the last part gets the special mode: the rest
+/// of the way is not ours.
+///
+/// # Errors
+/// Of the file system.
+pub fn make_state_dir(state_dir: &Path) -> io::Result<()> {
     state_dir.parent().map_or(Ok(()), fs::create_dir_all)?;
     match DirBuilder::new().mode(STATE_DIR_MODE).create(state_dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

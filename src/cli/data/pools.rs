@@ -9,14 +9,6 @@ use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::V3Event;
 use crate::model::chain::Header;
 
-/// One row for every log. The first 16 columns are those of recorded Uniswap V3 logs: a swap's
-/// amounts are signed, the pool's side; `timestamp` is the chain's, in seconds. Which transaction
-/// and whose address made a log is not kept, nor what a V3 mint or burn was worth in tokens.
-pub(super) const POOLS: &str = "block_number,timestamp,tx_index,log_index,tx_hash,\
-    event,addr0,addr1,tick_lower,tick_upper,liquidity_delta,amount0,amount1,sqrt_price_x96,\
-    pool_liquidity,tick,block_hash,chain,pool,reserve0,reserve1,amount0_in,amount1_in,amount0_out,\
-    amount1_out,detail,time_ns,seq\n";
-
 /// Where and when a row belongs.
 struct Place<'a> {
     event: &'a Event,

@@ -1,4 +1,5 @@
-//! Facts as lines of comma-separated values, in the order in which the engine took them in.
+//! Facts as lines of comma-separated values, in the order in which the engine took them in. Their
+//! columns are those of the sheets in `history::sheet`.
 //!
 //! Numbers are written as the journal has them: integers whole, decimals digit by digit. `time_ns`
 //! is when we learned of a fact; `seq` is its position in the run, so that rows of one change share
@@ -10,14 +11,6 @@ use super::export::Wanted;
 use crate::engine::event::{Body, BookStep, Event, FillSource};
 use crate::market::book::{BookUpdate, Level};
 use crate::model::time::Timestamp;
-
-/// One row for every level of a snapshot or a diff. A step without levels has one row, without
-/// side: it empties the book.
-pub(super) const BOOKS: &str =
-    "time_ns,venue,symbol,update,side,price,quantity,venue_time_ns,update_id,seq\n";
-/// One row for every trade of ours.
-pub(super) const TRADES: &str = "time_ns,venue,symbol,trade_id,side,price,quantity,fee,fee_asset,\
-    realized_pnl,margin_asset,client_order_id,venue_order_id,source,learned_ns,seq\n";
 
 /// Appends a line; a field that could be read as more than one is quoted.
 pub(super) fn line(text: &mut String, fields: &[&str]) {

@@ -9,8 +9,11 @@ use flate2::read::GzDecoder;
 use rust_decimal::{Decimal, dec};
 
 use super::{ExportArguments, Format, Wanted, What, export};
-use crate::cli::data::{pools, sheets};
+use crate::cli::data::pools;
 use crate::engine::event::{Block, Body, BookStep, Event, FillSource, PoolEvent};
+use crate::history::forms::Given;
+use crate::history::sheet::{self, Sheet};
+use crate::history::shelf::{self, Imported};
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::V3Event;
@@ -45,9 +48,10 @@ fn diff(bids: Vec<Level>) -> Body {
 
 fn arguments(state: &Path, what: What, format: Format, out: &str) -> ExportArguments {
     ExportArguments {
-        run: RUN.to_owned(),
+        run: Some(RUN.to_owned()),
+        source: None,
         what,
-        format,
+        format: Some(format),
         out: state.join(out),
         venue: Some("spot".to_owned()),
         symbol: Some("ETHUSDT".to_owned()),
@@ -82,6 +86,7 @@ fn books_are_exported_digit_by_digit_and_never_over_a_file() {
     let mut text = String::new();
     GzDecoder::new(fs::File::open(&packed.out).unwrap()).read_to_string(&mut text).unwrap();
     assert_eq!(text, expected);
+    comes_back(&state, &plain, expected);
 
     let mut other = arguments(&state, What::Books, Format::Csv, "other.csv");
     other.symbol = Some("BTCUSDT".to_owned());
@@ -148,7 +153,59 @@ fn a_trade_told_twice_is_one_row_and_its_texts_stay_in_their_fields() {
     let row = "9,spot,ETHUSDT,3,buy,2000.10,0.5,0.00010,ETH,0,USDT,\"a,\"\"b\"\"\",4,stream,\
         1700000000001000000,1\n";
     let text = fs::read_to_string(&arguments.out).unwrap();
-    assert_eq!(text, format!("{}{row}", sheets::TRADES));
+    assert_eq!(text, format!("{}{row}", sheet::FILLS.head()));
+    comes_back(&state, &arguments, &text);
+    fs::remove_dir_all(&state).unwrap();
+}
+
+/// Imports a file; its name in the history.
+fn brought(state: &Path, file: &Path) -> String {
+    match shelf::import(state, file, &Given::default(), &mut |_| ()).unwrap() {
+        Imported::New(manifest) => manifest.id().to_owned(),
+        Imported::Known(manifest) => panic!("it was there before: {manifest:?}"),
+    }
+}
+
+/// What was exported as CSV comes back the same: as it is, and by way of Parquet.
+#[track_caller]
+fn comes_back(state: &Path, csv: &ExportArguments, text: &str) {
+    let run = csv.run.clone();
+    let to = |out: &str, run: Option<String>, source| ExportArguments {
+        run,
+        source,
+        format: None,
+        ..arguments(state, csv.what, Format::Csv, out)
+    };
+    let parquet = to("way.parquet", run, None);
+    export(&parquet).unwrap();
+    assert_eq!(fs::read(&parquet.out).unwrap()[..4], *b"PAR1");
+    let by_parquet = brought(state, &parquet.out);
+    let as_it_is = brought(state, &csv.out);
+    for (source, out) in [(&by_parquet, "one.csv"), (&as_it_is, "two.csv")] {
+        let back = to(out, None, Some(source.clone()));
+        export(&back).unwrap();
+        assert_eq!(fs::read_to_string(&back.out).unwrap(), text);
+    }
+    // From the history into Parquet the bytes are those of the first way.
+    let again = to("again.parquet", None, Some(as_it_is));
+    export(&again).unwrap();
+    assert_eq!(fs::read(&again.out).unwrap(), fs::read(&parquet.out).unwrap());
+    let other =
+        ExportArguments { venue: Some("other".to_owned()), ..to("no.csv", None, Some(by_parquet)) };
+    assert!(format!("{:#}", export(&other).unwrap_err()).contains("of that market"));
+    assert!(!other.out.exists());
+}
+
+#[test]
+fn the_name_of_a_file_must_fit_what_is_in_it() {
+    let state = state_with("names", vec![snapshot(dec!(1), dec!(2))]);
+    for (format, out) in [(Format::Csv, "x.parquet"), (Format::Parquet, "x.parquet.gz")] {
+        let arguments = arguments(&state, What::Books, format, out);
+        assert!(export(&arguments).is_err(), "{out}");
+        assert!(!arguments.out.exists());
+    }
+    let of_history = arguments(&state, What::Candles, Format::Csv, "x.csv");
+    assert!(format!("{:#}", export(&of_history).unwrap_err()).contains("--source"));
     fs::remove_dir_all(&state).unwrap();
 }
 
@@ -203,9 +260,27 @@ fn every_log_of_a_pool_is_a_row_of_the_recorded_columns() {
     ];
     let found: Vec<&str> = text.lines().collect();
     assert_eq!(found, expected.map(|row| format!("{row}{last}")));
-    let n_columns = pools::POOLS.trim_end().split(',').count();
+    let n_columns = sheet::POOLS.columns.len();
     assert!(found[..3].iter().all(|row| row.split(',').count() == n_columns), "{text}");
+
+    comes_back_as_table(&text);
 
     let elsewhere = Wanted { chain: Some(2), ..Wanted::default() };
     assert_eq!(pools::pools(&event, &elsewhere, &mut text), 0);
+}
+
+/// The rows of pools, through the history.
+#[track_caller]
+fn comes_back_as_table(rows: &str) {
+    let state = state_with("pools", Vec::new());
+    let (file, sheet): (_, &Sheet) = (state.join("pools.csv"), &sheet::POOLS);
+    let text = format!("{}{rows}", sheet.head());
+    fs::write(&file, &text).unwrap();
+    let source = Some(brought(&state, &file));
+    let (run, venue, symbol) = (None, None, None);
+    let back = arguments(&state, What::Pools, Format::Csv, "back.csv");
+    let back = ExportArguments { run, source, venue, symbol, chain: Some("1".to_owned()), ..back };
+    export(&back).unwrap();
+    assert_eq!(fs::read_to_string(&back.out).unwrap(), text);
+    fs::remove_dir_all(&state).unwrap();
 }
