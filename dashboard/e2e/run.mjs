@@ -12,6 +12,8 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { chromium } from 'playwright-core';
 
+import { checkParameters } from './parameters.mjs';
+
 const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const FLAGS = [
   '--headless',
@@ -131,6 +133,7 @@ async function run() {
   await checkLive(page);
   await checkPictures(page);
   await checkTabs(page);
+  await checkParameters(page, { check, assert, openTab, rowsOf, picture });
   await checkPause(page);
   if (anvil !== null) await checkStaleChain(page);
   await checkHalt(page);
@@ -316,6 +319,7 @@ async function checkTabs(page) {
     await row.waitFor({ timeout: remaining_ms() });
     await row.getByText(/^(may send|decides only|paused)$/).first().waitFor();
     await row.getByRole('img', { name: /^budget of .* used/ }).waitFor();
+    await assertWhole(page, 'Strategies');
   });
   await check('arbitrage counts its funnel and keeps its filter in the address', async () => {
     await openTab(page, 'Arbitrage');
@@ -327,6 +331,13 @@ async function checkTabs(page) {
     await page.getByRole('button', { name: /^skipped/ }).click();
     assert(new URL(page.url()).searchParams.get('fate') === 'skipped', page.url());
     await page.getByRole('button', { name: /^all/ }).click();
+  });
+  await check('opportunities fit 1440 wide with every cost in sight', async () => {
+    const row = rowsOf(page, 'Opportunities').first();
+    await row.waitFor({ timeout: remaining_ms() });
+    const text = (await row.innerText()).replaceAll('\n', ' ');
+    assert(/fees .*gas .*slippage .*expected .*realised /.test(text), text);
+    await assertWhole(page, 'Opportunities');
   });
   await check('risk shows limits, fuel and exposure with figures', async () => {
     await openTab(page, 'Risk');

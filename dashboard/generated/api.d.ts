@@ -259,6 +259,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/strategies/{id}/parameters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The numbers of a strategy that may be changed while it runs. */
+        get: operations["parameters"];
+        put?: never;
+        /** Other values for a strategy, in its file and at work from now on. */
+        post: operations["change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{id}/parameters/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What other values would do; nothing is changed. */
+        post: operations["preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/strategies/{id}/pause": {
         parameters: {
             query?: never;
@@ -287,6 +322,23 @@ export interface paths {
         put?: never;
         /** Starts a paused strategy again. */
         post: operations["start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/strategies/{id}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a strategy's file said before, newest first. */
+        get: operations["versions"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -370,7 +422,7 @@ export interface components {
             /** @description Always true. */
             accepted: boolean;
         };
-        /** @description Cycles of pools, over the life of the store. */
+        /** @description Cycles of pools and pools against exchanges, over the life of the store. */
         ArbitrageView: {
             /** @description Expected of those sent, after costs. */
             expected_net: string;
@@ -391,7 +443,7 @@ export interface components {
             lost: number;
             /** @description The newest, newest first. */
             opportunities: components["schemas"]["OpportunityRow"][];
-            /** @description Realised by those mined, after gas. */
+            /** @description Realised by those mined and, with a leg, closed; after gas. */
             realised_net: string;
             /**
              * Format: int64
@@ -403,6 +455,11 @@ export interface components {
              * @description Signed and sent.
              */
             sent: number;
+            /**
+             * Format: int64
+             * @description Of these, between a pool and an exchange.
+             */
+            venue_landed: number;
         };
         /** @description One book. */
         BookRow: {
@@ -502,6 +559,24 @@ export interface components {
              * @description Age that counts as stale.
              */
             stale_after_ms: number;
+        };
+        /** @description One value that is not the same in two versions of a file. */
+        Difference: {
+            /** @description What it is then. */
+            after: string;
+            /** @description What it was. */
+            before: string;
+            /** @description Its key in the strategy's file. */
+            key: string;
+        };
+        /** @description Why a value cannot be as asked. */
+        EditProblem: {
+            /** @description What to write instead. */
+            fix: string;
+            /** @description The key that is wrong. */
+            key: string;
+            /** @description What is wrong. */
+            problem: string;
         };
         /** @description One entry. */
         EntryRow: {
@@ -653,7 +728,31 @@ export interface components {
              */
             startup_ms: number | null;
         };
-        /** @description One cycle seen. */
+        /** @description Other values, to be in force from now on. */
+        NewVersion: {
+            /** @description New values by key. */
+            changes: {
+                [key: string]: string;
+            };
+            /** @description Why, for the record. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description The version that they change.
+             */
+            version: number;
+        };
+        /** @description The file has the values and the loop has been told. */
+        NewVersionAccepted: {
+            /** @description Always true. */
+            accepted: boolean;
+            /**
+             * Format: int64
+             * @description The new version.
+             */
+            version: number;
+        };
+        /** @description One opportunity seen. */
         OpportunityRow: {
             /** @description Input, whole tokens. */
             amount_in: string;
@@ -678,15 +777,19 @@ export interface components {
             failure_probability: string | null;
             /** @description What became of it: skipped, found, sent, landed, lost or reverted. */
             fate: string;
-            /** @description Swap fees, contained in gross. */
+            /** @description Fees of pools and exchange, contained in gross. */
             fees: string | null;
             /** @description Gas. */
             gas: string | null;
             /** @description Output less input. */
             gross: string | null;
+            /** @description The leg on the exchange, in words; null for a cycle. */
+            hedge: string | null;
             /** @description The want's id. */
             id: string;
-            /** @description After gas, once mined. */
+            /** @description cycle or venue. */
+            kind: string;
+            /** @description After gas, once mined and, with a leg, closed. */
             realised_net: string | null;
             /** @description Legs in words. */
             route: string[];
@@ -736,6 +839,35 @@ export interface components {
         Page: {
             /** @description Address with a token that opens once. */
             page: string;
+        };
+        /** @description A number that may be changed, and its value in force. */
+        Parameter: {
+            /** @description Its key in the strategy's file. */
+            key: string;
+            /** @description decimal or integer. */
+            kind: string;
+            /** @description Its value in force, as it is written. */
+            value: string;
+            /** @description What it is, with its unit. */
+            what: string;
+        };
+        /** @description Other values for some of the numbers. */
+        ParameterChanges: {
+            /** @description New values by key. */
+            changes: {
+                [key: string]: string;
+            };
+        };
+        /** @description What other values would do. */
+        ParameterPreview: {
+            /** @description What would be another value. */
+            diff: components["schemas"]["Difference"][];
+            /** @description What the strategy says now. */
+            now: string | null;
+            /** @description What speaks against them; empty when nothing does. */
+            problems: components["schemas"]["EditProblem"][];
+            /** @description What it would say on what is known now; null when there are problems. */
+            then: string | null;
         };
         /** @description Two percentiles. */
         Percentiles: {
@@ -1070,6 +1202,25 @@ export interface components {
             /** @description live or stalled. */
             state: string;
         };
+        /** @description The numbers of a strategy that may be changed while it runs. */
+        StrategyParameters: {
+            /**
+             * Format: int64
+             * @description When that was kept, unix ms.
+             */
+            at_ms: number;
+            /** @description Its file. */
+            file: string;
+            /** @description Its name. */
+            id: string;
+            /** @description The numbers. */
+            keys: components["schemas"]["Parameter"][];
+            /**
+             * Format: int64
+             * @description The version in force.
+             */
+            version: number;
+        };
         /** @description One strategy. */
         StrategyRow: {
             /** @description Its money. */
@@ -1088,7 +1239,7 @@ export interface components {
             id: string;
             /** @description The operator paused it. */
             is_paused: boolean;
-            /** @description liquidity, arbitrage or market_making. */
+            /** @description liquidity, arbitrage, cex_dex or market_making. */
             kind: string;
             /** @description What it trades, in words. */
             market: string;
@@ -1096,8 +1247,37 @@ export interface components {
             sends: boolean;
             /** @description Of that, at work now. */
             used: string | null;
+            /**
+             * Format: int64
+             * @description Version of its file that it runs by, from 1.
+             */
+            version: number;
             /** @description Its last decision. */
             why: string;
+        };
+        /** @description One version of a strategy's file. */
+        StrategyVersion: {
+            /**
+             * Format: int64
+             * @description When it was kept, unix ms.
+             */
+            at_ms: number;
+            /** @description What changed since the version before. */
+            diff: components["schemas"]["Difference"][];
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description From 1.
+             */
+            version: number;
+        };
+        /** @description What a strategy's file said before. */
+        StrategyVersions: {
+            /** @description Its name. */
+            id: string;
+            /** @description At most 500, newest first. */
+            versions: components["schemas"]["StrategyVersion"][];
         };
         /** @description One transaction. */
         TransactionRow: {
@@ -1134,6 +1314,20 @@ export interface components {
             purpose: string;
             /** @description signed, broadcast, included, reverted, final or foreign. */
             state: string;
+        };
+        /** @description Why other values were refused. */
+        UnfitChange: {
+            /** @description What would help. */
+            detail: string;
+            /** @description What is wrong with each value; empty when the request itself is. */
+            problems: components["schemas"]["EditProblem"][];
+            /**
+             * Format: int32
+             * @description The status of the answer.
+             */
+            status: number;
+            /** @description What is wrong, in a few words. */
+            title: string;
         };
         /** @description One venue. */
         VenueRow: {
@@ -1178,6 +1372,15 @@ export interface components {
         };
         /** @description The body is not told to be `application/json`. */
         NotJson: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The store, the file or the loop does not do it; nothing is changed. */
+        NotKept: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1726,6 +1929,139 @@ export interface operations {
             503: components["responses"]["NotReady"];
         };
     };
+    parameters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the strategy. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Values in force. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyParameters"];
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            404: components["responses"]["UnknownStrategy"];
+            503: components["responses"]["NotKept"];
+        };
+    };
+    change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the strategy. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVersion"];
+            };
+        };
+        responses: {
+            /** @description The file has them and the loop was told. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewVersionAccepted"];
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["ForeignOrigin"];
+            404: components["responses"]["UnknownStrategy"];
+            /** @description Another version, or a file changed by hand. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not told to be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not understood, or the values do not fit. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["UnfitChange"];
+                };
+            };
+            503: components["responses"]["NotKept"];
+        };
+    };
+    preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the strategy. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ParameterChanges"];
+            };
+        };
+        responses: {
+            /** @description Problems are part of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ParameterPreview"];
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            403: components["responses"]["ForeignOrigin"];
+            404: components["responses"]["UnknownStrategy"];
+            /** @description The body is not told to be `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not understood. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["UnfitChange"];
+                };
+            };
+            503: components["responses"]["NotKept"];
+        };
+    };
     pause: {
         parameters: {
             query?: never;
@@ -1790,6 +2126,32 @@ export interface operations {
             415: components["responses"]["NotJson"];
             422: components["responses"]["NotUnderstood"];
             503: components["responses"]["NotHeard"];
+        };
+    };
+    versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the strategy. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every change. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StrategyVersions"];
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            404: components["responses"]["UnknownStrategy"];
+            503: components["responses"]["NotKept"];
         };
     };
     stream: {

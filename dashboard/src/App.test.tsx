@@ -1,10 +1,10 @@
 import { act, cleanup, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { section, show, staleness } from './door';
+import { asked, section, show, staleness } from './door';
 import { CHAIN, POSITION, SNAPSHOT } from './fixture';
 
-const post = vi.fn<(address: string, options?: RequestInit) => Promise<Response>>();
+const post = vi.fn<(request: Request) => Promise<Response>>();
 
 beforeEach(() => {
   vi.stubGlobal('fetch', post);
@@ -35,7 +35,7 @@ describe('figures', () => {
     expect(parts.getAllByRole('listitem').map((part) => part.firstChild?.textContent)).toEqual([
       'Pool fees earned',
       'Gas',
-      'Arbitrage',
+      'Cycles of pools',
       'Quotes',
     ]);
   });
@@ -130,7 +130,7 @@ describe('reconciliation', () => {
       ledger: '100',
       actual: '99',
       difference: '1',
-      at: null,
+      at: 'user stream event 8',
     };
     show({ ...SNAPSHOT, reconciliation: { ok: true, checked_ms: SNAPSHOT.at_ms, rows: [row] } });
     expect(screen.getByText('ledger differs')).toBeTruthy();
@@ -173,10 +173,11 @@ describe('halt', () => {
     write(dialog, ' price feed looks wrong ');
     fireEvent.click(within(dialog).getByRole('button', { name: 'Halt now' }));
     await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
-    const [address, options] = post.mock.calls[0] ?? [];
-    expect(address).toBe('/api/v1/halt');
-    expect(options?.method).toBe('POST');
-    expect(options?.body).toBe('{"reason":"price feed looks wrong"}');
+    expect(await asked(post.mock.calls[0]?.[0])).toEqual({
+      method: 'POST',
+      path: '/api/v1/halt',
+      body: '{"reason":"price feed looks wrong"}',
+    });
   });
 
   it('that is refused says why and stays open', async () => {

@@ -2,7 +2,7 @@ import Paper from '@mui/material/Paper';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore, type ReactElement } from 'react';
 
-import { ApiError } from './api';
+import { ApiError } from './client';
 import { Boundary } from './Boundary';
 import { words } from './format';
 import type { History } from './history';

@@ -34,6 +34,14 @@ export function show(snapshot: Snapshot | null, samples: readonly Sample[] = [])
   );
 }
 
+/** What a request that was not really sent asks for. */
+export async function asked(
+  request: Request | undefined,
+): Promise<{ method: string; path: string; body: string }> {
+  const { method, url } = request ?? new Request('/nothing-was-asked');
+  return { method, path: new URL(url).pathname, body: (await request?.clone().text()) ?? '' };
+}
+
 export const section = (name: string): HTMLElement => screen.getByRole('region', { name });
 export const staleness = (element: HTMLElement): string | null =>
   element.getAttribute('data-stale');

@@ -4,17 +4,22 @@ import type {
   Arbitrage,
   Chain,
   Opportunity,
+  ParameterPreview,
   Position,
   ReconciliationRow,
   Snapshot,
   Strategy,
+  StrategyParameters,
+  StrategyVersion,
 } from './api';
+
+const HASH = '0x9f3a4be1c0de9f3a4be1c0de9f3a4be1c0de9f3a4be1c0de9f3a4be1c0deabcd';
 
 export const CHAIN: Chain = {
   chain_id: 31337,
   name: 'demo',
   head: 1234,
-  head_hash: '0x9f3a4be1c0de9f3a4be1c0de9f3a4be1c0de9f3a4be1c0de9f3a4be1c0deabcd',
+  head_hash: HASH,
   head_age_ms: 400,
   stale_after_ms: 3000,
   feed: 'live',
@@ -24,6 +29,9 @@ export const CHAIN: Chain = {
   pools_quarantined: 0,
   native_balance: '99.1',
   block_time_ms: 1000,
+  blocks: 1234,
+  pool_events: 10,
+  cycles_landed: 25,
 };
 
 export const POSITION: Position = {
@@ -49,6 +57,7 @@ export const POSITION: Position = {
   impermanent_loss: '-3.48',
   gas: null,
   opened_ms: 1_700_000_000_000,
+  closed_ms: null,
   why: 'in range',
 };
 
@@ -56,6 +65,8 @@ export const OPPORTUNITY: Opportunity = {
   id: 'opp-9',
   chain_id: 31337,
   strategy: 'demo-arb',
+  kind: 'cycle',
+  hedge: null,
   block: 1233,
   at_ms: 1_700_000_099_000,
   route: ['WETH/USDT 0.05 %', 'WETH/USDT 0.30 %'],
@@ -70,13 +81,14 @@ export const OPPORTUNITY: Opportunity = {
   realised_net: '5.125',
   fate: 'landed',
   why: 'landed at index 0',
-  tx_hash: CHAIN.head_hash,
+  tx_hash: HASH,
 };
 
 export const ARBITRAGE: Arbitrage = {
   found: 120,
   sent: 40,
   landed: 25,
+  venue_landed: 1,
   lost: 71,
   reverted: 13,
   expected_net: '310.40',
@@ -119,6 +131,7 @@ export const STRATEGY: Strategy = {
   market: 'WETH/USDT 0.05 %',
   sends: true,
   is_paused: false,
+  version: 4,
   budget: '100000',
   used: '61230.10',
   why: 'keep: the price is inside the range',
@@ -216,8 +229,8 @@ export const SNAPSHOT: Snapshot = {
       venue: 'hedge',
       market: 'ETHUSDT-PERP',
       side: 'sell',
-      kind: 'market',
-      price: null,
+      kind: 'limit ioc',
+      price: '2680.0',
       quantity: '0.5',
       filled: '0.5',
       state: 'filled',
@@ -229,11 +242,11 @@ export const SNAPSHOT: Snapshot = {
     {
       chain_id: 31337,
       nonce: 0,
-      hash: CHAIN.head_hash,
+      hash: HASH,
       purpose: 'mint',
       state: 'final',
       block: 1200,
-      gas_used: '412331',
+      gas_used: 412_331,
       cost_native: '0.000412331',
       created_ms: 1_700_000_040_000,
     },
@@ -278,6 +291,11 @@ export const SNAPSHOT: Snapshot = {
       },
     ],
   },
+  is_quiet: true,
+  orders_sent: 1,
+  orders_filled: 1,
+  quotes: { sent: 0, filled: 0, cancelled: 0 },
+  rebalances: 0,
   labels: [{ what: 'spot book', kind: 'recorded', text: 'Binance ETHUSDT' }],
   arbitrage: ARBITRAGE,
   strategies: [
@@ -287,6 +305,7 @@ export const SNAPSHOT: Snapshot = {
       id: 'demo-arb',
       kind: 'arbitrage',
       market: 'WETH/USDT',
+      version: 1,
       is_paused: true,
       budget: '5000',
       used: '0',
@@ -350,7 +369,7 @@ const compared = (chain_id: number): ReconciliationRow => ({
   ledger: '7',
   actual: '7',
   difference: '0',
-  at: `block 1200 (${CHAIN.head_hash})`,
+  at: `block 1200 (${HASH})`,
 });
 
 /** The second chain has all that the first has, down to the addresses and the ids of tokens. */
@@ -368,7 +387,7 @@ export const TWO_CHAINS: Snapshot = {
         id: '018f3c9e-0000-7000-8000-000000000002',
         at_ms: 1_700_000_050_000,
         kind: 'gas',
-        cause: CHAIN.head_hash,
+        cause: HASH,
         postings: [
           {
             account: `wallet:${CHAIN_TWO.chain_id}:${POSITION.pool}`,
@@ -391,3 +410,48 @@ export const TWO_CHAINS: Snapshot = {
     rows: [compared(CHAIN.chain_id), compared(CHAIN_TWO.chain_id)],
   },
 };
+
+export const PARAMETERS: StrategyParameters = {
+  id: STRATEGY.id,
+  file: 'strategies/demo-lp.toml',
+  version: 4,
+  at_ms: 1_700_000_040_000,
+  keys: [
+    {
+      key: 'range.half_width_pct',
+      value: '4.0',
+      kind: 'decimal',
+      what: 'Half of the width of a new range, in per cent of the price.',
+    },
+    {
+      key: 'range.move_after_blocks',
+      value: '12',
+      kind: 'integer',
+      what: 'How long the price stays outside before the range is moved, in blocks.',
+    },
+    {
+      key: 'budget.slippage_bp_max',
+      value: '30',
+      kind: 'integer',
+      what: 'What a swap may lose against the price of the pool, in basis points.',
+    },
+  ],
+};
+
+export const PREVIEW: ParameterPreview = {
+  problems: [],
+  diff: [{ key: 'range.half_width_pct', before: '4.0', after: '5.0' }],
+  now: 'keep: the price is inside 2,600 to 2,750',
+  then: 'keep: <b>2,573</b> to 2,788 would be opened next',
+};
+
+/** Newest first. */
+export const VERSIONS: StrategyVersion[] = [
+  {
+    version: 4,
+    at_ms: 1_700_000_040_000,
+    reason: 'wider while it is <i>wild</i>',
+    diff: [{ key: 'range.half_width_pct', before: '3.0', after: '4.0' }],
+  },
+  { version: 3, at_ms: 1_700_000_020_000, reason: 'read from its file', diff: [] },
+];

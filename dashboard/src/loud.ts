@@ -32,7 +32,7 @@ export function isLoud(limit: Limit): boolean {
 
 /** How many limits and signers ask for an eye. */
 export function countLoud(snapshot: Snapshot): number {
-  const limits = (snapshot.limits ?? []).filter(isLoud);
-  const fuel = (snapshot.fuel ?? []).filter((one) => fuelWant(one) !== null);
+  const limits = snapshot.limits.filter(isLoud);
+  const fuel = snapshot.fuel.filter((one) => fuelWant(one) !== null);
   return limits.length + fuel.length;
 }

@@ -4,6 +4,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
+import type { paths } from '../generated/api';
 import { App } from './App';
 import { startHistory } from './history';
 import { startStream } from './stream';
@@ -24,7 +25,7 @@ const client = new QueryClient({
   },
 });
 
-const address = new URL('/api/v1/stream', window.location.href);
+const address = new URL('/api/v1/stream' satisfies keyof paths, window.location.href);
 address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
 const history = startHistory(client);
 const stream = startStream(client, address.href);

@@ -10,7 +10,7 @@ export type Reason = string | null;
 
 export function chainStale(chain: Chain): Reason {
   if (chain.feed !== 'live') return `chain ${chain.name} is ${chain.feed}`;
-  if (chain.head_age_ms === null || chain.stale_after_ms === null) return null;
+  if (chain.head_age_ms === null) return null;
   return chain.head_age_ms > chain.stale_after_ms ? `chain ${chain.name} has an old head` : null;
 }
 
@@ -25,7 +25,7 @@ export function poolStale(snapshot: Snapshot, pool: Pool): Reason {
 
 export function venueStale(venue: Venue): Reason {
   if (venue.feed !== 'live') return `venue ${venue.venue} is ${venue.feed}`;
-  if (venue.user_stream === null || venue.user_stream === 'live') return null;
+  if (venue.user_stream === 'live') return null;
   return `account stream of ${venue.venue} is ${venue.user_stream}`;
 }
 

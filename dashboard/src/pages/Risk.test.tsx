@@ -122,19 +122,8 @@ describe('fuel', () => {
     ['1', '12', 'enough'],
     [null, null, 'unknown'],
   ])('of %s with %s h reads %s', (native, runway_h, word) => {
-    const fuel = { ...SNAPSHOT.fuel![0]!, native, runway_h };
+    const fuel = { ...SNAPSHOT.fuel[0]!, native, runway_h };
     show({ ...SNAPSHOT, fuel: [fuel] });
     expect(within(rows('Fuel')[0]!).getAllByRole('cell').at(-1)?.textContent).toBe(word);
-  });
-});
-
-describe('an older agent', () => {
-  it('leaves everything unknown, and not calm', () => {
-    const { limits: _limits, fuel: _fuel, exposures: _exposures, ...older } = SNAPSHOT;
-    show(older);
-    for (const what of ['Limits', 'Fuel', 'Exposure'])
-      expect(screen.getByText(`${what} unknown: not told by this agent`)).toBeTruthy();
-    expect(answer()).toContain('not told by this agent');
-    expect(screen.getByRole('tab', { name: 'Risk' })).toBeTruthy();
   });
 });

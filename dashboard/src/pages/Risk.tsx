@@ -7,10 +7,9 @@ import { Meter, SignedBar } from '../parts/Bars';
 import { ChainName } from '../parts/Chain';
 import { DenseTable, type Column } from '../parts/DenseTable';
 import { Foreign, Num } from '../parts/Figure';
-import { Section, Untold } from '../parts/Section';
+import { Section } from '../parts/Section';
 import { allStale, anyStale, exposureStale, onChainStale } from '../stale';
-
-const SCOPES = ['asset', 'venue', 'chain'];
+import { WORDS } from '../words';
 
 /** What can hurt us tonight? */
 export function Risk({ snapshot }: { snapshot: Snapshot }): ReactElement {
@@ -25,8 +24,7 @@ export function Risk({ snapshot }: { snapshot: Snapshot }): ReactElement {
 }
 
 function Answer({ snapshot }: { snapshot: Snapshot }): ReactElement {
-  const limits = snapshot.limits ?? [];
-  const fuel = snapshot.fuel ?? [];
+  const { limits, fuel } = snapshot;
   const n_loud = limits.filter(isLoud).length;
   const n_unknown = limits.filter((limit) => levelOf(limit) === 'unknown').length;
   const n_short = fuel.filter((one) => fuelWant(one) !== null).length;
@@ -34,7 +32,6 @@ function Answer({ snapshot }: { snapshot: Snapshot }): ReactElement {
     n_loud > 0 ? `${n_loud} of ${limits.length} limits used to 80 % or more` : null,
     n_unknown > 0 ? `${n_unknown} of ${limits.length} limits with unknown use` : null,
     n_short > 0 ? `${n_short} of ${fuel.length} signers short of fuel` : null,
-    snapshot.limits && snapshot.fuel ? null : 'limits or fuel not told by this agent',
   ].filter((fact) => fact !== null);
   const is_calm = facts.length === 0;
   return (
@@ -47,26 +44,21 @@ function Answer({ snapshot }: { snapshot: Snapshot }): ReactElement {
 const RANKS: Record<Level, number> = { over: 0, loud: 1, unknown: 2, calm: 3 };
 
 function Limits({ snapshot }: { snapshot: Snapshot }): ReactElement {
-  const limits = snapshot.limits ?? null;
   return (
     <Section
       title="Limits"
       caption="use as counted by the risk checks; loud from 80 %"
       stale={anyStale(snapshot)}
     >
-      {limits === null ? (
-        <Untold what="Limits" />
-      ) : (
-        <DenseTable
-          label="Limits"
-          columns={LIMIT_COLUMNS}
-          rows={limits.toSorted((a, b) => RANKS[levelOf(a)] - RANKS[levelOf(b)])}
-          rowKey={(limit) => limit.name}
-          loud={isLoud}
-          empty="No limits are configured"
-          narrow="cards"
-        />
-      )}
+      <DenseTable
+        label="Limits"
+        columns={LIMIT_COLUMNS}
+        rows={snapshot.limits.toSorted((a, b) => RANKS[levelOf(a)] - RANKS[levelOf(b)])}
+        rowKey={(limit) => limit.name}
+        loud={isLoud}
+        empty="No limits are configured"
+        narrow="cards"
+      />
     </Section>
   );
 }
@@ -107,28 +99,24 @@ const LIMIT_COLUMNS: Column<Limit>[] = [
 ];
 
 function FuelTable({ snapshot }: { snapshot: Snapshot }): ReactElement {
-  const fuel = snapshot.fuel ?? null;
+  const { fuel } = snapshot;
   const rule = (row: Fuel) => onChainStale(snapshot, row);
   return (
     <Section
       title="Fuel"
       caption="native coin of each signer, from the chain; runway at the recent rate of spending"
-      stale={allStale(fuel ?? [], rule)}
+      stale={allStale(fuel, rule)}
     >
-      {fuel === null ? (
-        <Untold what="Fuel" />
-      ) : (
-        <DenseTable
-          label="Fuel"
-          columns={fuelColumns(snapshot)}
-          rows={fuel}
-          rowKey={(row) => `${row.chain_id} ${row.signer}`}
-          stale={rule}
-          loud={(row) => fuelWant(row) !== null}
-          empty="No signers"
-          narrow="cards"
-        />
-      )}
+      <DenseTable
+        label="Fuel"
+        columns={fuelColumns(snapshot)}
+        rows={fuel}
+        rowKey={(row) => `${row.chain_id} ${row.signer}`}
+        stale={rule}
+        loud={(row) => fuelWant(row) !== null}
+        empty="No signers"
+        narrow="cards"
+      />
     </Section>
   );
 }
@@ -163,14 +151,8 @@ function fuelColumns(snapshot: Snapshot): Column<Fuel>[] {
 
 function Exposures({ snapshot }: { snapshot: Snapshot }): ReactElement {
   const { exposures, numeraire } = snapshot;
-  if (!exposures)
-    return (
-      <Section title="Exposure" caption="" stale={anyStale(snapshot)}>
-        <Untold what="Exposure" />
-      </Section>
-    );
   // A scope this page does not know is risk all the same.
-  const scopes = new Set([...SCOPES, ...exposures.map((row) => row.scope)]);
+  const scopes = new Set<string>([...WORDS.ExposureBy.scope, ...exposures.map((row) => row.scope)]);
   const rule = (row: ScopedExposure) => exposureStale(snapshot, row);
   return (
     <div className="thirds">

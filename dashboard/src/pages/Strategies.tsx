@@ -2,57 +2,68 @@ import Button from '@mui/material/Button';
 import { useState, type ReactElement } from 'react';
 
 import { directStrategy, type Snapshot, type Strategy, type StrategyVerb } from '../api';
-import { words } from '../format';
+import { short, words } from '../format';
 import { levelOf } from '../loud';
 import { Meter } from '../parts/Bars';
 import { ChainName } from '../parts/Chain';
 import { DenseTable, type Column } from '../parts/DenseTable';
 import { ReasonDialog, type Wording } from '../parts/Directive';
 import { Foreign } from '../parts/Figure';
-import { Section, Untold } from '../parts/Section';
+import { Parameters } from '../parts/Parameters';
+import { Section } from '../parts/Section';
 import { StateChip } from '../parts/States';
+import { Versions } from '../parts/Versions';
 import { AgeSince } from '../session';
 import { allStale, strategyStale } from '../stale';
 
+/** What somebody wants of one strategy: a dialog is open for it. */
 interface Ask {
   strategy: Strategy;
-  verb: StrategyVerb;
+  verb: StrategyVerb | 'edit' | 'history';
 }
 
 /** What does each strategy want, and is it allowed to? */
 export function Strategies({ snapshot }: { snapshot: Snapshot }): ReactElement {
   const [ask, setAsk] = useState<Ask | null>(null);
-  const strategies = snapshot.strategies ?? null;
+  const { strategies } = snapshot;
   const rule = (strategy: Strategy) => strategyStale(snapshot, strategy);
   return (
     <main className="page">
       <Section
         title="Strategies"
         caption="configured, and as last decided by the engine; budget at current prices"
-        stale={allStale(strategies ?? [], rule)}
+        stale={allStale(strategies, rule)}
       >
-        {strategies === null ? (
-          <Untold what="Strategies" />
-        ) : (
-          <DenseTable
-            label="Strategies"
-            columns={columns(snapshot, setAsk)}
-            rows={strategies}
-            rowKey={(strategy) => strategy.id}
-            stale={rule}
-            empty="No strategies are configured"
-            narrow="cards"
-          />
-        )}
-      </Section>
-      {ask === null ? null : (
-        <ReasonDialog
-          wording={wordingOf(ask, snapshot)}
-          send={(reason) => directStrategy(ask.strategy.id, ask.verb, reason)}
-          close={() => setAsk(null)}
+        <DenseTable
+          label="Strategies"
+          columns={columns(snapshot, setAsk)}
+          rows={strategies}
+          rowKey={(strategy) => strategy.id}
+          stale={rule}
+          empty="No strategies are configured"
+          narrow="cards"
         />
-      )}
+      </Section>
+      {ask === null ? null : <Asked ask={ask} snapshot={snapshot} close={() => setAsk(null)} />}
     </main>
+  );
+}
+
+interface AskedProps {
+  ask: Ask;
+  snapshot: Snapshot;
+  close: () => void;
+}
+
+function Asked({ ask: { strategy, verb }, snapshot, close }: AskedProps): ReactElement {
+  if (verb === 'edit') return <Parameters id={strategy.id} close={close} />;
+  if (verb === 'history') return <Versions id={strategy.id} close={close} />;
+  return (
+    <ReasonDialog
+      wording={wordingOf(strategy, verb, snapshot)}
+      send={(reason) => directStrategy(strategy.id, verb, reason)}
+      close={close}
+    />
   );
 }
 
@@ -75,21 +86,25 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
   return [
     {
       head: 'Strategy',
-      cell: ({ id, kind }) => (
+      cell: ({ id, kind, version }) => (
         <>
           <strong>
             <Foreign text={id} />
           </strong>{' '}
-          <span className="unit">{words(kind)}</span>
+          <span className="unit" title="version of its parameters">
+            v{version}
+          </span>
+          <span className="unit second">{words(kind)}</span>
         </>
       ),
     },
     {
       head: 'Market',
+      wraps: true,
       cell: ({ market, chain_id }) => (
         <>
-          <Foreign text={market} />{' '}
-          <span className="unit">
+          <Foreign text={market} />
+          <span className="unit second">
             {chain_id === null ? (
               'on venues'
             ) : (
@@ -126,7 +141,7 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
       wraps: true,
       cell: ({ why, decided_ms }) => (
         <span className="decision">
-          <Foreign text={why === '' ? 'why: unknown' : why} />{' '}
+          <Foreign text={why === '' ? 'why: unknown' : short(why)} title={why} />{' '}
           <span className="unit">
             {decided_ms === null ? (
               'age unknown'
@@ -143,25 +158,36 @@ function columns(snapshot: Snapshot, setAsk: (ask: Ask) => void): Column<Strateg
       head: 'Act',
       align: 'right',
       cell: (strategy) => {
-        const verb = strategy.is_paused ? 'resume' : 'pause';
+        const verbs: Ask['verb'][] = ['history', 'edit', strategy.is_paused ? 'resume' : 'pause'];
         return (
-          <Button
-            size="small"
-            variant="outlined"
-            color={strategy.is_paused ? 'success' : 'warning'}
-            aria-haspopup="dialog"
-            aria-label={`${BUTTONS[verb]} ${strategy.id}`}
-            onClick={() => setAsk({ strategy, verb })}
-          >
-            {BUTTONS[verb]}
-          </Button>
+          <span className="acts">
+            {verbs.map((verb) => (
+              <Button
+                // One button that pauses and starts: the focus stays where it was.
+                key={verb === 'resume' ? 'pause' : verb}
+                size="small"
+                variant="outlined"
+                color={BUTTONS[verb].colour}
+                aria-haspopup="dialog"
+                aria-label={`${BUTTONS[verb].text} ${strategy.id}`}
+                onClick={() => setAsk({ strategy, verb })}
+              >
+                {BUTTONS[verb].text}
+              </Button>
+            ))}
+          </span>
         );
       },
     },
   ];
 }
 
-const BUTTONS: Record<StrategyVerb, string> = { pause: 'Pause', resume: 'Start' };
+const BUTTONS: Record<Ask['verb'], { text: string; colour: 'inherit' | 'warning' | 'success' }> = {
+  history: { text: 'History', colour: 'inherit' },
+  edit: { text: 'Edit parameters', colour: 'inherit' },
+  pause: { text: 'Pause', colour: 'warning' },
+  resume: { text: 'Start', colour: 'success' },
+};
 
 /** To use all of its budget is what a strategy is for; only more than that is loud. */
 function budgetLevel(used: string | null, budget: string) {
@@ -169,7 +195,7 @@ function budgetLevel(used: string | null, budget: string) {
   return level === 'loud' ? 'calm' : level;
 }
 
-function wordingOf({ strategy, verb }: Ask, snapshot: Snapshot): Wording {
+function wordingOf(strategy: Strategy, verb: StrategyVerb, snapshot: Snapshot): Wording {
   const name = <Foreign text={strategy.id} />;
   if (verb === 'pause')
     return {

@@ -5,11 +5,11 @@ import DialogActions from '@mui/material/DialogActions';
 import DialogContent from '@mui/material/DialogContent';
 import DialogContentText from '@mui/material/DialogContentText';
 import DialogTitle from '@mui/material/DialogTitle';
-import TextField from '@mui/material/TextField';
 import { useMutation } from '@tanstack/react-query';
 import { useState, type FormEvent, type ReactElement, type ReactNode } from 'react';
 
-import { direct, REASON_LENGTH_MAX, REASON_LENGTH_MIN, type EngineKind, type Verb } from '../api';
+import { direct, type EngineKind, type Verb } from '../api';
+import { isReason, ReasonField } from './Reason';
 
 /** What a dangerous button says before it does anything. */
 export interface Wording {
@@ -89,8 +89,7 @@ interface ReasonDialogProps {
 export function ReasonDialog({ wording, send, close }: ReasonDialogProps): ReactElement {
   const [reason, setReason] = useState('');
   const request = useMutation({ mutationFn: () => send(reason.trim()), onSuccess: close });
-  const n_letters = [...reason.trim()].length;
-  const is_reason = n_letters >= REASON_LENGTH_MIN && n_letters <= REASON_LENGTH_MAX;
+  const is_reason = isReason(reason);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     if (is_reason && !request.isPending) request.mutate();
@@ -107,16 +106,7 @@ export function ReasonDialog({ wording, send, close }: ReasonDialogProps): React
               ))}
             </ul>
           </DialogContentText>
-          <TextField
-            autoFocus
-            fullWidth
-            required
-            label="Reason"
-            value={reason}
-            onChange={(event) => setReason(event.target.value)}
-            helperText={`${REASON_LENGTH_MIN} to ${REASON_LENGTH_MAX} letters (${n_letters})`}
-            error={n_letters > REASON_LENGTH_MAX}
-          />
+          <ReasonField autoFocus reason={reason} change={setReason} />
           {request.isError ? (
             <Alert severity="error" sx={{ mt: 2 }}>
               Not accepted: {request.error.message}

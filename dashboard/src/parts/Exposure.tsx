@@ -143,7 +143,7 @@ function HedgeBlock({
         <StateChip state={hedge.state} title={words(hedge.state)} />
         <StaleMark why={stale} />
         <span className="why">
-          <Foreign text={hedge.why ?? 'why: unknown'} />
+          <Foreign text={hedge.why} />
         </span>
       </div>
       <div className="figures three">

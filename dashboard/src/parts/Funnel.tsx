@@ -46,6 +46,8 @@ export function Funnel(props: { snapshot: Snapshot; arbitrage: Arbitrage }): Rea
               <Num text={count(arbitrage[name])} title={says} />
               <span className="caption">
                 {of === null ? says : `${ratio(arbitrage[name], whole)} of ${of} \u00b7 ${says}`}
+                {name === 'landed' &&
+                  ` \u00b7 ${count(arbitrage.venue_landed)} between a pool and an exchange`}
               </span>
             </li>
           );

@@ -124,8 +124,8 @@ function ChainItem({ chain }: { chain: Chain }): ReactElement {
 }
 
 function VenueItem({ venue }: { venue: Venue }): ReactElement {
-  const account = venue.user_stream === null ? '' : `, account stream ${venue.user_stream}`;
-  const title = `${words(venue.kind)}${account}, ${count(venue.resyncs)} resyncs`;
+  const resyncs = `${count(venue.resyncs)} resyncs`;
+  const title = `${words(venue.kind)}, account stream ${venue.user_stream}, ${resyncs}`;
   return (
     <Item label={`Venue ${venue.venue}`} stale={venueStale(venue)}>
       <Dot state={venue.feed} title={title} />

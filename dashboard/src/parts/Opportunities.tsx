@@ -8,6 +8,7 @@ import { amount, count, exact, money, percent, short, signedMoney, signOf, words
 import { AgeSince } from '../session';
 import { allStale, onChainStale } from '../stale';
 import { useChoice, type Choice } from '../view';
+import { WORDS } from '../words';
 import { DenseTable, type Column } from './DenseTable';
 import { Foreign, Num, toneOf } from './Figure';
 import { Section } from './Section';
@@ -16,7 +17,7 @@ import { Dot } from './States';
 
 const FATES: Choice<'all' | Fate> = {
   name: 'fate',
-  words: ['all', 'skipped', 'found', 'sent', 'landed', 'lost', 'reverted'],
+  words: ['all', ...WORDS.OpportunityRow.fate],
   history: 'replace',
 };
 
@@ -30,7 +31,7 @@ export function Opportunities(props: { snapshot: Snapshot; arbitrage: Arbitrage 
   return (
     <Section
       title="Opportunities"
-      caption="newest first, at most 50; gross is after pool fees; costs as estimated before"
+      caption="newest first, at most 50 and all still open; gross is after fees; costs as estimated before"
       stale={allStale(opportunities, rule)}
     >
       <div className="filter">
@@ -75,50 +76,93 @@ export function Opportunities(props: { snapshot: Snapshot; arbitrage: Arbitrage 
   );
 }
 
+/** All of one opportunity in one screen's width: what belongs together stands in two lines. */
 function columns(snapshot: Snapshot): Column<Opportunity>[] {
-  const { numeraire } = snapshot;
-  const cost = (
-    head: string,
-    name: 'gross' | 'gas' | 'fees' | 'slippage',
-  ): Column<Opportunity> => ({
-    head,
-    unit: numeraire,
-    align: 'right',
-    cell: (row) => <Num text={money(row[name])} title={`${exact(row[name])} ${numeraire}`} />,
-  });
-  const net = (head: string, name: 'expected_net' | 'realised_net'): Column<Opportunity> => ({
-    head,
-    unit: numeraire,
-    align: 'right',
-    cell: (row) => (
-      <Num
-        text={signedMoney(row[name])}
-        tone={toneOf(signOf(row[name]))}
-        title={`${exact(row[name])} ${numeraire}`}
-      />
-    ),
-  });
+  return [...sightColumns(snapshot), ...moneyColumns(snapshot.numeraire), WHY];
+}
+
+function sightColumns(snapshot: Snapshot): Column<Opportunity>[] {
   return [
-    { head: 'Age', cell: (row) => <AgeSince instant_ms={row.at_ms} /> },
-    { head: 'Fate', cell: (row) => <Dot state={row.fate} title={row.why} /> },
-    { head: 'Route', cell: (row) => <Route row={row} /> },
+    {
+      head: 'Age',
+      cell: (row) => (
+        <>
+          <AgeSince instant_ms={row.at_ms} />
+          <span className="unit second">
+            block <Num text={count(row.block)} title={`on ${chainName(snapshot, row.chain_id)}`} />
+          </span>
+        </>
+      ),
+    },
+    {
+      head: 'Fate',
+      cell: (row) => (
+        <>
+          <Dot state={row.fate} title={row.why} />
+          <span className="unit second">
+            {row.tx_hash === null ? (
+              'not sent'
+            ) : (
+              <Foreign text={short(row.tx_hash)} title={row.tx_hash} />
+            )}
+          </span>
+        </>
+      ),
+    },
+    {
+      head: 'Kind',
+      cell: (row) => (
+        <>
+          <span title={KIND_TITLES[row.kind]}>{words(row.kind)}</span>
+          <span className="unit second">
+            <Foreign text={row.strategy} />
+          </span>
+        </>
+      ),
+    },
+    { head: 'Route', wraps: true, cell: (row) => <Route row={row} /> },
     {
       head: 'Amount in',
       align: 'right',
       cell: (row) => (
         <>
-          <Num text={amount(row.amount_in)} title={exact(row.amount_in)} />{' '}
-          <span className="unit">
+          <Num text={amount(row.amount_in)} title={exact(row.amount_in)} />
+          <span className="unit second">
             <Foreign text={short(row.token)} title={row.token} />
           </span>
         </>
       ),
     },
-    { head: 'Where it goes', cell: (row) => <Split row={row} unit={numeraire} /> },
-    cost('Pool fees', 'fees'),
-    cost('Gross', 'gross'),
-    cost('Gas', 'gas'),
-    cost('Slippage', 'slippage'),
+  ];
+}
+
+const KIND_TITLES: Record<Opportunity['kind'], string> = {
+  cycle: 'through pools of one chain and back to the first token',
+  venue: 'between a pool and an exchange',
+};
+
+function moneyColumns(numeraire: string): Column<Opportunity>[] {
+  return [
+    {
+      head: 'Gross',
+      unit: numeraire,
+      align: 'right',
+      cell: (row) => <Num text={money(row.gross)} title={`${exact(row.gross)} ${numeraire}`} />,
+    },
+    {
+      head: 'Where it goes',
+      unit: numeraire,
+      cell: (row) => (
+        <span className="costs">
+          <Split row={row} unit={numeraire} />
+          {COSTS.map((name) => (
+            <span key={name} className="unit">
+              {name} <Num text={money(row[name])} title={`${exact(row[name])} ${numeraire}`} />
+            </span>
+          ))}
+        </span>
+      ),
+    },
     {
       head: 'May fail',
       align: 'right',
@@ -126,34 +170,54 @@ function columns(snapshot: Snapshot): Column<Opportunity>[] {
         <Num text={percent(row.failure_probability)} title="estimated before sending" />
       ),
     },
-    net('Expected net', 'expected_net'),
-    net('Realised net', 'realised_net'),
-    { head: 'Why', cell: (row) => <Foreign text={row.why === '' ? 'unknown' : row.why} /> },
-    { head: 'Strategy', cell: (row) => <Foreign text={row.strategy} /> },
     {
-      head: 'Block',
+      head: 'Net',
+      unit: numeraire,
       align: 'right',
       cell: (row) => (
-        <Num text={count(row.block)} title={`on ${chainName(snapshot, row.chain_id)}`} />
+        <span className="nets">
+          <Net word="expected" value={row.expected_net} unit={numeraire} />
+          <Net word="realised" value={row.realised_net} unit={numeraire} />
+        </span>
       ),
-    },
-    {
-      head: 'Hash',
-      cell: (row) =>
-        row.tx_hash === null ? (
-          <span className="unit">not sent</span>
-        ) : (
-          <Foreign text={short(row.tx_hash)} title={row.tx_hash} />
-        ),
     },
   ];
 }
 
+function Net(props: { word: string; value: string | null; unit: string }): ReactElement {
+  const { word, value, unit } = props;
+  return (
+    <>
+      <span className="unit">{word}</span>{' '}
+      <Num
+        text={signedMoney(value)}
+        tone={toneOf(signOf(value))}
+        title={`${exact(value)} ${unit}`}
+      />
+    </>
+  );
+}
+
+const WHY: Column<Opportunity> = {
+  head: 'Why',
+  wraps: true,
+  cell: (row) => <Foreign text={short(row.why)} title={row.why} />,
+};
+
+/** The legs on chain and, below, the one on an exchange. */
 function Route({ row }: { row: Opportunity }): ReactElement {
-  if (row.route.length === 0) return <span className="unknown">{words(null)}</span>;
   return (
     <span className="route">
-      <Foreign text={row.route.map(short).join(' \u2192 ')} title={row.route.join(' \u2192 ')} />
+      {row.route.length === 0 ? (
+        <span className="unknown">{words(null)}</span>
+      ) : (
+        <Foreign text={row.route.map(short).join(' \u2192 ')} title={row.route.join(' \u2192 ')} />
+      )}
+      {row.hedge === null ? null : (
+        <span className="unit second">
+          <Foreign text={short(row.hedge)} title={row.hedge} />
+        </span>
+      )}
     </span>
   );
 }

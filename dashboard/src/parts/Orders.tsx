@@ -46,12 +46,7 @@ function columns(numeraire: string): Column<Order>[] {
       head: 'Price',
       unit: numeraire,
       align: 'right',
-      cell: (order) =>
-        order.kind === 'market' && order.price === null ? (
-          'at market'
-        ) : (
-          <Num text={price(order.price)} title={exact(order.price)} />
-        ),
+      cell: (order) => <Num text={price(order.price)} title={exact(order.price)} />,
     },
     {
       head: 'Quantity',
@@ -66,7 +61,7 @@ function columns(numeraire: string): Column<Order>[] {
       cell: (order) => <Num text={quantity(order.filled)} />,
     },
     { head: 'State', cell: (order) => <Dot state={order.state} /> },
-    { head: 'Reason', cell: (order) => <Foreign text={order.reason ?? '\u2014'} /> },
+    { head: 'Reason', cell: (order) => <Foreign text={order.reason} /> },
     {
       head: 'Client order id',
       cell: (order) => (

@@ -15,7 +15,8 @@ const NAMES: Record<string, string> = {
   funding: 'Funding',
   gas: 'Gas',
   venue_fees: 'Exchange fees',
-  arbitrage: 'Arbitrage',
+  arbitrage: 'Cycles of pools',
+  cex_dex: 'Pools against exchanges',
   quotes: 'Quotes',
 };
 
@@ -75,7 +76,7 @@ function Part({
   numeraire: string;
 }): ReactElement {
   const label = partName(part.name);
-  const source = part.source ?? 'source unknown';
+  const { source } = part;
   return (
     <li>
       <span>{label}</span>

@@ -36,9 +36,9 @@ export function Positions({ snapshot }: { snapshot: Snapshot }): ReactElement {
     >
       {positions.length === 0 ? <p className="empty">No positions</p> : null}
       <ul className="positions">
-        {positions.slice(0, POSITIONS_MAX).map((position, index) => (
+        {positions.slice(0, POSITIONS_MAX).map((position) => (
           <Row
-            key={`${position.chain_id} ${position.pool} ${position.token_id ?? index}`}
+            key={`${position.chain_id} ${position.pool} ${position.token_id}`}
             snapshot={snapshot}
             position={position}
             stale={rule(position)}
@@ -64,7 +64,7 @@ function Row({ snapshot, position, stale }: RowProps): ReactElement {
   return (
     <li
       data-stale={stale !== null}
-      aria-label={`position ${position.pair} ${position.token_id ?? ''} on ${chain}`}
+      aria-label={`position ${position.pair} ${position.token_id} on ${chain}`}
     >
       <div className="position-head">
         <strong>
@@ -75,13 +75,13 @@ function Row({ snapshot, position, stale }: RowProps): ReactElement {
         {position.state === 'open' ? null : <StateChip state={position.state} />}
         <StaleMark why={stale} />
         <span className="caption">
-          on <ChainName snapshot={snapshot} chain_id={position.chain_id} /> ·{' '}
-          {position.token_id === null ? 'no token yet' : `NFT ${position.token_id}`} ·{' '}
-          {position.strategy} · pool <Foreign text={short(position.pool)} title={position.pool} /> ·
-          opened <AgeSince instant_ms={position.opened_ms} /> ago
+          on <ChainName snapshot={snapshot} chain_id={position.chain_id} /> · NFT{' '}
+          {position.token_id} · {position.strategy} · pool{' '}
+          <Foreign text={short(position.pool)} title={position.pool} /> · opened{' '}
+          <AgeSince instant_ms={position.opened_ms} /> ago
         </span>
         <span className="why" title="what the strategy wants with this position, and why">
-          <Foreign text={position.why ?? 'why: unknown'} />
+          <Foreign text={position.why} />
         </span>
       </div>
       <div className="position-body">

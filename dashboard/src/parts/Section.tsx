@@ -36,8 +36,3 @@ export function Section({ title, caption, stale, children }: SectionProps): Reac
     </Paper>
   );
 }
-
-/** In place of figures which an older agent does not tell. */
-export function Untold({ what }: { what: string }): ReactElement {
-  return <p className="empty">{what} unknown: not told by this agent</p>;
-}

@@ -27,7 +27,7 @@ export function Split({ row, unit }: { row: Opportunity; unit: string }): ReactE
   return (
     <svg
       className="split"
-      width="110"
+      width="100%"
       height="12"
       role="img"
       aria-label={`gross ${money(row.gross)} ${unit} after fees: ${said}, left ${money(rest)}`}

@@ -50,7 +50,7 @@ const COLUMNS: Column<Transaction>[] = [
     head: 'Gas used',
     unit: 'gas',
     align: 'right',
-    cell: (transaction) => <Num text={exact(gasText(transaction.gas_used))} />,
+    cell: (transaction) => <Num text={count(transaction.gas_used)} />,
   },
   {
     head: 'Cost',
@@ -63,7 +63,3 @@ const COLUMNS: Column<Transaction>[] = [
     cell: (transaction) => <Foreign text={short(transaction.hash)} title={transaction.hash} />,
   },
 ];
-
-function gasText(gas: string | number | null): string | null {
-  return gas === null ? null : String(gas);
-}
