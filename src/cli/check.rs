@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::config::agent::Mode;
 use crate::config::problem::Problem;
 use crate::config::strategy::Strategy;
 use crate::config::{self, Config};
@@ -105,6 +106,9 @@ const NOT_ACTED_ON: [&str; 25] = [
     ".depeg_halt_bps",
 ];
 
+/// Of these, what pretend accounts act on.
+const ACTED_ON_IN_PAPER: [&str; 3] = [".maker_fee_bps", ".taker_fee_bps", ".max_leverage"];
+
 /// Every value with its origin, one a line, and what nothing acts on yet.
 fn table(config: &Config) -> String {
     let rows = config::resolved(config);
@@ -123,8 +127,11 @@ fn table(config: &Config) -> String {
         })
     };
     let is_idle = |key: &str| {
+        let is_pretended = config.agent.mode == Mode::Paper
+            && ACTED_ON_IN_PAPER.iter().any(|end| key.ends_with(end));
         let venue_of = |fee: &str| key.strip_suffix(fee).and_then(|of| of.rsplit('.').next());
-        if venue_of(".maker_fee_bps").is_some_and(is_quoted_on)
+        if is_pretended
+            || venue_of(".maker_fee_bps").is_some_and(is_quoted_on)
             || venue_of(".taker_fee_bps").is_some_and(is_taken_on)
         {
             return false;

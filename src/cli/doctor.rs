@@ -71,8 +71,12 @@ async fn examine(dir: &Path, state_dir: &Path) -> Report {
         local::api(&mut report, config.agent.api.listen, state_dir).await;
         local::halt_file(&mut report, &config.agent.safety.halt_file);
         let reached = reach::chains(&mut report, config).await;
-        let signers = reach::signers(&mut report, config).await;
-        reach::fuel(&mut report, config, &reached, &signers).await;
+        if config.agent.mode == Mode::Paper {
+            report.ok("signers", "not read: mode paper signs nothing and pays no gas");
+        } else {
+            let signers = reach::signers(&mut report, config).await;
+            reach::fuel(&mut report, config, &reached, &signers).await;
+        }
         reach::venues(&mut report, config).await;
     }
     report.end();
@@ -114,7 +118,10 @@ fn environment(report: &mut Report, config: &Config) {
     for problem in &unset {
         report.bad(Status::Fail, &problem.key, &problem.what, &problem.help);
     }
-    if unset.is_empty() {
+    if unset.is_empty() && config.agent.mode == Mode::Paper {
+        let found = "all that mode paper needs are set; keys and secrets of accounts it does not";
+        report.ok("environment variables", found);
+    } else if unset.is_empty() {
         let n_named = config.settings.keys().filter(|key| key.ends_with("_env")).count();
         report.ok("environment variables", format!("all {n_named} that the files name are set"));
     }
@@ -136,16 +143,15 @@ fn mode(report: &mut Report, config: &Config) {
     let mode = config.agent.mode;
     let (word, meaning) = match mode {
         Mode::Observe => ("observe", "asks and decides, sends nothing"),
-        Mode::Paper => ("paper", "is not there yet"),
+        Mode::Paper => (
+            "paper",
+            "acts in pretend accounts: reads public data, sends nothing, reads no key; its state \
+             directory is of no other mode",
+        ),
         Mode::Live => ("live", "sends for real, with real money"),
         Mode::Demo => ("demo", "sends to local chains and addresses of this machine only"),
     };
-    if mode == Mode::Paper {
-        let remedy = "write mode = \"observe\" in agent.toml";
-        report.bad(Status::Fail, "mode", format!("{word}: {meaning}"), remedy);
-    } else {
-        report.ok("mode", format!("{word}: {meaning}"));
-    }
+    report.ok("mode", format!("{word}: {meaning}"));
     let file = if mode == Mode::Live {
         "on: agent.toml says mode = \"live\"".to_owned()
     } else {
@@ -169,14 +175,18 @@ fn mode(report: &mut Report, config: &Config) {
         let found = format!("live wants {LIVE_ENDPOINTS_MIN} on each chain, missing on: ");
         report.ok("endpoints for live", found + &short.join(", "));
     }
+    let (least, word) = match mode {
+        Mode::Paper => (Stage::Paper, "paper"),
+        Mode::Observe | Mode::Live | Mode::Demo => (Stage::Live, "live"),
+    };
     let held: Vec<&str> = config
         .strategies
         .iter()
-        .filter(|strategy| strategy.head().stage != Stage::Live)
+        .filter(|strategy| strategy.head().stage < least)
         .map(|strategy| strategy.id())
         .collect();
     if !held.is_empty() {
-        let found = format!("not at stage \"live\", so they send nothing: {}", held.join(", "));
+        let found = format!("not at stage \"{word}\", so they send nothing: {}", held.join(", "));
         report.ok("strategies", found);
     }
 }

@@ -54,7 +54,7 @@ pub struct Agent {
 pub enum Mode {
     /// Watches and decides, sends nothing.
     Observe,
-    /// Fills its own orders in a simulation.
+    /// Acts in pretend accounts: reads public data, sends nothing, needs no key.
     Paper,
     /// Sends for real, with real money; also needs `--live`.
     Live,
@@ -144,7 +144,7 @@ pub(super) fn usd(example: &str) -> values::Kind<Decimal> {
 pub(super) fn read_agent(mut node: Node<'_>) -> AgentDraft {
     let schema = node.identity("schema", &integer::<u8>(SCHEMA..=SCHEMA, SCHEMA));
     let keeper = node.need("keeper", &values::name("desk-a"));
-    let mode = node.need("mode", &mode_kind());
+    let mode = node.or("mode", &mode_kind(), "paper");
     let numeraire = node.need("numeraire", &values::choice(&[("USD", "USD")], &["EUR"]));
     let day = node.or("day_ends_at_utc", &values::time_of_day(), "00:00");
     let store = node.table_or_defaults("store").and_then(read_store);

@@ -13,7 +13,7 @@ use crate::config::agent::Mode;
 use crate::config::hedge::HedgeBy;
 use crate::config::liquidity::Range;
 use crate::config::problem::{Origin, Problem};
-use crate::config::strategy::Strategy as OurStrategy;
+use crate::config::strategy::{Stage, Strategy as OurStrategy};
 use crate::config::{Config, idle_overrides, load, resolved, unset_variables};
 
 type Files = Vec<(PathBuf, String)>;
@@ -171,6 +171,33 @@ fn unset_variables_are_told_by_name() {
     let messages = told(&unset_variables(&config, &env));
     assert_eq!(messages.lines().count(), 1);
     assert!(messages.contains("TK_DEMO_KEY, which is not set"), "{messages}");
+}
+
+#[test]
+fn mode_paper_is_the_default_and_needs_no_secret_of_an_account() {
+    let mut files = good();
+    let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new("agent.toml")).unwrap();
+    assert!(text.contains("mode = \"demo\"\n"), "{text}");
+    *text = text.replacen("mode = \"demo\"\n", "", 1);
+    let config = loaded(&files);
+    assert_eq!(config.agent.mode, Mode::Paper);
+    let rows = resolved(&config);
+    let mode = rows.iter().find(|row| row.key == "agent.mode").unwrap();
+    assert_eq!((mode.value.as_str(), mode.origin.as_str()), ("paper", "default"));
+    let unset = |config: &Config| told(&unset_variables(config, &no_env));
+    assert!(unset(&loaded(&good())).contains("TK_DEMO_KEY"));
+    assert_eq!(unset(&config), "");
+}
+
+#[test]
+fn a_stage_is_capped_by_the_mode() {
+    let acts = |stage: Stage| {
+        let modes = [Mode::Observe, Mode::Paper, Mode::Live, Mode::Demo];
+        modes.map(|mode| stage.sends_in(mode))
+    };
+    assert_eq!(acts(Stage::Observe), [false; 4]);
+    assert_eq!(acts(Stage::Paper), [false, true, false, false]);
+    assert_eq!(acts(Stage::Live), [false, true, true, true]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::agent::{Agent, AgentDraft, read_agent};
+use crate::config::agent::{Agent, AgentDraft, Mode, read_agent};
 use crate::config::chain::{Chain, ChainDraft, read_chain};
 use crate::config::claims::{check_chain_ids, check_claims};
 use crate::config::doc::{Doc, Report};
@@ -156,10 +156,10 @@ pub fn resolved(config: &Config) -> Vec<Row> {
     config.settings.iter().map(row).collect()
 }
 
-/// Variables that files name for their secrets but that are unset or empty.
+/// Variables that files name for their secrets, that the mode needs, and that are unset or empty.
 pub fn unset_variables(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Vec<Problem> {
     let is_unset = |name: &str| env(name).is_none_or(|value| value.is_empty());
-    let variables = config.settings.iter().filter(|(key, _)| is_variable(key));
+    let variables = config.settings.iter().filter(|(key, _)| is_needed(config, key));
     variables
         .filter(|(_, setting)| is_unset(&setting.value))
         .map(|(key, setting)| Problem {
@@ -202,6 +202,15 @@ pub fn idle_overrides<'n>(config: &Config, names: impl Iterator<Item = &'n str>)
 
 fn is_variable(key: &str) -> bool {
     key.ends_with("_env")
+}
+
+/// Ends of the keys that name an account's secrets.
+const ACCOUNT_SECRETS: [&str; 3] = [".private_key_env", ".api_key_env", ".api_secret_env"];
+
+/// A variable that must be set: pretend accounts have no secrets.
+fn is_needed(config: &Config, key: &str) -> bool {
+    let is_of_account = ACCOUNT_SECRETS.iter().any(|end| key.ends_with(end));
+    is_variable(key) && !(is_of_account && config.agent.mode == Mode::Paper)
 }
 
 #[derive(Default)]

@@ -96,16 +96,21 @@ pub struct Seat {
 pub enum Stage {
     /// Decides, sends nothing.
     Observe,
-    /// Simulated fills.
+    /// Acts in pretend accounts, under a keeper in mode paper.
     Paper,
-    /// Sends wherever the keeper's mode sends.
+    /// Acts wherever the keeper's mode acts.
     Live,
 }
 
 impl Stage {
-    /// Whether a strategy at this stage sends anything under a keeper in `mode`.
+    /// Whether a strategy at this stage acts under a keeper in `mode`; in mode paper its acts are
+    /// pretended.
     pub fn sends_in(self, mode: Mode) -> bool {
-        matches!(mode, Mode::Live | Mode::Demo) && self == Self::Live
+        match mode {
+            Mode::Observe => false,
+            Mode::Paper => self >= Self::Paper,
+            Mode::Live | Mode::Demo => self == Self::Live,
+        }
     }
 }
 

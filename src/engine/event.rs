@@ -12,7 +12,7 @@ use crate::ledger;
 use crate::ledger::entry::Entry;
 use crate::market::book::BookUpdate;
 use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
-use crate::market::pools::v3::{PoolV3, V3Event, V3Observed};
+use crate::market::pools::v3::{PoolV3, V3Event, V3Observed, Watched};
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
 use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
@@ -149,6 +149,10 @@ pub enum PoolEvent {
     V2(V2Event),
     /// It is the pool's, and we cannot read it: the pool is not to be trusted from here on.
     Broken(String),
+    /// No log: a pretend position begins, and its share of the fees is kept from here on.
+    Watched(Watched),
+    /// No log: a pretend position is over.
+    Unwatched { lower: i32, upper: i32 },
 }
 
 /// A pool read from the chain.

@@ -19,7 +19,7 @@ mod slots;
 pub mod snapshot;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trades;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

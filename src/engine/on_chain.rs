@@ -109,7 +109,7 @@ impl Engine {
             }
             state.n_events += 1;
             chain.n_pool_events += 1;
-            if let Err(why) = apply(&mut state.pool, event) {
+            if let Err(why) = state.pool.apply(event) {
                 broken.push((*address, why.clone()));
                 state.quarantined = Some(why);
             }
@@ -355,11 +355,25 @@ impl Engine {
     }
 }
 
-fn apply(pool: &mut Pool, event: &PoolEvent) -> Result<(), String> {
-    match (pool, event) {
-        (Pool::V3(pool), PoolEvent::V3(event)) => pool.apply(event).map_err(|e| e.to_string()),
-        (Pool::V2(pool), PoolEvent::V2(event)) => pool.apply(event).map_err(|e| e.to_string()),
-        (_, PoolEvent::Broken(why)) => Err(why.clone()),
-        _ => Err("a log of another kind of pool".into()),
+impl Pool {
+    /// Follows what a block tells of it.
+    ///
+    /// # Errors
+    /// Why it does not follow from the state before; the pool is not to be believed any more.
+    pub fn apply(&mut self, event: &PoolEvent) -> Result<(), String> {
+        match (self, event) {
+            (Self::V3(pool), PoolEvent::V3(event)) => pool.apply(event).map_err(|e| e.to_string()),
+            (Self::V2(pool), PoolEvent::V2(event)) => pool.apply(event).map_err(|e| e.to_string()),
+            (Self::V3(pool), PoolEvent::Watched(range)) => {
+                pool.watch(*range);
+                Ok(())
+            }
+            (Self::V3(pool), PoolEvent::Unwatched { lower, upper }) => {
+                pool.unwatch(*lower, *upper);
+                Ok(())
+            }
+            (_, PoolEvent::Broken(why)) => Err(why.clone()),
+            _ => Err("a log of another kind of pool".into()),
+        }
     }
 }

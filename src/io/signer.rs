@@ -3,7 +3,7 @@
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
 use alloy::network::TxSignerSync;
-use alloy::primitives::{Address, Bytes, TxKind, U256};
+use alloy::primitives::{Address, Bytes, TxKind, U256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -89,18 +89,7 @@ impl Key {
         intent: Uuid,
         strategy: &str,
     ) -> Result<SignedTx, SignError> {
-        let (to, input) = encode(chain, &request.act)?;
-        let mut tx = TxEip1559 {
-            chain_id: request.chain,
-            nonce: request.nonce,
-            gas_limit: request.gas_limit,
-            max_fee_per_gas: request.max_fee,
-            max_priority_fee_per_gas: request.max_priority_fee,
-            to: TxKind::Call(to),
-            value: U256::ZERO,
-            input,
-            ..TxEip1559::default()
-        };
+        let mut tx = unsigned(chain, request)?;
         let signature =
             self.signer.sign_transaction_sync(&mut tx).map_err(|_| SignError::Refused)?;
         let envelope = TxEnvelope::from(tx.into_signed(signature));
@@ -113,6 +102,45 @@ impl Key {
             hash: *envelope.tx_hash(),
         })
     }
+}
+
+/// The transaction of a request, before anybody signs it.
+fn unsigned(chain: &ChainSetup, request: &TxRequest) -> Result<TxEip1559, SignError> {
+    let (to, input) = encode(chain, &request.act)?;
+    Ok(TxEip1559 {
+        chain_id: request.chain,
+        nonce: request.nonce,
+        gas_limit: request.gas_limit,
+        max_fee_per_gas: request.max_fee,
+        max_priority_fee_per_gas: request.max_priority_fee,
+        to: TxKind::Call(to),
+        value: U256::ZERO,
+        input,
+        ..TxEip1559::default()
+    })
+}
+
+/// What a slot of a pretend signer keeps: the bytes that would be signed, and no signature. No
+/// chain takes them; the hash names them and the pretend signer.
+///
+/// # Errors
+/// `SignError::Encode`, `SignError::NotConfigured`.
+pub fn pretend(
+    chain: &ChainSetup,
+    request: &TxRequest,
+    intent: Uuid,
+    strategy: &str,
+) -> Result<SignedTx, SignError> {
+    let raw = unsigned(chain, request)?.encoded_for_signing();
+    let hash = keccak256([raw.as_slice(), chain.signer.as_slice()].concat());
+    Ok(SignedTx {
+        request: request.clone(),
+        signer: chain.signer,
+        intent,
+        strategy: strategy.to_owned(),
+        raw: Bytes::from(raw),
+        hash,
+    })
 }
 
 /// Contract and calldata of an act.

@@ -1,47 +1,35 @@
 //! Puts an agent together from the operator's files, runs it, and takes it apart in order.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy::primitives::Address;
 use anyhow::{Context, Result};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::api::edits::Ask;
 use crate::api::{self, Door, Keys};
 use crate::config::Config;
 use crate::config::agent::Mode;
-use crate::config::signer::Key as KeySource;
-use crate::config::venue::VenueKind;
 use crate::engine::Engine;
 use crate::engine::event::Body;
-use crate::engine::setup::{ChainSetup, Setup};
-use crate::io::chain::ChainClient;
-use crate::io::chain::watch::{Watcher, hear_heads};
+use crate::engine::setup::Setup;
 use crate::io::clock;
 use crate::io::lock::Lock;
-use crate::io::signer::Key;
-use crate::run::deeds::{ChainHands, Hands};
-use crate::run::editor::{self, Editor, Versions};
+use crate::model::time::Timestamp;
+use crate::run::editor::{self, Editor};
 use crate::run::journal::{self, Journal};
 use crate::run::keeper::Keeper;
 use crate::run::publish::{Clockwork, Published};
-use crate::run::setup;
-use crate::run::venue::{Parts, VenueClient};
+use crate::run::wiring::Wiring;
 use crate::run::writer::{self, Health};
+use crate::run::{paper, setup};
 use crate::store::Store;
 use crate::store::cluster::{Cluster, ClusterOptions, Durability};
-use crate::venues::binance::Dialect;
-use crate::venues::binance::sign::Credentials;
 
-/// Facts that may wait for the loop; senders wait beyond that.
-const FACTS_MAX: usize = 8_192;
 /// Batches that may wait for the store; the loop waits beyond that.
 const BATCHES_MAX: usize = 1_024;
 /// Directives that may wait.
@@ -80,10 +68,6 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn secret(name: &str) -> Result<SecretString> {
-    variable(name).map(SecretString::from).with_context(|| format!("set {name} in the environment"))
-}
-
 /// The switches for live trading do not agree; the message says which is missing.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -97,7 +81,6 @@ fn check_mode(options: &Options) -> Result<(), ModeRefused> {
         (mode, true) if mode != Mode::Live => {
             format!("--live was given, agent.toml says mode = \"{}\"", setup::mode_name(mode))
         }
-        (Mode::Paper, _) => "mode = \"paper\" is not there yet: use observe".to_owned(),
         _ => return Ok(()),
     };
     Err(ModeRefused(why))
@@ -139,14 +122,6 @@ async fn database(options: &Options) -> Result<(Option<Cluster>, PgConnectOption
     Ok((Some(cluster), connect))
 }
 
-/// Channels, keys and clients, before the first task starts.
-struct Wiring {
-    setup: Setup,
-    hands: Hands,
-    facts: mpsc::Receiver<Body>,
-    endpoints: BTreeMap<u64, setup::Endpoint>,
-}
-
 async fn with_store(
     options: &Options,
     store: &Store,
@@ -155,8 +130,9 @@ async fn with_store(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let versions = editor::record_all(options, store).await.context("recording versions")?;
-    let wiring = wire(options, store, &versions).await?;
-    let Wiring { setup, hands, facts, endpoints } = wiring;
+    let wiring = Wiring::new(options, store, &versions).await?;
+    let Wiring { setup, hands, facts, eyes, paper: wires } = wiring;
+    store.claim(&paper::money(&options.config)).await?;
     let (batches, written) = mpsc::channel(BATCHES_MAX);
     let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
     let (directives_in, directives) = mpsc::channel(DIRECTIVES_MAX);
@@ -173,10 +149,7 @@ async fn with_store(
     let door = door(published, directives_in, edits, Arc::clone(&clockwork));
     let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
     let began = clock::now();
-    let journal = Journal::begin(&options.state_dir, setup.clone(), began);
-    let journal = journal.context("beginning the journal of this run")?;
-    let runs = journal::runs(&options.state_dir).context("listing journals")?;
-    store.keep_marks_of(&runs).await.context("forgetting runs without a journal")?;
+    let journal = begin_journal(options, store, &setup, began).await?;
     let engine = Engine::new(setup.clone(), began);
     let mut keeper = Keeper {
         engine,
@@ -196,8 +169,13 @@ async fn with_store(
         started,
     };
     let recovered = store.load().await.context("reading what earlier runs left")?;
+    let mut tasks = Vec::new();
+    if let Some(wires) = wires {
+        let world = paper::world(&options.config, &setup, &recovered);
+        tasks.push(tokio::spawn(wires.run(world)));
+    }
     keeper.handle(Body::Started(Box::new(recovered))).await;
-    let mut tasks = watch_chains(options, &setup, &endpoints, store, &keeper.hands).await?;
+    tasks.extend(eyes.open(&options.config, &setup, store, &keeper.hands).await?);
     for client in keeper.hands.venues.values() {
         tasks.extend(client.start());
     }
@@ -213,121 +191,17 @@ async fn with_store(
     Ok(())
 }
 
-async fn wire(options: &Options, store: &Store, versions: &Versions) -> Result<Wiring> {
-    let config = &options.config;
-    let (facts_in, facts) = mpsc::channel(FACTS_MAX);
-    let mut keys = BTreeMap::new();
-    for (name, signer) in &config.agent.signers {
-        let key = match &signer.key {
-            KeySource::Dev { private_key_env } => Key::from_hex(&secret(private_key_env)?),
-            KeySource::Keystore { path, passphrase_file } => {
-                let pass = std::fs::read_to_string(passphrase_file)
-                    .with_context(|| format!("reading {}", passphrase_file.display()))?;
-                Key::from_keystore(path, &SecretString::from(pass.trim_end().to_owned()))
-            }
-        };
-        keys.insert(name.clone(), key.with_context(|| format!("signer {name}"))?);
-    }
-    let mut clients = BTreeMap::new();
-    let mut endpoints = BTreeMap::new();
-    for chain in &config.chains {
-        let endpoint = setup::endpoint(chain).with_context(|| format!("chain {}", chain.name))?;
-        clients.insert(chain.chain_id, ChainClient::new(&endpoint.http)?);
-        endpoints.insert(chain.chain_id, endpoint);
-    }
-    let signers: BTreeMap<String, Address> =
-        keys.iter().map(|(name, key)| (name.clone(), key.address())).collect();
-    let labels = options.labels.clone();
-    let setup = setup::resolve(config, &signers, &clients, versions, labels).await?;
-    let chains = setup.chains.iter().map(|chain| {
-        let key = keys.values().find(|key| key.address() == chain.signer);
-        let key = key.context("the signer's key is gone")?.clone();
-        let client = clients.get(&chain.chain).context("no client of the chain")?.clone();
-        let hands = ChainHands { setup: chain.clone(), client, key, awaited: Arc::default() };
-        Ok((chain.chain, Arc::new(hands)))
-    });
-    let chains = chains.collect::<Result<BTreeMap<_, _>>>()?;
-    let venues = venue_clients(config, &setup, &facts_in)?;
-    let hands = Hands { chains, venues, store: store.clone(), facts: facts_in };
-    Ok(Wiring { setup, hands, facts, endpoints })
-}
-
-fn venue_clients(
-    config: &Config,
-    setup: &Setup,
-    facts: &mpsc::Sender<Body>,
-) -> Result<BTreeMap<String, Arc<VenueClient>>> {
-    let mut clients = BTreeMap::new();
-    for (name, venue) in &config.agent.venues {
-        let (dialect, (rest, ws)) = match venue.kind {
-            VenueKind::BinanceSpot => (Dialect::Spot, BINANCE_SPOT),
-            VenueKind::BinanceUsdm { .. } => (Dialect::UsdM, BINANCE_USDM),
-        };
-        let symbols = setup.venues.iter().find(|v| v.name == *name).map(|v| v.symbols.clone());
-        let parts = Parts {
-            name: name.clone(),
-            dialect,
-            symbols: symbols.unwrap_or_default(),
-            margin_asset: setup.numeraire.clone(),
-            rest_url: venue.rest_url.clone().unwrap_or_else(|| rest.to_owned()),
-            ws_url: venue.ws_url.clone().unwrap_or_else(|| ws.to_owned()),
-            credentials: Credentials {
-                api_key: secret(&venue.api_key_env)?,
-                secret: secret(&venue.api_secret_env)?,
-            },
-            cancel_after_s: match venue.kind {
-                VenueKind::BinanceUsdm { cancel_on_disconnect_s, .. } if setup.sends => {
-                    Some(cancel_on_disconnect_s)
-                }
-                VenueKind::BinanceUsdm { .. } | VenueKind::BinanceSpot => None,
-            },
-            facts: facts.clone(),
-        };
-        let client = VenueClient::new(parts).with_context(|| format!("venue {name}"))?;
-        clients.insert(name.clone(), client);
-    }
-    Ok(clients)
-}
-
-async fn watch_chains(
+async fn begin_journal(
     options: &Options,
-    setup: &Setup,
-    endpoints: &BTreeMap<u64, setup::Endpoint>,
     store: &Store,
-    hands: &Hands,
-) -> Result<Vec<tokio::task::JoinHandle<()>>> {
-    let mut tasks = Vec::new();
-    for (id, chain) in &hands.chains {
-        for (nonce, hash) in store.open_slots(*id).await? {
-            chain.await_hash(hash, nonce);
-        }
-        let hint = Arc::new(Notify::new());
-        if let Some(endpoint) = endpoints.get(id) {
-            tasks.push(tokio::spawn(hear_heads(endpoint.ws.clone(), Arc::clone(&hint))));
-        }
-        let watcher = Watcher {
-            client: chain.client.clone(),
-            setup: chain_setup(setup, *id)?,
-            cursor: store.cursor(*id).await?,
-            known: store.provisional_blocks(*id).await?,
-            awaited: Arc::clone(&chain.awaited),
-            audit_every_blocks: audit_every(options, *id),
-            facts: hands.facts.clone(),
-            hint,
-        };
-        tasks.push(tokio::spawn(watcher.run()));
-    }
-    Ok(tasks)
-}
-
-fn chain_setup(setup: &Setup, id: u64) -> Result<ChainSetup> {
-    let found = setup.chains.iter().find(|chain| chain.chain == id);
-    Ok(found.context("the chain is not configured")?.clone())
-}
-
-fn audit_every(options: &Options, id: u64) -> u64 {
-    let chain = options.config.chains.iter().find(|chain| chain.chain_id == id);
-    chain.map_or(1, |chain| chain.ingest.audit_pool_every_blocks)
+    setup: &Setup,
+    began: Timestamp,
+) -> Result<Journal> {
+    let journal = Journal::begin(&options.state_dir, setup.clone(), began);
+    let journal = journal.context("beginning the journal of this run")?;
+    let runs = journal::runs(&options.state_dir).context("listing journals")?;
+    store.keep_marks_of(&runs).await.context("forgetting runs without a journal")?;
+    Ok(journal)
 }
 
 async fn listen(options: &Options) -> Result<TcpListener> {

@@ -1,10 +1,9 @@
 //! Obeys the engine's commands. What must wait for a commit comes through the writer; nothing else
-//! can send a transaction or place an order.
+//! can send a transaction or place an order. In mode paper all of it ends in pretend accounts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy::primitives::B256;
 use tokio::sync::mpsc;
 
 use crate::engine::event::Body;
@@ -14,6 +13,7 @@ use crate::execution::tx::{Act, SignedTx};
 use crate::io::chain::ChainClient;
 use crate::io::chain::watch::Awaited;
 use crate::io::signer::{self, Key, SignError};
+use crate::run::paper::PaperHands;
 use crate::run::venue::VenueClient;
 use crate::store::{Batch, Committed, PlannedOrder, Store};
 
@@ -29,18 +29,42 @@ pub(super) struct ChainHands {
 /// Everything that can touch the world.
 #[allow(missing_debug_implementations, reason = "it holds keys")]
 pub(super) struct Hands {
-    pub(super) chains: BTreeMap<u64, Arc<ChainHands>>,
+    pub(super) reach: Reach,
     pub(super) venues: BTreeMap<String, Arc<VenueClient>>,
-    pub(super) store: Store,
+    /// To the loop.
     pub(super) facts: mpsc::Sender<Body>,
 }
 
+/// How far deeds reach.
+#[allow(missing_debug_implementations, reason = "it holds keys")]
+pub(super) enum Reach {
+    /// The world itself.
+    Real { chains: BTreeMap<u64, Arc<ChainHands>>, store: Store },
+    /// Pretend accounts in this process.
+    Paper(PaperHands),
+}
+
 impl Hands {
+    /// Our transactions that a chain may hold; a pretend one stands in no real block.
+    pub(super) fn awaited(&self, chain: u64) -> Awaited {
+        let hands = match &self.reach {
+            Reach::Real { chains, .. } => chains.get(&chain),
+            Reach::Paper(_) => None,
+        };
+        hands.map(|hands| Arc::clone(&hands.awaited)).unwrap_or_default()
+    }
+
     /// Obeys a command that need not wait.
     pub(super) fn obey(&self, command: Command) {
-        match command {
-            Command::Estimate { chain, intent, act } => {
-                let Some(hands) = self.chains.get(&chain).cloned() else { return };
+        match (command, &self.reach) {
+            (Command::ResyncBook { venue, symbol }, _) => {
+                if let Some(client) = self.venues.get(&venue) {
+                    client.resync(&symbol);
+                }
+            }
+            (command, Reach::Paper(paper)) => paper.obey(command),
+            (Command::Estimate { chain, intent, act }, Reach::Real { chains, .. }) => {
+                let Some(hands) = chains.get(&chain).cloned() else { return };
                 let facts = self.facts.clone();
                 tokio::spawn(async move {
                     let gas = match signer::encode(&hands.setup, &act) {
@@ -53,7 +77,18 @@ impl Hands {
                     let _ = facts.send(Body::Estimated { chain, intent, gas }).await;
                 });
             }
-            Command::Resend { chain, nonce } => self.resend(chain, nonce),
+            (Command::Resend { chain, nonce }, Reach::Real { chains, store }) => {
+                if let Some(hands) = chains.get(&chain).cloned() {
+                    let resent = hands.resend(store.clone(), self.facts.clone(), nonce);
+                    tokio::spawn(resent);
+                }
+            }
+            (command, Reach::Real { .. }) => self.ask_venue(command),
+        }
+    }
+
+    fn ask_venue(&self, command: Command) {
+        match command {
             Command::QueryOrder { venue, symbol, client_order_id } => {
                 self.spawn(&venue, |client| client.query(symbol, client_order_id));
             }
@@ -75,13 +110,13 @@ impl Hands {
             Command::CancelAll { venue, symbol } => {
                 self.spawn(&venue, |client| client.cancel_all(symbol));
             }
-            Command::ResyncBook { venue, symbol } => {
-                if let Some(client) = self.venues.get(&venue) {
-                    client.resync(&symbol);
-                }
-            }
-            // These wait for their commit: `sign` and the writer see to them.
-            Command::Submit { .. } | Command::Place { .. } => {}
+            // Those of chains and books were obeyed; the last two wait for their commit: `sign` and
+            // the writer see to them.
+            Command::Estimate { .. }
+            | Command::Resend { .. }
+            | Command::ResyncBook { .. }
+            | Command::Submit { .. }
+            | Command::Place { .. } => {}
         }
     }
 
@@ -98,10 +133,17 @@ impl Hands {
     pub(super) fn sign(&self, command: &Command, batch: &mut Batch) -> Result<(), SignError> {
         match command {
             Command::Submit { request, intent, strategy } => {
-                let hands = self.chains.get(&request.chain).ok_or(SignError::NotConfigured)?;
-                let signed = hands.key.sign(&hands.setup, request, *intent, strategy)?;
-                // Awaited before it can possibly be mined.
-                hands.await_hash(signed.hash, request.nonce);
+                let signed = match &self.reach {
+                    Reach::Real { chains, .. } => {
+                        let hands = chains.get(&request.chain).ok_or(SignError::NotConfigured)?;
+                        let signed = hands.key.sign(&hands.setup, request, *intent, strategy)?;
+                        // Awaited before it can possibly be mined.
+                        let mut awaited = hands.awaited.lock().expect("no holder panics");
+                        awaited.insert(signed.hash, request.nonce);
+                        signed
+                    }
+                    Reach::Paper(paper) => paper.pretend(request, *intent, strategy)?,
+                };
                 batch.txs.push(signed);
             }
             Command::Place { order, intent, strategy } => batch.orders.push(PlannedOrder {
@@ -122,48 +164,45 @@ impl Hands {
         if !txs.is_empty() || !orders.is_empty() {
             fault_point("after_commit", 1);
         }
-        let is_exit = |tx: &SignedTx| matches!(tx.request.act, Act::Close { .. });
-        for tx in txs.into_iter().filter(|tx| may_send || is_exit(tx.get())) {
-            let chain = tx.get().request.chain;
-            if let Some(hands) = self.chains.get(&chain).cloned() {
-                tokio::spawn(hands.send(tx, self.facts.clone()));
+        for tx in txs {
+            let leaves = may_send || matches!(tx.get().request.act, Act::Close { .. });
+            match &self.reach {
+                Reach::Real { chains, .. } if leaves => {
+                    if let Some(hands) = chains.get(&tx.get().request.chain).cloned() {
+                        tokio::spawn(hands.send(tx, self.facts.clone()));
+                    }
+                }
+                Reach::Real { .. } => {}
+                Reach::Paper(paper) => paper.submit(tx, leaves),
             }
         }
         for order in orders {
             let venue = order.get().order.request.venue.clone();
-            let is_exit = order.get().order.request.reduce_only;
-            if may_send || is_exit {
-                self.spawn(&venue, |client| client.place(order));
-            } else {
-                self.spawn(&venue, |client| client.hold_back(order));
+            let leaves = may_send || order.get().order.request.reduce_only;
+            match &self.reach {
+                Reach::Paper(paper) if leaves => paper.place(order),
+                Reach::Real { .. } if leaves => self.spawn(&venue, |client| client.place(order)),
+                _ => self.spawn(&venue, |client| client.hold_back(order)),
             }
         }
-    }
-
-    /// Sends the stored bytes of a slot once more.
-    fn resend(&self, chain: u64, nonce: u64) {
-        let Some(hands) = self.chains.get(&chain).cloned() else { return };
-        let (store, facts) = (self.store.clone(), self.facts.clone());
-        tokio::spawn(async move {
-            match store.raw_tx(chain, hands.setup.signer, nonce).await {
-                Ok(Some(kept)) => {
-                    let (hash, raw) = kept.get();
-                    if let Err(error) = hands.client.send_raw(raw).await {
-                        tracing::info!(chain, nonce, %hash, %error, "resend was answered badly");
-                    }
-                    let _ = facts.send(Body::Sent { chain, nonce, hash: *hash }).await;
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(chain, nonce, %error, "slot not read"),
-            }
-        });
     }
 }
 
 impl ChainHands {
-    /// Looks out for a transaction of ours.
-    pub(super) fn await_hash(&self, hash: B256, nonce: u64) {
-        self.awaited.lock().expect("no holder panics").insert(hash, nonce);
+    /// Sends the stored bytes of a slot once more.
+    async fn resend(self: Arc<Self>, store: Store, facts: mpsc::Sender<Body>, nonce: u64) {
+        let chain = self.setup.chain;
+        match store.raw_tx(chain, self.setup.signer, nonce).await {
+            Ok(Some(kept)) => {
+                let (hash, raw) = kept.get();
+                if let Err(error) = self.client.send_raw(raw).await {
+                    tracing::info!(chain, nonce, %hash, %error, "resend was answered badly");
+                }
+                let _ = facts.send(Body::Sent { chain, nonce, hash: *hash }).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(chain, nonce, %error, "slot not read"),
+        }
     }
 
     /// Sends a kept transaction. Whatever the endpoint answers, only the chain's own records count.

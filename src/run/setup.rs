@@ -99,7 +99,7 @@ pub(super) async fn resolve(
     let setup = Setup {
         keeper: config.agent.keeper.clone(),
         mode: mode_name(config.agent.mode).to_owned(),
-        sends: matches!(config.agent.mode, Mode::Live | Mode::Demo),
+        sends: config.agent.mode != Mode::Observe,
         numeraire,
         base_asset,
         reference,
@@ -265,8 +265,10 @@ async fn resolve_chain(
             asset: token.asset.clone(),
         })
         .collect();
+    // A pretend executor obeys a pretend signer.
+    let operator = (config.agent.mode != Mode::Paper).then_some(signer);
     let dexes = match chain.executor {
-        Some(executor) => executor_dexes(client, executor, signer).await.context("executor")?,
+        Some(executor) => executor_dexes(client, executor, operator).await.context("executor")?,
         None => Vec::new(),
     };
     let mut pools = Vec::new();
@@ -319,11 +321,12 @@ fn signer_of<'c>(config: &'c Config, chain: &Chain) -> Result<&'c String> {
     Ok(&first.signer)
 }
 
-/// Factories of the exchanges an executor trades on, in its own order; it must obey our signer.
+/// Factories of the exchanges an executor trades on, in its own order; it must obey our signer,
+/// when one is named.
 async fn executor_dexes(
     client: &ChainClient,
     executor: Address,
-    signer: Address,
+    signer: Option<Address>,
 ) -> Result<Vec<Address>> {
     let at = client.latest().await?.header.hash;
     ensure!(
@@ -332,7 +335,9 @@ async fn executor_dexes(
     );
     let operator = client.view(executor, &Executor::operatorCall {}, at).await;
     let operator = operator.with_context(|| format!("no executor answers at {executor}"))?;
-    ensure!(operator == signer, "the executor obeys {operator}, not our signer {signer}");
+    if let Some(signer) = signer {
+        ensure!(operator == signer, "the executor obeys {operator}, not our signer {signer}");
+    }
     let count = client.view(executor, &Executor::dexCountCall {}, at).await?;
     let mut factories = Vec::new();
     for index in 0..count.saturating_to::<u64>().min(DEXES_MAX) {

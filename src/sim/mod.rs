@@ -1,4 +1,5 @@
-//! The pretend world: a price-time-priority exchange whose market is a recording.
+//! The pretend world: a price-time-priority exchange whose market is a recording, and pretend
+//! accounts in the real world (`paper`).
 //!
 //! Pure and single-threaded: time is a parameter, events are returned, nothing here knows a socket.
 //! Prices and quantities are `i64` in 1e-8 units, money is `i128` in 1e-8 units of its asset. All
@@ -12,6 +13,7 @@ pub mod desk;
 pub mod fixed;
 pub mod market;
 pub mod order;
+pub mod paper;
 pub mod perp;
 pub mod position;
 pub mod rules;

@@ -100,7 +100,10 @@ impl Store {
         Ok(value.and_then(|value| Some((value["day"].as_i64()?, decimal(&value["value"])?))))
     }
 
-    async fn remembered(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
+    pub(super) async fn remembered(
+        &self,
+        key: &str,
+    ) -> Result<Option<serde_json::Value>, StoreError> {
         let value = sqlx::query_scalar("select value from memory where key = $1")
             .bind(key)
             .fetch_optional(&self.pool)

@@ -9,6 +9,7 @@ mod ledger;
 mod load;
 mod marks;
 mod migrate;
+mod money;
 mod opportunities;
 mod rows;
 mod versions;
@@ -24,6 +25,7 @@ use crate::execution::order::Order;
 use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
 pub use crate::store::marks::Mark;
+pub use crate::store::money::REAL_MONEY;
 pub use crate::store::versions::Version;
 
 /// Connections of one keeper: the writer, its health check, readers of the API.
@@ -44,6 +46,12 @@ pub enum StoreError {
     /// The schema is older than this program, which was asked only to read.
     #[error("the database has schema {found}, this program {known}: use the program of its keeper")]
     Older { found: i32, known: i32 },
+    /// Its books are about other money.
+    #[error(
+        "this database is about {found}, and this mode about {wanted}: give another --state-dir, \
+         or another database in [store] url_env"
+    )]
+    OtherMoney { found: String, wanted: String },
 }
 
 /// An order with its reason, to be stored before it is placed.

@@ -6,7 +6,7 @@ use super::export::Wanted;
 use super::sheets::line;
 use crate::engine::event::{Body, Event, Pool, PoolEvent};
 use crate::market::pools::v2::V2Event;
-use crate::market::pools::v3::V3Event;
+use crate::market::pools::v3::{V3Event, Watched};
 use crate::model::chain::Header;
 
 /// Where and when a row belongs.
@@ -153,6 +153,14 @@ impl Change {
             PoolEvent::V3(log) => Self::of_v3(log),
             PoolEvent::V2(log) => Self::of_v2(log),
             PoolEvent::Broken(why) => Self { detail: why.clone(), ..Self::bare("broken") },
+            PoolEvent::Watched(Watched { lower, upper, liquidity, .. }) => Self {
+                range: both(*lower, *upper),
+                detail: format!("pretend liquidity {liquidity}"),
+                ..Self::bare("watched")
+            },
+            PoolEvent::Unwatched { lower, upper } => {
+                Self { range: both(*lower, *upper), ..Self::bare("unwatched") }
+            }
         }
     }
 

@@ -21,26 +21,26 @@ use crate::model::venue::Fill;
 
 /// Rows, as far as stories need them.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) entries: Vec<Entry>,
-    pub(super) orders: BTreeMap<String, Order>,
-    pub(super) fills: Vec<(String, String, Fill, Decimal)>,
-    pub(super) positions: BTreeMap<U256, Position>,
-    pub(super) txs: BTreeMap<u64, Tx>,
-    pub(super) memory: BTreeMap<&'static str, Value>,
-    pub(super) notes: Vec<(&'static str, Value)>,
-    pub(super) opportunities: BTreeMap<Uuid, Opportunity>,
-    pub(super) starts: u64,
+pub(crate) struct Kept {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) orders: BTreeMap<String, Order>,
+    pub(crate) fills: Vec<(String, String, Fill, Decimal)>,
+    pub(crate) positions: BTreeMap<U256, Position>,
+    pub(crate) txs: BTreeMap<u64, Tx>,
+    pub(crate) memory: BTreeMap<&'static str, Value>,
+    pub(crate) notes: Vec<(&'static str, Value)>,
+    pub(crate) opportunities: BTreeMap<Uuid, Opportunity>,
+    pub(crate) starts: u64,
 }
 
 /// Hash of the transaction in a slot.
-pub(super) fn hash_of(nonce: u64) -> B256 {
+pub(crate) fn hash_of(nonce: u64) -> B256 {
     B256::from(U256::from(0x7777_0000_u64 + nonce))
 }
 
 impl Kept {
     /// Keeps a row.
-    pub(super) fn record(&mut self, record: &Record) {
+    pub(crate) fn record(&mut self, record: &Record) {
         match record.clone() {
             Record::Entry(entry) => {
                 assert_balanced(&entry);
@@ -81,7 +81,7 @@ impl Kept {
     }
 
     /// Keeps what must be committed before it leaves.
-    pub(super) fn command(&mut self, command: &Command, at: Timestamp) {
+    pub(crate) fn command(&mut self, command: &Command, at: Timestamp) {
         match command {
             Command::Place { order, .. } => {
                 let id = order.request.client_order_id.clone();
@@ -96,17 +96,17 @@ impl Kept {
     }
 
     /// Entries of one kind.
-    pub(super) fn of(&self, kind: Kind) -> Vec<&Entry> {
+    pub(crate) fn of(&self, kind: Kind) -> Vec<&Entry> {
         self.entries.iter().filter(|entry| entry.kind == kind).collect()
     }
 
     /// Kinds of the newest entries, after the first `skipped`.
-    pub(super) fn kinds_after(&self, skipped: usize) -> Vec<Kind> {
+    pub(crate) fn kinds_after(&self, skipped: usize) -> Vec<Kind> {
         self.entries.iter().skip(skipped).map(|entry| entry.kind).collect()
     }
 
     /// True when a note of this kind, or one that says this, was kept.
-    pub(super) fn has_note(&self, kind: &str, text: &str) -> bool {
+    pub(crate) fn has_note(&self, kind: &str, text: &str) -> bool {
         self.notes.iter().any(|(k, body)| *k == kind && body.to_string().contains(text))
     }
 
@@ -147,14 +147,14 @@ impl Kept {
     }
 
     /// The day whose value was remembered, and that value.
-    pub(super) fn day_value(&self) -> Option<(i64, Decimal)> {
+    pub(crate) fn day_value(&self) -> Option<(i64, Decimal)> {
         let day = self.memory.get("day")?;
         let value = text(&day["value"])?.parse().expect("a decimal was remembered");
         Some((day["day"].as_i64()?, value))
     }
 
     /// What the store hands to the next start.
-    pub(super) fn recovered(&mut self) -> Recovered {
+    pub(crate) fn recovered(&mut self) -> Recovered {
         self.starts += 1;
         let mut booked: BTreeMap<(String, u64), Decimal> = BTreeMap::new();
         let mut trades: BTreeMap<(String, String), (Timestamp, Decimal)> = BTreeMap::new();

@@ -19,31 +19,31 @@ use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
 use crate::strategy::{arbitrage, cex_dex, hedging, liquidity, market_making};
 
-pub(super) const CHAIN: u64 = 31_337;
-pub(super) const SIGNER: Address = Address::with_last_byte(0xa1);
-pub(super) const MANAGER: Address = Address::with_last_byte(0xa2);
-pub(super) const ROUTER: Address = Address::with_last_byte(0xa3);
-pub(super) const EXECUTOR: Address = Address::with_last_byte(0xa4);
-pub(super) const WETH: Address = Address::with_last_byte(0x01);
-pub(super) const USDT: Address = Address::with_last_byte(0x02);
-pub(super) const POOL: Address = Address::with_last_byte(0x0f);
+pub(crate) const CHAIN: u64 = 31_337;
+pub(crate) const SIGNER: Address = Address::with_last_byte(0xa1);
+pub(crate) const MANAGER: Address = Address::with_last_byte(0xa2);
+pub(crate) const ROUTER: Address = Address::with_last_byte(0xa3);
+pub(crate) const EXECUTOR: Address = Address::with_last_byte(0xa4);
+pub(crate) const WETH: Address = Address::with_last_byte(0x01);
+pub(crate) const USDT: Address = Address::with_last_byte(0x02);
+pub(crate) const POOL: Address = Address::with_last_byte(0x0f);
 /// A pair of the same tokens, for cycles.
-pub(super) const PAIR: Address = Address::with_last_byte(0x1f);
-pub(super) const SPOT: &str = "spot";
-pub(super) const HEDGE: &str = "hedge";
-pub(super) const LEGS: &str = "legs";
-pub(super) const SYMBOL: &str = "ETHUSDT";
+pub(crate) const PAIR: Address = Address::with_last_byte(0x1f);
+pub(crate) const SPOT: &str = "spot";
+pub(crate) const HEDGE: &str = "hedge";
+pub(crate) const LEGS: &str = "legs";
+pub(crate) const SYMBOL: &str = "ETHUSDT";
 /// 2683 USDT per ETH, as near as a tick comes.
-pub(super) const TICK: i32 = -197_374;
-pub(super) const STALE_AFTER_MS: i64 = 5_000;
-pub(super) const BLOCK_TIME_MS: i64 = 1_000;
-pub(super) const BOOK_AGE_MAX_MS: i64 = 3_000;
+pub(crate) const TICK: i32 = -197_374;
+pub(crate) const STALE_AFTER_MS: i64 = 5_000;
+pub(crate) const BLOCK_TIME_MS: i64 = 1_000;
+pub(crate) const BOOK_AGE_MAX_MS: i64 = 3_000;
 /// Liquidity of others over everything, and more of it near the price.
 const WIDE: u128 = 1_000_000_000_000_000_000;
 const NARROW: u128 = 500_000_000_000_000_000;
 
 /// The pool as the first block left it.
-pub(super) fn pool() -> PoolV3 {
+pub(crate) fn pool() -> PoolV3 {
     let joins =
         |amount: u128| TickState { gross: amount, net: as_net(amount), ..TickState::default() };
     let leaves =
@@ -75,7 +75,7 @@ fn as_net(amount: u128) -> i128 {
 }
 
 /// Quote per base of a pool, on the venues' tick.
-pub(super) fn price_of(pool: &PoolV3) -> Decimal {
+pub(crate) fn price_of(pool: &PoolV3) -> Decimal {
     let pool = Pool::V3(Box::new(pool.clone()));
     pool_price(&chain(), POOL, &pool).expect("a price").round_dp(2)
 }
@@ -157,7 +157,7 @@ fn hedge() -> HedgeSetup {
 }
 
 /// Liquidity and hedge, both live.
-pub(super) fn both() -> Setup {
+pub(crate) fn both() -> Setup {
     let venue = |name: &str, kind: &str, is_perpetual| VenueSetup {
         name: name.into(),
         kind: kind.into(),
@@ -188,7 +188,7 @@ pub(super) fn both() -> Setup {
 }
 
 /// Only liquidity: the band is wider than any delta.
-pub(super) fn only_liquidity() -> Setup {
+pub(crate) fn only_liquidity() -> Setup {
     let mut setup = both();
     let hedge = &mut setup.hedges[0].parameters;
     (hedge.band_min, hedge.band_max) = (dec!(1000000000), dec!(1000000000));
@@ -196,7 +196,7 @@ pub(super) fn only_liquidity() -> Setup {
 }
 
 /// Only the hedge of what the wallet holds: no budget for liquidity.
-pub(super) fn only_hedge() -> Setup {
+pub(crate) fn only_hedge() -> Setup {
     let mut setup = both();
     if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
         liquidity.budget = dec!(0);
@@ -205,7 +205,7 @@ pub(super) fn only_hedge() -> Setup {
 }
 
 /// Liquidity, its hedge, and cycles between the pool and a pair; blocks stay undoable for long.
-pub(super) fn with_cycles() -> Setup {
+pub(crate) fn with_cycles() -> Setup {
     let mut setup = both();
     let chain = &mut setup.chains[0];
     chain.final_after_blocks = 20;
@@ -241,7 +241,7 @@ pub(super) fn with_cycles() -> Setup {
 }
 
 /// Only the cycles of that setup: no budget for liquidity, no delta worth a hedge.
-pub(super) fn only_cycles() -> Setup {
+pub(crate) fn only_cycles() -> Setup {
     let mut setup = with_cycles();
     if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
         liquidity.budget = dec!(0);
@@ -252,7 +252,7 @@ pub(super) fn only_cycles() -> Setup {
 }
 
 /// Only quotes on the spot book; what they bring is hedged like anything else.
-pub(super) fn only_quotes() -> Setup {
+pub(crate) fn only_quotes() -> Setup {
     let mut setup = both();
     if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
         liquidity.budget = dec!(0);
@@ -317,13 +317,13 @@ pub(super) fn with_legs() -> Setup {
 }
 
 /// The pair with 300 ETH, priced this many basis points above the pool.
-pub(super) fn pair(above_bps: u128) -> PoolV2 {
+pub(crate) fn pair(above_bps: u128) -> PoolV2 {
     let reserve1 = 300 * 2_683_000_000_u128 / 10_000 * (10_000 + above_bps);
     let reserves = V2Observed { reserve0: 300 * 10_u128.pow(18), reserve1 };
     PoolV2::from_snapshot(reserves, KeptPart::UNISWAP)
 }
 
 /// The perpetual's trading rules.
-pub(super) fn rules() -> MarketRules {
+pub(crate) fn rules() -> MarketRules {
     MarketRules { tick: dec!(0.01), lot: dec!(0.001), min_notional: dec!(20) }
 }

@@ -7,6 +7,7 @@
 
 mod follow;
 mod views;
+mod watch;
 
 use std::collections::btree_map::Entry;
 
@@ -17,6 +18,8 @@ use thiserror::Error;
 use crate::math::amm::tick::{TickState, Ticks, check_spacing, sqrt_price_at, tick_at};
 use crate::math::amm::v3::Curve;
 use crate::math::amm::{AmmError, PIPS};
+
+pub use watch::Watched;
 
 /// A pool as read at one block; `ticks` are all initialized ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,6 +274,9 @@ pub struct PoolV3 {
     ticks: Ticks,
     block: u64,
     desync: Option<Desync>,
+    /// Ranges of pretend positions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    watched: Vec<Watched>,
 }
 
 impl PoolV3 {
@@ -314,10 +320,12 @@ impl PoolV3 {
             ticks,
             block: snapshot.block,
             desync: None,
+            watched: Vec::new(),
         })
     }
 
-    /// The whole state as a snapshot of its block; building from it gives an equal pool.
+    /// The whole state as a snapshot of its block; building from it gives an equal pool, without
+    /// the ranges it watches.
     ///
     /// # Errors
     /// [`ViewError::Desynced`]: a state that cannot be believed is not handed on.

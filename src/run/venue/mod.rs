@@ -14,7 +14,7 @@ use crate::engine::event::Body;
 use crate::io::clock;
 use crate::io::rest::{Options, RestClient, RestError, RestReply};
 use crate::model::time::Timestamp;
-use crate::venues::binance::orders::{Auth, Request};
+use crate::venues::binance::orders::Request;
 use crate::venues::binance::sign::{self, Credentials, Stamp};
 use crate::venues::binance::{Dialect, account};
 
@@ -37,7 +37,8 @@ pub(super) struct VenueClient {
     /// Where streams are.
     pub(super) ws_url: String,
     rest: RestClient,
-    credentials: Credentials,
+    /// `None` for a pretend account: nothing can be signed, and public data alone is read.
+    credentials: Option<Credentials>,
     offset_ms: AtomicI64,
     /// Counts openings and closings of the user stream.
     openings: AtomicU64,
@@ -56,7 +57,7 @@ pub(super) struct Parts {
     pub(super) margin_asset: String,
     pub(super) rest_url: String,
     pub(super) ws_url: String,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: Option<Credentials>,
     pub(super) cancel_after_s: Option<u32>,
     pub(super) facts: mpsc::Sender<Body>,
 }
@@ -83,10 +84,11 @@ impl VenueClient {
 
     /// Starts every task of the account.
     pub(super) fn start(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
-        let mut tasks = vec![
-            tokio::spawn(Self::keep_clock(Arc::clone(self))),
-            tokio::spawn(Self::follow_account(Arc::clone(self))),
-        ];
+        let mut tasks = vec![tokio::spawn(Self::keep_clock(Arc::clone(self)))];
+        tasks.push(match self.credentials {
+            Some(_) => tokio::spawn(Self::follow_account(Arc::clone(self))),
+            None => tokio::spawn(Self::read_markets(Arc::clone(self))),
+        });
         if let Some(after_s) = self.cancel_after_s {
             tasks.push(tokio::spawn(Self::keep_alive(Arc::clone(self), after_s)));
         }
@@ -126,14 +128,17 @@ impl VenueClient {
     }
 
     async fn send_within(&self, request: &Request, window_ms: u32) -> Result<RestReply, RestError> {
-        let signed = match request.auth {
-            Auth::Public => sign::unsigned(request),
-            Auth::Key | Auth::Signed => None,
+        let signed = match (sign::unsigned(request), &self.credentials) {
+            (Some(public), _) => public,
+            (None, Some(credentials)) => {
+                let stamp = Stamp { recv_window_ms: window_ms, ..self.stamp() };
+                sign::sign(request, credentials, &stamp)
+            }
+            (None, None) => {
+                let why = "a pretend account has no key to sign with".to_owned();
+                return Err(RestError::NotSent { why });
+            }
         };
-        let signed = signed.unwrap_or_else(|| {
-            let stamp = Stamp { recv_window_ms: window_ms, ..self.stamp() };
-            sign::sign(request, &self.credentials, &stamp)
-        });
         self.rest.send(&signed).await
     }
 

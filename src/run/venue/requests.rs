@@ -305,21 +305,9 @@ impl VenueClient {
     }
 
     async fn start_facts(&self) -> Result<VenueStart, String> {
-        let body = self.body(&self.dialect.server_time()).await?;
-        let venue_time = account::server_time(&body).map_err(|e| e.to_string())?;
-        let mut rules = Vec::new();
+        let (venue_time, rules) = self.market_facts().await?;
         let mut newest_trade = Vec::new();
         for symbol in &self.symbols {
-            let body = self.body(&self.dialect.exchange_info(symbol)).await?;
-            let markets = filters::exchange_info(&body).map_err(|e| e.to_string())?;
-            let market = markets.into_iter().find(|market| market.symbol == *symbol);
-            let market = market.ok_or_else(|| format!("the venue has no market {symbol}"))?;
-            let market = MarketRules {
-                tick: market.price.step,
-                lot: market.lot.step,
-                min_notional: market.notional_min,
-            };
-            rules.push((symbol.clone(), market));
             // Spot lists its newest trades when no beginning is named, USD-M needs one.
             let request = match self.dialect {
                 Dialect::Spot => self.dialect.trades_newest(symbol),
@@ -331,5 +319,45 @@ impl VenueClient {
         }
         let account = self.account_view().await?;
         Ok(VenueStart { venue: self.name.clone(), account, rules, newest_trade, venue_time })
+    }
+
+    /// The venue's clock and its markets' rules: what is told without a key.
+    async fn market_facts(&self) -> Result<(Timestamp, Vec<(String, MarketRules)>), String> {
+        let body = self.body(&self.dialect.server_time()).await?;
+        let venue_time = account::server_time(&body).map_err(|e| e.to_string())?;
+        let mut rules = Vec::new();
+        for symbol in &self.symbols {
+            let body = self.body(&self.dialect.exchange_info(symbol)).await?;
+            let markets = filters::exchange_info(&body).map_err(|e| e.to_string())?;
+            let market = markets.into_iter().find(|market| market.symbol == *symbol);
+            let market = market.ok_or_else(|| format!("the venue has no market {symbol}"))?;
+            let market = MarketRules {
+                tick: market.price.step,
+                lot: market.lot.step,
+                min_notional: market.notional_min,
+            };
+            rules.push((symbol.clone(), market));
+        }
+        Ok((venue_time, rules))
+    }
+
+    /// Reads what is public and tells it; the account itself is somebody else's to tell.
+    pub(super) async fn read_markets(self: Arc<Self>) {
+        let mut wait = RETRY_AFTER;
+        loop {
+            match self.market_facts().await {
+                Ok((venue_time, rules)) => {
+                    let (venue, account) = (self.name.clone(), AccountView::default());
+                    let start =
+                        VenueStart { venue, account, rules, newest_trade: Vec::new(), venue_time };
+                    let (venue, why) = (self.name.clone(), String::new());
+                    self.tell(Body::UserStream { venue, is_up: true, why }).await;
+                    return self.tell(Body::VenueReady(Box::new(start))).await;
+                }
+                Err(why) => tracing::warn!(venue = self.name, why, "venue not ready"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY_AFTER_MAX);
+        }
     }
 }

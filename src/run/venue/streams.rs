@@ -142,9 +142,10 @@ impl VenueClient {
     }
 
     async fn opened(self: &Arc<Self>, socket: &websocket::Socket) {
+        let Some(credentials) = &self.credentials else { return };
         match self.dialect {
             Dialect::Spot => {
-                let text = sign::subscribe_user_stream(1, &self.credentials, &self.stamp());
+                let text = sign::subscribe_user_stream(1, credentials, &self.stamp());
                 // A full queue means the socket is closing: the next opening subscribes again.
                 let _ = socket.outgoing.try_send(text);
             }

@@ -18,6 +18,7 @@ use crate::config::strategy::Strategy;
 use crate::io::clock;
 use crate::math::amm::Rounding;
 use crate::model::amount::raw_down;
+use crate::sim::paper::halves;
 use crate::venues::erc20::{Erc20, Weth9};
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v3;
@@ -96,8 +97,8 @@ async fn budgets(provider: &DynProvider, cast: &Cast<'_>) -> Result<BTreeMap<Str
         let Strategy::Liquidity(liquidity) = strategy else { continue };
         let pool = &liquidity.pool;
         let price = price_of(provider, cast.chain, pool).await?;
-        let quote = liquidity.capital.budget_usd / Decimal::TWO;
-        let base = quote.checked_div(price).with_context(|| format!("{pool} has no price"))?;
+        let halves = halves(liquidity.capital.budget_usd, price);
+        let (base, quote) = halves.with_context(|| format!("{pool} has no price"))?;
         for (symbol, amount) in [(&pool.base, base), (&pool.quote, quote)] {
             *wanted.entry(symbol.clone()).or_default() += amount;
         }

@@ -9,6 +9,7 @@ mod faults;
 mod fork;
 mod hands;
 mod online;
+mod paper;
 mod reorgs;
 mod replays;
 mod stage;

@@ -122,6 +122,10 @@ impl PoolV3 {
             Direction::OneForZero => 1,
         };
         let protocol_fees = self.protocol_fees[paid].checked_add(outcome.protocol_fee)?;
+        let earned = self.earned_by(outcome);
+        for (range, earned) in self.watched.iter_mut().zip(earned) {
+            range.inside[paid] = range.inside[paid].wrapping_add(earned);
+        }
         let before = self.fee_growth_global;
         for crossing in &outcome.crossed {
             let mut global = before;
@@ -180,6 +184,7 @@ impl PoolV3 {
 
     fn flash(&mut self, paid: [U256; 2]) -> Result<(), Desync> {
         let (mut growth, mut fees) = (self.fee_growth_global, self.protocol_fees);
+        let mut added = [U256::ZERO; 2];
         for (token, paid) in paid.into_iter().enumerate() {
             if paid.is_zero() {
                 continue;
@@ -190,9 +195,13 @@ impl PoolV3 {
             fees[token] = fees[token].checked_add(counted).ok_or(Desync::Flash)?;
             let liquidity = U256::from(self.liquidity);
             let grown = mul_div(paid - protocol, Q128, liquidity, Rounding::Down);
-            growth[token] = growth[token].wrapping_add(grown.map_err(|_| Desync::Flash)?);
+            added[token] = grown.map_err(|_| Desync::Flash)?;
+            growth[token] = growth[token].wrapping_add(added[token]);
         }
         (self.fee_growth_global, self.protocol_fees) = (growth, fees);
+        for (token, grown) in added.into_iter().enumerate() {
+            self.share_flash(token, grown);
+        }
         Ok(())
     }
 

@@ -33,9 +33,12 @@ impl PoolV3 {
     /// Fee growth inside a range, token0 and token1, Q128.128; only differences mean something.
     ///
     /// # Errors
-    /// [`ViewError`]; both ends must be initialized.
+    /// [`ViewError`]; both ends must be initialized, or the range watched.
     pub fn fee_growth_inside(&self, range: TickRange) -> Result<[U256; 2], ViewError> {
         self.ready()?;
+        if let Some(watched) = self.watched_growth(range.lower(), range.upper()) {
+            return Ok(watched);
+        }
         let at = |tick| self.ticks.get(&tick).ok_or(ViewError::TickNotInitialized { tick });
         let (lower, upper) = (at(range.lower())?, at(range.upper())?);
         let inside = |global, outside_lower, outside_upper| {

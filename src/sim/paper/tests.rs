@@ -1,0 +1,5 @@
+//! Pretend accounts: alone by their rules, and as the whole of what an engine is told of itself.
+
+mod acts;
+mod orders;
+mod story;
