@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh demo     binaries (anvil, PostgreSQL), contracts, the built dashboard
 #   tools/setup.sh judge    Python environment of the independent reconciler
-#   tools/setup.sh test     all of that, the Solidity compiler, forge, the ccxt client and a browser
+#   tools/setup.sh test     all of that, the Solidity compiler, forge, the clients ccxt and DuckDB, and a browser
 #
 # Everything lands in .cache (or $TIDEKEEPER_CACHE) and dashboard/. Each step leaves a stamp: the hash of what it
 # was made from. A step whose stamp and product are there is skipped, so a second call does nothing.
@@ -62,7 +62,7 @@ setup_solidity() {
 
 setup_clients() {
     need_browser
-    step clients "Python environment of the clients (ccxt)" clients_key venv_present install_clients
+    step clients "Python environment of the clients (ccxt, DuckDB)" clients_key venv_present install_clients
 }
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────

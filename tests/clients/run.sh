@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The independent clients: unmodified ccxt against a fresh local exchange, and the reconciler's own tests.
+# The independent clients: unmodified ccxt against a fresh local exchange, unmodified DuckDB on an imported history, and the
+# reconciler's own tests.
 # Needs a built binary and `tools/setup.sh test`. Ends with one line: `N passed, N failed`.
 set -euo pipefail
 
@@ -21,6 +22,7 @@ main() {
     [ -x "$PYTHON" ] || give_up "$PYTHON is missing; run: tools/setup.sh test"
 
     run_client "the reconciler's unit tests" "$PYTHON" "$ROOT/tests/clients/units.py"
+    run_client "DuckDB on the history" "$PYTHON" "$ROOT/tests/clients/history_check.py" --binary "$BINARY"
     start_exchange
     local url key secret
     read -r url key secret < <(sed -n 's/^listening \([^ ]*\) key=\([^ ]*\) secret=\([^ ]*\).*/\1 \2 \3/p' "$WORK/exchange.out")

@@ -13,6 +13,7 @@ use tidekeeper::venues::binance::orders::Request;
 use tidekeeper::venues::binance::sign::{self, Credentials, Stamp};
 use tidekeeper::world::agent::Site;
 use tidekeeper::world::demo::{Options, World};
+use tidekeeper::world::manifest::{AccountSide, AccountSite};
 
 /// Patience for an agent to be running, reconciled, in a fresh or an old world.
 pub(super) const RUNNING_TIMEOUT: Duration = Duration::from_secs(60);
@@ -70,20 +71,21 @@ pub(super) async fn database(world: &World) -> Result<PgPool> {
 
 /// Asks the exchange as its customer would, without the agent's own client.
 pub(super) async fn ask_venue(world: &World, request: &Request) -> Result<Value> {
+    let account = world.manifest.accounts.first().context("no account")?;
+    ask_account(world, account, request).await
+}
+
+async fn ask_account(world: &World, account: &AccountSite, request: &Request) -> Result<Value> {
     let credentials = Credentials {
-        api_key: world.manifest.accounts[0].api_key.clone().into(),
-        secret: world.manifest.accounts[0].api_secret.clone().into(),
+        api_key: account.api_key.clone().into(),
+        secret: account.api_secret.clone().into(),
     };
     let stamp = Stamp { now: clock::now(), offset_ms: 0, recv_window_ms: 5_000 };
     let signed = sign::sign(request, &credentials, &stamp);
     let url = format!("{}{}", world.manifest.exchange_http, signed.target);
     let client = reqwest::Client::builder().no_proxy().build()?;
     let method = request.method.to_string().parse()?;
-    let reply = client
-        .request(method, url)
-        .header("X-MBX-APIKEY", &world.manifest.accounts[0].api_key)
-        .send()
-        .await?;
+    let reply = client.request(method, url).header("X-MBX-APIKEY", &account.api_key).send().await?;
     let status = reply.status();
     let body: Value = reply.json().await?;
     ensure!(status.is_success(), "{status}: {body}");
@@ -102,11 +104,15 @@ pub(super) async fn all_trades(world: &World) -> Result<Vec<Value>> {
 
 async fn all(world: &World, spot: &'static str, usdm: &'static str) -> Result<Vec<Value>> {
     let mut rows = Vec::new();
-    for (dialect, path) in [(Dialect::Spot, spot), (Dialect::UsdM, usdm)] {
+    for account in &world.manifest.accounts {
+        let (dialect, path) = match account.side {
+            AccountSide::Spot => (Dialect::Spot, spot),
+            AccountSide::Usdm => (Dialect::UsdM, usdm),
+        };
         let mut request = dialect.open_orders("ETHUSDT");
         request.path = path;
         request.params.push(("limit", "1000".into()));
-        let told = ask_venue(world, &request).await?;
+        let told = ask_account(world, account, &request).await?;
         let told = told.as_array().with_context(|| format!("{path} lists nothing"))?;
         ensure!(told.len() < 1_000, "{path} may not have told all");
         rows.extend(told.iter().cloned());
