@@ -33,11 +33,15 @@ use crate::strategy::hedging;
 const REFUSAL_NOTED_EVERY_MS: i64 = 60_000;
 /// Time a transaction stays valid after its block.
 const DEADLINE_MS: i64 = 120_000;
-/// Blocks after which the executor refuses a cycle, where so many take longer than the time below:
-/// by then its prices are somebody else's.
-const CYCLE_VALID_BLOCKS: u64 = 2;
-/// Time a cycle stays valid at least: its commit and its way to the chain take a part of it.
-const CYCLE_VALID_MS: u64 = 2_000;
+/// Blocks after which the chain refuses a cycle or a swap against an exchange, where so many take
+/// longer than the time below: by then its prices are somebody else's.
+const GAP_VALID_BLOCKS: u64 = 2;
+/// Time such a one stays valid at least: its commit and its way to the chain take a part of it.
+const GAP_VALID_MS: u64 = 2_000;
+/// A narrow range may need twice as much of one token a block later: approved is that much.
+const APPROVED_TIMES: u64 = 2;
+/// An approval costs a gap its block: it is given for many swaps at once.
+const GAP_APPROVED_TIMES: u64 = 50;
 
 impl Engine {
     /// True when what was decided may still leave: nobody halted and the store answers.
@@ -149,12 +153,20 @@ impl Engine {
         let chain = self.chains.get(&pool.chain)?;
         let setup = chain.setup.pool(pool.address)?;
         let head = chain.head?;
-        let n_blocks = chain.setup.blocks_in(CYCLE_VALID_MS, CYCLE_VALID_BLOCKS);
-        let until = plan::Until {
-            time: head.time.plus_ms(DEADLINE_MS),
-            block: head.block.number.saturating_add(n_blocks),
+        let n_blocks = chain.setup.blocks_in(GAP_VALID_MS, GAP_VALID_BLOCKS);
+        let is_gap = self.opportunity(approved.intent().id).is_some();
+        let (valid_ms, approved_times) = if is_gap {
+            let n_blocks = i64::try_from(n_blocks).unwrap_or(i64::MAX);
+            (n_blocks.saturating_mul(chain.setup.block_time_ms), GAP_APPROVED_TIMES)
+        } else {
+            (DEADLINE_MS, APPROVED_TIMES)
         };
-        plan::act(approved, (setup.token0, setup.token1), &chain.allowances, until)
+        let terms = plan::Terms {
+            time: head.time.plus_ms(valid_ms),
+            block: head.block.number.saturating_add(n_blocks),
+            approved_times,
+        };
+        plan::act(approved, (setup.token0, setup.token1), &chain.allowances, terms)
     }
 
     /// Takes the next slot and hands the request to the shore, to be signed, committed and sent.

@@ -14,6 +14,7 @@ use crate::ledger::entry::OnBlock;
 use crate::market::book::feed::Feed;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt};
 use crate::model::intent::PoolId;
+use crate::model::opportunity::Fate;
 
 /// The cursor is stored at least so often, so that a restart never rescans far.
 const CURSOR_EVERY_BLOCKS: u64 = 10;
@@ -61,6 +62,11 @@ impl Engine {
     }
 
     pub(super) fn halt_for_foreign_nonce(&mut self, chain: u64, nonce: u64) {
+        let tx = self.chains.get(&chain).and_then(|chain| chain.txs.get(&nonce));
+        if let Some(intent) = tx.map(|tx| tx.intent) {
+            let why = "somebody else used its nonce".to_owned();
+            self.turn_opportunity(intent, Fate::Lost, Some(why));
+        }
         self.halt(format!(
             "nonce {nonce} on chain {chain} was used by a transaction we did not make: \
              the signer's key is used elsewhere"
@@ -220,8 +226,10 @@ impl Engine {
     fn mined(&mut self, header: &Header, nonce: u64, receipt: &Receipt) {
         let (id, now) = (header.block.chain, self.now);
         let cost = receipt.cost().unwrap_or(U256::MAX);
-        let intent = self.chains.get(&id).and_then(|chain| Some(chain.txs.get(&nonce)?.intent));
-        let is_contest = intent.is_some_and(|intent| self.opportunity(intent).is_some());
+        let tx = self.chains.get(&id).and_then(|chain| chain.txs.get(&nonce));
+        let is_contest = tx.is_some_and(|tx| {
+            (tx.purpose == CYCLE || tx.purpose == SWAP) && self.opportunity(tx.intent).is_some()
+        });
         self.day_gas = self.day_gas.saturating_add(cost);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         chain.gas_spent = chain.gas_spent.saturating_add(cost);

@@ -55,6 +55,7 @@ impl Engine {
         let Some(state) = self.venues.get_mut(&start.venue) else { return };
         state.rules = start.rules.into_iter().collect();
         state.is_ready = true;
+        state.unlisted = state.books.keys().cloned().collect();
         // To be compared with the ledger at the next look.
         state.audited_at = Timestamp(0);
         state.last_fact = at;
@@ -81,6 +82,18 @@ impl Engine {
         let symbols: Vec<String> = state.books.keys().cloned().collect();
         for symbol in symbols {
             self.query_fills(venue, &symbol);
+        }
+    }
+
+    /// Asks once more for lists of trades that did not come.
+    fn ask_lists(&mut self) {
+        let ready = self.venues.iter().filter(|(_, state)| state.is_ready);
+        let lists = ready.flat_map(|(venue, state)| {
+            state.unlisted.iter().map(|symbol| (venue.clone(), symbol.clone()))
+        });
+        let lists: Vec<(String, String)> = lists.collect();
+        for (venue, symbol) in lists {
+            self.query_fills(&venue, &symbol);
         }
     }
 
@@ -132,6 +145,7 @@ impl Engine {
         }
         self.orders_queried_at = self.now;
         self.ask_owners();
+        self.ask_lists();
         for order in self.orders.values() {
             // Its answer may be lost, and to cancel twice does no harm.
             if order.state == OrderState::CancelSent {

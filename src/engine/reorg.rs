@@ -10,6 +10,7 @@ use alloy::primitives::{Address, B256, U256};
 use serde_json::json;
 
 use crate::engine::Engine;
+use crate::engine::act::is_trade;
 use crate::engine::event::Pool;
 use crate::engine::output::{Command, Record};
 use crate::engine::state::ChainState;
@@ -40,7 +41,7 @@ impl Engine {
         // What contracts may take now is not known: it is set to zero first, as for a stranger.
         chain.allowances.clear();
         let gone = chain.pending.take();
-        if let Some(gone) = gone {
+        if let Some(gone) = gone.filter(|gone| is_trade(&gone.act)) {
             let why = Some("the chain took back the block it was found in".to_owned());
             self.turn_opportunity(gone.intent, Fate::Lost, why);
         }

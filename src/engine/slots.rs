@@ -160,7 +160,7 @@ impl Engine {
     /// Lets an act go that was not signed. An opportunity that is gone makes nobody wait.
     fn withhold(&mut self, id: u64, pending: &Pending, withheld: Withheld) {
         let Withheld { kind, why, is_to_rest } = withheld;
-        if self.opportunity(pending.intent).is_some() {
+        if is_trade(&pending.act) && self.opportunity(pending.intent).is_some() {
             let why = format!("gone before it was signed: {why}");
             return self.turn_opportunity(pending.intent, Fate::Lost, Some(why));
         }

@@ -260,14 +260,18 @@ pub struct VenueState {
     /// Trades told and not booked yet, by symbol and trade id: whose they were is not known, or
     /// what somebody else traded has no price.
     pub held: BTreeMap<(String, u64), Fill>,
+    /// Markets whose trades were not listed since the account was read: what an order of before did
+    /// may not be booked.
+    pub unlisted: BTreeSet<String>,
     /// A difference seen once; it counts when the next comparison shows the same.
     pub suspected: Option<Vec<Comparison>>,
 }
 
 impl VenueState {
-    /// True when every trade told, and every one the orders speak of, is in the ledger.
+    /// True when every trade told or listed, and every one the orders speak of, is in the ledger.
     pub fn is_settled(&self) -> bool {
-        self.held.is_empty() && self.settling.values().all(|order| order.booked >= order.reported)
+        let is_booked = |order: &Settling| order.booked >= order.reported;
+        self.unlisted.is_empty() && self.held.is_empty() && self.settling.values().all(is_booked)
     }
 
     /// True while a trade of this market is held, up to this one: trades are asked for from there.
@@ -304,6 +308,7 @@ impl VenueState {
             audited_at: Timestamp(0),
             settling: BTreeMap::new(),
             held: BTreeMap::new(),
+            unlisted: BTreeSet::new(),
             suspected: None,
         }
     }

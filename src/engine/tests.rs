@@ -1,7 +1,7 @@
 //! What the engine promises, told as stories: facts go in, rows and deeds come out.
 //!
 //! `world` holds the truth and tells it, `asked` sorts what was asked of it, `on_chain` mines,
-//! `kept` is what a store would remember.
+//! `venues` trades, `kept` is what a store would remember.
 
 mod asked;
 mod change;
@@ -19,4 +19,5 @@ mod opening;
 mod orders;
 mod reorg;
 pub(crate) mod stage;
+mod venues;
 mod world;

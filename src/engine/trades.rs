@@ -68,6 +68,11 @@ impl Engine {
                 *newest = (*newest).max(trade_id);
             }
         }
+        if source == FillSource::List
+            && let Some(state) = self.venues.get_mut(venue)
+        {
+            state.unlisted.remove(symbol);
+        }
     }
 
     /// No file of ours says what this market is made of: the next comparison names what it moved.

@@ -12,8 +12,6 @@ use crate::model::time::Timestamp;
 use crate::model::venue::NewOrder;
 use crate::risk::gate::Approved;
 
-/// A narrow range may need twice as much of one token a block later: approved is that much.
-const APPROVED_TIMES: U256 = U256::from_limbs([2, 0, 0, 0]);
 /// Time an order stays valid at the venue: bounds every doubt about it.
 const ORDER_VALID_MS: i64 = 5_000;
 /// Digits of an intent in a client order id: two letters and these are 32 characters.
@@ -22,13 +20,16 @@ const ID_DIGITS: usize = 30;
 /// What contracts may still take; a missing one is unknown, not zero.
 pub type Allowances = BTreeMap<(Address, Spender), U256>;
 
-/// How long a transaction may be mined: by the chain's clock, and by its height.
+/// How long a transaction may be mined, by the chain's clock and by its height, and how much more
+/// than it needs is approved before it.
 #[derive(Clone, Copy, Debug)]
-pub struct Until {
+pub struct Terms {
     /// Last block time.
     pub time: Timestamp,
     /// Last block, for what is worth nothing later.
     pub block: u64,
+    /// What is approved, in times of what is needed.
+    pub approved_times: u64,
 }
 
 /// The transaction an approved want asks for next: its own, or the approval it still lacks. `None`
@@ -37,9 +38,9 @@ pub fn act(
     approved: &Approved,
     pair: (Address, Address),
     allowances: &Allowances,
-    until: Until,
+    terms: Terms,
 ) -> Option<Act> {
-    let deadline = until.time;
+    let deadline = terms.time;
     let (needs, spender, act) = match &approved.intent().want {
         Want::Open(open) => (
             vec![(pair.0, open.amount0), (pair.1, open.amount1)],
@@ -54,7 +55,7 @@ pub fn act(
         Want::Close(close) => return Some(Act::Close { close: close.clone(), deadline }),
         // A flash swap takes nothing of ours, so it needs no allowance.
         Want::Cycle(cycle) => {
-            return Some(Act::Cycle { cycle: cycle.clone(), deadline_block: until.block });
+            return Some(Act::Cycle { cycle: cycle.clone(), deadline_block: terms.block });
         }
         Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => return None,
     };
@@ -63,7 +64,9 @@ pub fn act(
         // anything, so it is set to zero first as well.
         let amount = match allowances.get(&(token, spender)) {
             Some(allowed) if *allowed >= amount => continue,
-            Some(allowed) if allowed.is_zero() => amount.saturating_mul(APPROVED_TIMES),
+            Some(allowed) if allowed.is_zero() => {
+                amount.saturating_mul(U256::from(terms.approved_times))
+            }
             _ => U256::ZERO,
         };
         return Some(Act::Approve { token, spender, amount });

@@ -1,7 +1,7 @@
 //! A trade that would pay, between pools or between a pool and an exchange: what it should bring,
 //! and what became of it.
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -166,8 +166,8 @@ pub struct VenueLeg {
     pub on_chain: Moved,
     /// What the exchange's trades moved, fees off.
     pub on_venue: Moved,
-    /// Gas paid, in the numeraire; `None` while its price is not known.
-    pub gas: Option<Decimal>,
+    /// Gas paid, wei; `None` before the swap is mined.
+    pub gas_wei: Option<U256>,
     /// Orders placed for it.
     pub attempts: u32,
     /// Since when it is due.
@@ -189,9 +189,17 @@ impl VenueLeg {
         if self.open().is_sign_negative() { Side::Sell } else { Side::Buy }
     }
 
-    /// What both sides and the gas brought at a price of the base; `None` while one is not known.
-    pub fn realised(&self, price: Decimal) -> Option<Decimal> {
-        self.on_chain.plus(self.on_venue)?.value(price)?.checked_sub(self.gas?)
+    /// What both sides brought at a price of the base, less the gas, both in the numeraire; `None`
+    /// beyond a decimal.
+    pub fn realised(&self, price: Decimal, gas: Decimal) -> Option<Decimal> {
+        self.on_chain.plus(self.on_venue)?.value(price)?.checked_sub(gas)
+    }
+
+    /// The price that what is open is measured by: the swap's own or, where no swap stands any
+    /// more, that at which the exchange traded.
+    pub fn measure(&self) -> Decimal {
+        let traded = self.on_venue.quote.checked_div(self.done).map(|price| price.abs());
+        if self.target.is_zero() { traded.unwrap_or(self.anchor) } else { self.anchor }
     }
 }
 

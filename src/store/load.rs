@@ -22,6 +22,15 @@ const CLOSED_POSITIONS_MAX: i64 = 40;
 /// Instants leave Postgres as integer microseconds.
 const MICROS: &str = "(extract(epoch from {}) * 1000000)::bigint";
 
+/// Orders of hedges: neither quotes nor legs.
+const HEDGES: &str = "from orders
+     where time_in_force <> 'post_only'
+         and not exists (
+             select
+             from opportunities
+             where opportunities.strategy = orders.strategy and leg ->> 'venue' = orders.venue
+         )";
+
 pub(super) fn micros(column: &str) -> String {
     format!("{} as {column}", MICROS.replace("{}", column))
 }
@@ -34,12 +43,12 @@ impl Store {
     pub async fn load(&self) -> Result<Recovered, StoreError> {
         let pool = &self.pool;
         let orders_sent: i64 =
-            sqlx::query_scalar("select count(*) from orders where time_in_force <> 'post_only'")
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) {HEDGES}")))
                 .fetch_one(pool)
                 .await?;
-        let orders_filled: i64 = sqlx::query_scalar(
-            "select count(*) from orders where filled > 0 and time_in_force <> 'post_only'",
-        )
+        let orders_filled: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select count(*) {HEDGES} and filled > 0"
+        )))
         .fetch_one(pool)
         .await?;
         let rebalances: i64 =
@@ -380,14 +389,17 @@ async fn moves_today(pool: &PgPool) -> Result<Vec<(String, u32)>, StoreError> {
         .collect()
 }
 
-/// Base of booked trades of the newest orders.
+/// Base of booked trades of the newest orders of each venue: ids of two venues do not compare.
 async fn booked(pool: &PgPool) -> Result<Vec<(String, u64, Decimal)>, StoreError> {
     let rows = sqlx::query(
-        "select venue, venue_order_id, sum(quantity)::text as quantity
-         from fills
-         group by venue, venue_order_id
-         order by max(trade_id) desc
-         limit 200",
+        "select venue, venue_order_id, quantity
+         from (
+             select venue, venue_order_id, sum(quantity)::text as quantity,
+                 row_number() over (partition by venue order by max(trade_id) desc) as age
+             from fills
+             group by venue, venue_order_id
+         ) as newest
+         where age <= 200",
     )
     .fetch_all(pool)
     .await?;

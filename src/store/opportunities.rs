@@ -76,6 +76,7 @@ pub(super) async fn newest(pool: &PgPool) -> Result<Vec<Opportunity>, StoreError
              realised_net::text as realised_net, fate, why, hash, leg
          from opportunities
          where fate in ('found', 'sent') or leg ->> 'state' = '{due}'
+             or id in (select intent from tx_slots where state in ('included', 'reverted'))
              or id in (select id from opportunities order by seen_at desc limit {LOADED_MAX})
          order by seen_at desc",
         micros("seen_at"),

@@ -9,7 +9,7 @@ mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -118,8 +118,8 @@ pub struct View<'a> {
     pub landed: u64,
     /// Cycles of ours that reverted.
     pub reverted: u64,
-    /// Block the pools' states are of.
-    pub block: u64,
+    /// Block the pools' states are of: the height alone is not enough, a chain may have two of one.
+    pub block: B256,
     /// Now.
     pub at: Timestamp,
 }
@@ -432,7 +432,7 @@ fn gas_value(legs: usize, view: &View<'_>, parameters: &Parameters) -> Option<De
     human_unsigned(wei, NATIVE_DECIMALS)?.checked_mul(known(view.native_price)?)
 }
 
-fn key(cycle: &Cycle<'_>, block: u64, chain: u64) -> String {
+fn key(cycle: &Cycle<'_>, block: B256, chain: u64) -> String {
     let pools: Vec<_> =
         cycle.legs.iter().map(|leg| format!("{:#x}", leg.pool.id.address)).collect();
     format!("{chain}/{block}/{:#x}/{}", cycle.token.address, pools.join("+"))

@@ -10,7 +10,7 @@ mod terms;
 
 pub use terms::of_leg as leg_terms;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -130,8 +130,8 @@ pub struct View<'a> {
     pub landed: u64,
     /// Swaps of this kind that reverted.
     pub reverted: u64,
-    /// Block the pools' states are of.
-    pub block: u64,
+    /// Block the pools' states are of: the height alone is not enough, a chain may have two of one.
+    pub block: B256,
 }
 
 /// A swap and a leg that bring more than they cost.

@@ -89,7 +89,7 @@ impl Engine {
             native_price: self.price_of(&chain.setup.native),
             landed: cycles.landed,
             reverted: cycles.reverted,
-            block: head.block.number,
+            block: head.block.hash,
             at: self.now,
         };
         arbitrage::decide(&view, parameters)

@@ -25,8 +25,12 @@ use crate::strategy::cex_dex::{self, Found, Parameters, PoolRef};
 
 /// Gas of one exact-input swap by the router: at most 136,000 on a pool whose ticks are near.
 const GAS_PER_SWAP: u64 = 150_000;
-/// A leg's next order waits so long after its last one.
+/// A leg's next order waits so long after its last one, doubled so many times at most.
 const LEG_RETRY_MS: i64 = 500;
+const LEG_RETRY_DOUBLINGS_MAX: u32 = 4;
+/// After a leg that was left, no gap is taken for so long: an exchange that does not trade now is
+/// not believed at once.
+const LEFT_REST_MS: i64 = 300_000;
 /// Pips of one percent.
 const PIPS_PER_PERCENT: i64 = 10_000;
 
@@ -49,20 +53,34 @@ impl Engine {
             let why = none_taken(head.block.number, n_found);
             return self.strategies[index].say(why, self.now);
         };
-        self.strategies[index].say(best.why.clone(), self.now);
         let route = format!("{:#x}/{}", best.swap.pool.address, best.leg.is_sign_negative());
         let is_new = self.strategies[index].open_routes.insert(route);
-        let is_open = |seen: &Opportunity| seen.strategy == parameters.strategy && seen.is_open();
-        let (fate, why) = if self.opportunities.iter().any(is_open) {
-            (Fate::Skipped, format!("the one before is not over: {}", best.why))
+        let (fate, why) = if let Some(why) = self.is_engaged(parameters) {
+            (Fate::Skipped, format!("{why}: {}", best.why))
         } else if !is_free {
             (Fate::Skipped, format!("the lane is busy: {}", best.why))
         } else {
             (Fate::Found, best.why.clone())
         };
+        self.strategies[index].say(why.clone(), self.now);
         if is_new || fate == Fate::Found {
             self.see_gap(parameters, best, fate, why);
         }
+    }
+
+    /// Why a strategy takes no gap now, when it does not.
+    fn is_engaged(&self, parameters: &Parameters) -> Option<&'static str> {
+        let mut own = self.opportunities.iter().filter(|o| o.strategy == parameters.strategy);
+        let was_left = |leg: &VenueLeg| {
+            let rest_ms = parameters.unwind_ms.saturating_add(LEFT_REST_MS);
+            let is_late = |at| self.now.ms_since(at) > rest_ms;
+            leg.state == LegState::Left && !leg.since.is_some_and(is_late)
+        };
+        own.find_map(|seen| match &seen.leg {
+            _ if seen.is_open() => Some("the one before is not over"),
+            Some(leg) if was_left(leg) => Some("a leg was left of late"),
+            _ => None,
+        })
     }
 
     /// What it would say with these parameters, whether the lane is free or not.
@@ -99,7 +117,7 @@ impl Engine {
             gas: self.gas_value(&chain.setup, gas),
             landed: past.landed,
             reverted: past.reverted,
-            block: head.block.number,
+            block: head.block.hash,
         };
         Ok(cex_dex::decide(&view, parameters))
     }
@@ -167,7 +185,7 @@ impl Engine {
                 done: Decimal::ZERO,
                 on_chain: Moved::default(),
                 on_venue: Moved::default(),
-                gas: None,
+                gas_wei: None,
                 attempts: 0,
                 since: None,
                 tried: None,
@@ -219,15 +237,18 @@ impl Engine {
     }
 
     fn close_leg(&mut self, seen: &Opportunity, parameters: &Parameters) {
-        let Parameters { venue, symbol, .. } = parameters;
         let Some(leg) = &seen.leg else { return };
+        let VenueLeg { venue, symbol, .. } = leg;
         let Some(state) = self.venues.get(venue) else { return };
         // An order may be over before its trades are booked: only then we know what is open.
         if self.has_open_order(venue, symbol) || !state.is_settled() {
             return;
         }
         let Some(rules) = state.rules.get(symbol).cloned() else { return };
-        let is_over = leg.since.is_some_and(|at| self.now.ms_since(at) > parameters.unwind_ms);
+        // An account that is another now is no place to go on at.
+        let is_elsewhere = (venue, symbol) != (&parameters.venue, &parameters.symbol);
+        let is_over = is_elsewhere
+            || leg.since.is_some_and(|at| self.now.ms_since(at) > parameters.unwind_ms);
         let price = self.venue_live(venue, symbol).ok().and_then(|()| self.mid(venue, symbol));
         let quantity = floor_to(leg.open().abs(), rules.lot).unwrap_or_default();
         let is_small = |price: Decimal| {
@@ -239,8 +260,9 @@ impl Engine {
         if is_over {
             return self.end_leg(seen.id, LegState::Left);
         }
-        let is_early = leg.tried.is_some_and(|at| self.now.ms_since(at) < LEG_RETRY_MS);
-        let limit = parameters.price_limit(leg.side(), leg.anchor, rules.tick);
+        let wait_ms = LEG_RETRY_MS << leg.attempts.saturating_sub(1).min(LEG_RETRY_DOUBLINGS_MAX);
+        let is_early = leg.tried.is_some_and(|at| self.now.ms_since(at) < wait_ms);
+        let limit = parameters.price_limit(leg.side(), leg.measure(), rules.tick);
         if let (Some(limit), false) = (limit.filter(|_| price.is_some()), is_early)
             && self.is_within(leg, limit)
         {
@@ -271,7 +293,7 @@ impl Engine {
             quantity.normalize(),
             leg.venue,
             limit,
-            leg.anchor.round_dp(4)
+            leg.measure().round_dp(4)
         );
         let want = Want::Leg(HedgeTarget {
             venue: leg.venue.clone(),
@@ -311,26 +333,33 @@ impl Engine {
     /// A leg is over: what both sides brought is told, at the price of now for what is left of it.
     fn end_leg(&mut self, id: Uuid, state: LegState) {
         let Some(price) = self.reference_price() else { return };
-        let left = self.opportunity(id).and_then(|seen| seen.leg.as_ref()).map(VenueLeg::open);
+        let Some(seen) = self.opportunity(id) else { return };
+        let Some(leg) = &seen.leg else { return };
+        let chain = self.chains.get(&seen.chain);
+        let gas = chain.zip(leg.gas_wei).and_then(|(chain, wei)| self.gas_value(&chain.setup, wei));
+        let realised = gas.and_then(|gas| leg.realised(price, gas));
+        let left = leg.open().to_string();
         self.change_opportunity(id, |seen| {
+            seen.realised = realised;
             if let Some(leg) = &mut seen.leg {
                 leg.state = state;
-                seen.realised = leg.realised(price);
             }
         });
         if state == LegState::Left {
-            let left = left.unwrap_or_default().to_string();
             self.note("leg_left", json!({ "opportunity": id, "base": left }));
         }
     }
 
-    /// A trade on an account that only legs use belongs to the leg that is due there.
+    /// A trade on an account that only legs use belongs to the leg whose order is the newest there:
+    /// no order is placed before the trades of the one before are booked.
     pub(in crate::engine) fn leg_filled(&mut self, venue: &str, symbol: &str, fill: &Fill) {
-        let of = |seen: &&Opportunity| {
-            let is_at = |leg: &VenueLeg| leg.venue == venue && leg.symbol == symbol;
-            seen.leg.as_ref().is_some_and(|leg| is_at(leg) && leg.attempts > 0)
+        let tried = |seen: &&Opportunity| {
+            let here = seen.leg.as_ref().filter(|leg| leg.venue == venue && leg.symbol == symbol);
+            here.and_then(|leg| leg.tried)
         };
-        let Some(id) = self.opportunities.iter().find(of).map(|seen| seen.id) else { return };
+        let newest =
+            self.opportunities.iter().filter(|seen| tried(seen).is_some()).max_by_key(tried);
+        let Some(id) = newest.map(|seen| seen.id) else { return };
         let signed = match fill.side {
             Side::Buy => fill.quantity,
             Side::Sell => -fill.quantity,
@@ -347,12 +376,20 @@ impl Engine {
         });
     }
 
-    /// Base that due legs still trade, of these strategies: until their time is over nobody else
-    /// hedges it.
+    /// Base that legs of these strategies still trade, or will when a swap that was taken back
+    /// returns: until their time is over nobody else hedges it.
     pub(super) fn base_in_legs(&self, strategies: &[String]) -> Decimal {
-        let due = self.opportunities.iter().filter(|seen| strategies.contains(&seen.strategy));
-        let legs = due.filter_map(|seen| seen.leg.as_ref());
-        let open = legs.filter(|leg| leg.state == LegState::Due).map(VenueLeg::open);
+        let own = self.legs_of_setup().filter(|legs| strategies.contains(&legs.strategy));
+        let counts = |leg: &VenueLeg, unwind_ms: i64| match leg.state {
+            LegState::Due => true,
+            LegState::Planned => leg.since.is_some_and(|at| self.now.ms_since(at) <= unwind_ms),
+            LegState::Closed | LegState::Left => false,
+        };
+        let open = own.flat_map(|legs| {
+            let seen = self.opportunities.iter().filter(|seen| seen.strategy == legs.strategy);
+            let of = seen.filter_map(|seen| seen.leg.as_ref());
+            of.filter(move |leg| counts(leg, legs.unwind_ms)).map(VenueLeg::open)
+        });
         open.fold(Decimal::ZERO, |sum, open| sum.saturating_add(open))
     }
 

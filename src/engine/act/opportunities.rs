@@ -36,10 +36,18 @@ impl Engine {
         self.out.records.push(Record::Opportunity(opportunity.clone()));
         self.opportunities.push_front(opportunity);
         while self.opportunities.len() > KEPT {
-            // Whatever is still open outlives what is newer and over.
-            let Some(oldest) = self.opportunities.iter().rposition(|o| !o.is_open()) else { break };
+            // What is still open, or may be taken back, outlives what is newer and over.
+            let is_over = |seen: &Opportunity| !seen.is_open() && !self.is_provisional(seen);
+            let Some(oldest) = self.opportunities.iter().rposition(is_over) else { break };
             self.opportunities.remove(oldest);
         }
+    }
+
+    /// True while the block of its transaction can be taken back.
+    fn is_provisional(&self, seen: &Opportunity) -> bool {
+        let is_mined = matches!(seen.fate, Fate::Landed | Fate::Reverted);
+        let txs = || self.chains.get(&seen.chain).into_iter().flat_map(|chain| chain.txs.values());
+        is_mined && txs().any(|tx| tx.intent == seen.id && tx.state != TxState::Final)
     }
 
     /// Moves an opportunity on; a want that is none moves nothing.
@@ -112,9 +120,8 @@ impl Engine {
             _ => Fate::Reverted,
         };
         let id = opportunity.id;
-        let gas = receipt.cost().and_then(|wei| self.gas_value(&state.setup, wei));
         let leg = opportunity.leg.clone().map(|leg| VenueLeg {
-            gas,
+            gas_wei: receipt.cost(),
             since: Some(self.now),
             state: LegState::Due,
             ..self.landed_leg(leg, &state.setup, receipt, fate)
@@ -122,7 +129,7 @@ impl Engine {
         // With a leg the sum is known when the leg is over.
         let realised = match &leg {
             Some(_) => None,
-            None => self.realised(&state.setup, receipt, gas),
+            None => self.realised(&state.setup, receipt),
         };
         self.change_opportunity(id, |opportunity| {
             opportunity.fate = fate;
@@ -148,26 +155,28 @@ impl Engine {
         VenueLeg { target: leg.plan.max(-on_chain.base.max(Decimal::ZERO)), on_chain, ..leg }
     }
 
-    /// The chain took back the block of a mined opportunity: it is on its way again.
+    /// The chain took back the block of a mined opportunity: it is on its way again. An approval
+    /// that was made for one is none.
     pub(in crate::engine) fn unland_opportunity(&mut self, id: Uuid) {
+        let is_mined = |seen: &Opportunity| matches!(seen.fate, Fate::Landed | Fate::Reverted);
+        if !self.opportunity(id).is_some_and(is_mined) {
+            return;
+        }
+        let now = self.now;
         self.change_opportunity(id, |opportunity| {
             (opportunity.fate, opportunity.realised) = (Fate::Sent, None);
             if let Some(leg) = &mut opportunity.leg {
                 // What was traded meanwhile stays, and is traded back if the swap does not return.
                 (leg.state, leg.target) = (LegState::Planned, Decimal::ZERO);
-                (leg.on_chain, leg.gas, leg.since) = (Moved::default(), None, None);
+                (leg.on_chain, leg.gas_wei, leg.since) = (Moved::default(), None, Some(now));
             }
         });
     }
 
     /// What a mined cycle brought, less its gas, in the numeraire; `None` without a price.
-    fn realised(
-        &self,
-        setup: &ChainSetup,
-        receipt: &Receipt,
-        gas: Option<Decimal>,
-    ) -> Option<Decimal> {
-        self.moved(setup, receipt)?.value(self.reference_price()?)?.checked_sub(gas?)
+    fn realised(&self, setup: &ChainSetup, receipt: &Receipt) -> Option<Decimal> {
+        let gas = self.gas_value(setup, receipt.cost()?)?;
+        self.moved(setup, receipt)?.value(self.reference_price()?)?.checked_sub(gas)
     }
 
     /// Base and quote that a receipt moved to and from our wallet; `None` for other assets.

@@ -11,7 +11,7 @@ use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, TxRequest};
 use crate::ledger::entry::Kind;
 use crate::model::intent::CyclePlan;
-use crate::model::opportunity::Fate;
+use crate::model::opportunity::{Fate, Opportunity};
 use crate::model::unit::{Account, Reason, Unit};
 
 /// A house that only cycles, with a pair this far above the pool; what it asked at its opening.
@@ -38,6 +38,11 @@ fn fates(world: &World) -> Vec<Fate> {
     world.kept.opportunities.values().map(|seen| seen.fate).collect()
 }
 
+fn first(world: &World) -> &Opportunity {
+    let all = world.kept.opportunities.values();
+    all.min_by_key(|seen| seen.block).expect("one was seen")
+}
+
 fn income(world: &World) -> I256 {
     let account = Account::Reason(Reason::Arbitrage);
     world.engine.ledger.balance(&account, &Unit::Erc20 { chain: CHAIN, token: USDT })
@@ -58,7 +63,7 @@ fn a_gap_between_pools_is_taken_and_its_profit_booked_as_income() {
     assert_eq!(fates(&world), [Fate::Landed]);
     world.audit_wallet();
     assert_eq!(world.mode(), "running");
-    let seen = world.kept.opportunities.values().next().expect("one was seen");
+    let seen = first(&world);
     let net = seen.net.expect("everything has a price");
     assert!(net.gross > Decimal::ZERO && seen.realised.is_some(), "{seen:?}");
     let tally = world.engine.snapshot(world.now).arbitrage;
@@ -100,7 +105,7 @@ fn a_reverted_cycle_costs_its_gas_and_nothing_else() {
     world.revert(&request);
     assert_eq!(world.kept.kinds_after(n), [Kind::Gas]);
     assert_eq!(income(&world), I256::ZERO);
-    let seen = world.kept.opportunities.values().next().expect("one was seen");
+    let seen = first(&world);
     assert_eq!(seen.fate, Fate::Reverted);
     assert!(seen.realised.is_some_and(|realised| realised < Decimal::ZERO));
     world.audit_wallet();

@@ -7,7 +7,8 @@ use crate::engine::event::{Body, Directive, FillSource};
 use crate::engine::output::Command;
 use crate::engine::tests::asked::{estimates, is_idle, only, places};
 use crate::engine::tests::stage::{CHAIN, HEDGE, LEGS, SYMBOL, USDT, WETH, with_legs};
-use crate::engine::tests::world::{World, report};
+use crate::engine::tests::venues::report;
+use crate::engine::tests::world::{Checkpoint, World};
 use crate::execution::order::Order;
 use crate::execution::tx::{Act, TxRequest};
 use crate::ledger::entry::Kind;
@@ -305,4 +306,184 @@ fn a_taken_back_swap_whose_leg_has_traded_is_traded_back_when_it_does_not_return
     assert_eq!((seen(&world).fate, leg(&world).state), (Fate::Reverted, LegState::Closed));
     assert!((net_delta(&world) - before).abs() < dec!(0.02), "but for the exchange's fee");
     assert_agrees(&mut world);
+}
+
+/// A second gap is taken after a first one, both legs traded whole; both swaps.
+fn two_taken() -> (World, Checkpoint, [TxRequest; 2], Decimal) {
+    let mut world = house();
+    let checkpoint = world.checkpoint();
+    world.quote(ABOVE);
+    let mut requests = Vec::new();
+    let mut sold = Decimal::ZERO;
+    for trade_id in [21, 22] {
+        let asked = world.pass(1_000);
+        let request = world.send(&asked);
+        let order = only(legs(&world.mine(&request)));
+        let quantity = order.request.quantity;
+        trade(&mut world, &order, trade_id, quantity, dec!(2699.95));
+        tell(&mut world, &order, Reported::Filled, quantity);
+        world.timer();
+        sold += quantity;
+        requests.push(request);
+        if trade_id == 21 {
+            world.audit_wallet();
+        }
+    }
+    let requests = <[TxRequest; 2]>::try_from(requests).expect("two");
+    (world, checkpoint, requests, sold)
+}
+
+#[test]
+fn two_legs_that_are_traded_back_are_each_traded_back_once() {
+    let (mut world, checkpoint, requests, sold) = two_taken();
+    world.take_back(&checkpoint);
+    let mut asked = world.audit_wallet();
+    for request in &requests {
+        asked.extend(world.revert(request));
+    }
+    asked.extend(world.audit_wallet());
+    let mut bought = Decimal::ZERO;
+    for trade_id in 31..35 {
+        for order in legs(&asked) {
+            assert_eq!(order.request.side, Side::Buy);
+            let quantity = order.request.quantity;
+            trade(&mut world, &order, trade_id, quantity, dec!(2700.05));
+            tell(&mut world, &order, Reported::Filled, quantity);
+            bought += quantity;
+        }
+        asked = world.pass(1_000);
+    }
+    assert_eq!(bought, sold, "no more and no less");
+    let states: Vec<_> = world.kept.opportunities.values().filter_map(|o| o.leg.as_ref()).collect();
+    let traded: Vec<_> = states.iter().filter(|leg| leg.attempts > 0).collect();
+    assert_eq!(traded.len(), 2);
+    assert!(traded.iter().all(|leg| leg.state == LegState::Closed && leg.done.is_zero()));
+}
+
+#[test]
+fn what_a_swap_left_is_bounded_by_the_price_at_which_it_was_traded() {
+    // The gap is wider than the operator's loss: against the swap's own price nothing could be
+    // traded back.
+    let (mut world, request, order) = taken(dec!(2740));
+    let quantity = order.request.quantity;
+    trade(&mut world, &order, 21, quantity, dec!(2739.95));
+    tell(&mut world, &order, Reported::Filled, quantity);
+    world.timer();
+    let seen = seen(&world).leg.clone().expect("a leg");
+    assert_eq!(seen.measure(), seen.anchor);
+    let back = VenueLeg { target: dec!(0), ..seen };
+    assert!((back.measure() - dec!(2737.21)).abs() < dec!(0.01), "{}", back.measure());
+    drop(request);
+}
+
+#[test]
+fn a_swap_against_an_exchange_is_worth_nothing_later() {
+    let (world, request) = gap(ABOVE);
+    let Act::Swap { deadline, .. } = &request.act else { panic!("not a swap") };
+    let head = world.head.time;
+    assert_eq!(deadline.ms_since(head), 2_000, "two blocks");
+}
+
+#[test]
+fn a_leg_that_was_left_rests_its_strategy() {
+    let (mut world, request) = gap(ABOVE);
+    world.quote(dec!(2640));
+    world.mine(&request);
+    world.audit_wallet();
+    let asked = world.pass(12_000);
+    assert_eq!(leg(&world).state, LegState::Left);
+    for order in hedges(&asked) {
+        let fill = world.trade(&order, 2, 2, order.request.quantity);
+        world.tell(&fill, FillSource::Stream);
+        world.report(&order, 2, Reported::Filled, order.request.quantity);
+    }
+    let swaps = |asked: &[Command]| {
+        let all = estimates(asked).into_iter();
+        all.filter(|(_, act)| matches!(act, Act::Swap { .. })).count()
+    };
+    assert_eq!(swaps(&world.pass(60_000)), 0, "there is a gap at every head");
+    let why = &world.engine.snapshot(world.now).strategies[1].why;
+    assert!(why.contains("left of late"), "{why}");
+    assert!(swaps(&world.pass(300_000)) > 0, "and again after its rest");
+}
+
+#[test]
+fn an_order_that_traded_nothing_is_asked_for_again_ever_later() {
+    let (mut world, _, first) = taken(ABOVE);
+    tell(&mut world, &first, Reported::Expired, dec!(0));
+    let mut at = Vec::new();
+    for step in 1..=9 {
+        for order in legs(&world.pass(1_000)) {
+            tell(&mut world, &order, Reported::Expired, dec!(0));
+            at.push(step);
+        }
+    }
+    assert_eq!(at, [1, 2, 4, 8], "seconds after the first");
+}
+
+#[test]
+fn a_traded_leg_whose_swap_is_on_its_way_again_is_nobody_s_delta() {
+    let mut world = house();
+    world.quote(ABOVE);
+    let asked = world.pass(1_000);
+    let request = world.send(&asked);
+    let checkpoint = world.checkpoint();
+    let order = only(legs(&world.mine(&request)));
+    let quantity = order.request.quantity;
+    trade(&mut world, &order, 21, quantity, dec!(2699.95));
+    tell(&mut world, &order, Reported::Filled, quantity);
+    world.timer();
+    world.take_back(&checkpoint);
+    world.audit_wallet();
+    let asked = world.pass_without_blocks(3_000);
+    assert!(hedges(&asked).is_empty(), "the same bytes are mined a block later: {asked:?}");
+    world.mine(&request);
+    world.audit_wallet();
+    assert!(hedges(&world.pass(3_000)).is_empty());
+    assert_eq!((seen(&world).fate, leg(&world).state), (Fate::Landed, LegState::Closed));
+    assert_agrees(&mut world);
+}
+
+#[test]
+fn after_a_start_nothing_is_traded_before_the_trades_of_before_are_listed() {
+    let (mut world, _, _) = taken(ABOVE);
+    world.die();
+    world.chain_ready(true);
+    let up = Body::UserStream { venue: LEGS.into(), is_up: true, why: String::new() };
+    world.feed(up);
+    assert!(!world.engine.snapshot(world.now).is_quiet);
+    let asked = world.pass(1_000);
+    let lists = |asked: &[Command]| {
+        let is_list =
+            |c: &&Command| matches!(c, Command::QueryFills { venue, .. } if venue == LEGS);
+        asked.iter().filter(is_list).count()
+    };
+    assert_eq!(lists(&asked), 0, "its account was not read yet");
+}
+
+#[test]
+fn an_approval_that_a_chain_takes_back_is_no_gap_on_its_way() {
+    let mut world = World::new(with_legs());
+    world.begin();
+    world.connect();
+    // Nothing is allowed: the first gap asks for that.
+    world.chain_ready(false);
+    world.compare();
+    for order in places(&world.timer()) {
+        let fill = world.trade(&order, 1, 1, order.request.quantity);
+        world.tell(&fill, FillSource::Stream);
+        world.report(&order, 1, Reported::Filled, order.request.quantity);
+    }
+    world.quote(ABOVE);
+    let asked = world.pass(1_000);
+    let checkpoint = world.checkpoint();
+    let approval = world.send(&asked);
+    assert!(matches!(approval.act, Act::Approve { .. }), "{approval:?}");
+    assert_eq!(seen(&world).fate, Fate::Skipped);
+    world.mine(&approval);
+    world.audit_wallet();
+    world.take_back(&checkpoint);
+    assert_eq!(seen(&world).fate, Fate::Skipped, "the gap itself never left");
+    world.mine(&approval);
+    assert_eq!(seen(&world).fate, Fate::Skipped);
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::engine::event::{
-    Block, Body, BookStep, ChainStart, Event, FillSource, OwnedPosition, Pool, PoolEvent,
-    Recovered, VenueStart, WalletAudit,
+    Block, Body, BookStep, ChainStart, Event, OwnedPosition, Pool, PoolEvent, Recovered,
+    VenueStart, WalletAudit,
 };
 use crate::engine::output::Command;
 use crate::engine::setup::Setup;
@@ -19,15 +19,13 @@ use crate::engine::tests::stage::{
     BLOCK_TIME_MS, CHAIN, HEDGE, LEGS, PAIR, POOL, SPOT, SYMBOL, USDT, WETH, pair, pool, price_of,
     rules,
 };
-use crate::execution::order::Order;
 use crate::execution::tx::Spender;
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v2::{PoolV2, V2Event};
 use crate::market::pools::v3::PoolV3;
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
-use crate::model::order::Side;
 use crate::model::time::Timestamp;
-use crate::model::venue::{AccountView, Fill, OrderReply, OrderReport, Reported};
+use crate::model::venue::AccountView;
 
 /// Monday, 2025-06-02, 12:00 UTC.
 const BEGIN_MS: i64 = 1_748_865_600_000;
@@ -251,6 +249,7 @@ impl World {
             venue_time: self.now,
         };
         asked.extend(self.feed(Body::VenueReady(Box::new(start))));
+        asked.extend(self.list(venue, Vec::new()));
         asked
     }
 
@@ -398,62 +397,6 @@ impl World {
     pub(super) fn estimated(&mut self, intent: Uuid) -> Vec<Command> {
         self.feed(Body::Estimated { chain: CHAIN, intent, gas: Ok(100_000) })
     }
-
-    /// Part of an order trades, at its own price: the account moves, nobody was told yet.
-    pub(super) fn trade(
-        &mut self,
-        order: &Order,
-        trade_id: u64,
-        order_id: u64,
-        base: Decimal,
-    ) -> Fill {
-        let request = &order.request;
-        let fee = (request.price * base * dec!(0.0004)).round_dp(8);
-        let account = self.accounts.get_mut(HEDGE).expect("a venue of the setup");
-        account.balances[0].1 -= fee;
-        account.positions[0].1 += match request.side {
-            Side::Buy => base,
-            Side::Sell => -base,
-        };
-        Fill {
-            trade_id,
-            client_order_id: Some(request.client_order_id.clone()),
-            is_forced: false,
-            venue_order_id: order_id,
-            side: request.side,
-            price: request.price,
-            quantity: base,
-            fee,
-            fee_asset: "USDT".into(),
-            realized_pnl: Decimal::ZERO,
-            margin_asset: "USDT".into(),
-            venue_time: self.now,
-        }
-    }
-
-    /// A trade is told.
-    pub(super) fn tell(&mut self, fill: &Fill, source: FillSource) -> Vec<Command> {
-        let (venue, symbol) = (HEDGE.to_owned(), SYMBOL.to_owned());
-        self.feed(Body::Fills { venue, symbol, fills: vec![fill.clone()], source })
-    }
-
-    /// The user stream speaks of an order.
-    pub(super) fn report(
-        &mut self,
-        order: &Order,
-        order_id: u64,
-        state: Reported,
-        filled: Decimal,
-    ) -> Vec<Command> {
-        let report = report(order, order_id, state, filled);
-        self.feed(Body::OrderReport { venue: HEDGE.into(), report })
-    }
-
-    /// A request about an order is answered.
-    pub(super) fn reply(&mut self, order: &Order, reply: OrderReply) -> Vec<Command> {
-        let client_order_id = order.request.client_order_id.clone();
-        self.feed(Body::OrderReply { client_order_id, reply })
-    }
 }
 
 /// A chain's whole truth at one block.
@@ -466,17 +409,6 @@ pub(super) struct Checkpoint {
     owned: Vec<OwnedPosition>,
     pool: PoolV3,
     pair: PoolV2,
-}
-
-/// What a venue says of an order.
-pub(super) fn report(
-    order: &Order,
-    order_id: u64,
-    state: Reported,
-    filled: Decimal,
-) -> OrderReport {
-    let client_order_id = order.request.client_order_id.clone();
-    OrderReport { client_order_id, venue_order_id: order_id, state, filled }
 }
 
 /// Whole coins in wei.

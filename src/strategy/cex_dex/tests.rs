@@ -95,7 +95,7 @@ fn view<'a>(pools: &'a [PoolRef<'a>], book: &'a Book) -> View<'a> {
         gas: Some(dec!(0.3)),
         landed: 98,
         reverted: 0,
-        block: 7,
+        block: B256::ZERO,
     }
 }
 

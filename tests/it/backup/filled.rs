@@ -188,7 +188,7 @@ fn leg() -> VenueLeg {
         done: dec!(-0.5),
         on_chain: Moved { base: dec!(1.5), quote: dec!(-4000.000001) },
         on_venue: Moved { base: dec!(-0.5), quote: dec!(1335.12345678) },
-        gas: None,
+        gas_wei: Some(U256::MAX),
         attempts: 1,
         since: Some(instant(5)),
         tried: Some(instant(6)),

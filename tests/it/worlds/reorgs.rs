@@ -82,16 +82,15 @@ async fn take_back(world: &World, depth: u64) -> Result<()> {
 /// blocks are gone: the swap finds no gap any more, and what the exchange traded is traded back.
 async fn take_back_a_traded_leg(world: &World, site: &Site) -> Result<()> {
     world.stop_flow();
-    lift_pool(world).await?;
+    let lifted = lift_pool(world).await?;
     let is_closed = |s: &Value| leg(s, "landed", "closed").is_some();
     let closed = site.wait_for("a swap and its leg", DEED_TIMEOUT, is_closed).await?;
-    let seen = leg(&closed, "landed", "closed").context("it was there")?;
-    let (id, block) = (seen["id"].clone(), seen["block"].as_u64().context("no block")?);
+    let id = leg(&closed, "landed", "closed").context("it was there")?["id"].clone();
     let first = closed["chains"].as_array().context("no chains")?;
     let first = first.iter().find(|chain| chain["chain_id"] == FIRST_CHAIN).context("no chain")?;
     let head = first["head"].as_u64().context("no head")?;
     // The block in which the gap was made goes as well.
-    take_back(world, head.saturating_sub(block) + 1).await?;
+    take_back(world, head.saturating_sub(lifted) + 1).await?;
     let is_back = |s: &Value| leg(s, "reverted", "closed, 0 traded").is_some_and(|o| o["id"] == id);
     site.wait_for("the leg to be traded back", DEED_TIMEOUT, is_back).await?;
     agree(site).await.context("after a traded leg was traded back")
@@ -107,8 +106,8 @@ fn leg(snapshot: &Value, fate: &str, state: &str) -> Option<Value> {
     seen.into_iter().find(is_it).cloned()
 }
 
-/// Buys in the shallower V3 pool until its price stands one percent above.
-async fn lift_pool(world: &World) -> Result<()> {
+/// Buys in the shallower V3 pool until its price stands one percent above; the block of that.
+async fn lift_pool(world: &World) -> Result<u64> {
     let site = world.manifest.chains.first().context("no chain")?;
     let provider = chain::connect(&site.rpc_http)?;
     let is_shallow = |pool: &&PoolSite| pool.dex == Dex::UniswapV3 && pool.fee_pips == 3_000;
@@ -122,8 +121,8 @@ async fn lift_pool(world: &World) -> Result<()> {
     let amount = view.depth_of(given);
     let swap = Trade { pool, from, given, amount, sqrt_price_limit_x96 };
     trade::provide(&provider, &site.contracts, &swap).await?;
-    chain::send(&provider, &trade::deed(&site.contracts, &swap)?).await?;
-    Ok(())
+    let receipt = chain::send(&provider, &trade::deed(&site.contracts, &swap)?).await?;
+    receipt.block_number.context("it is in no block")
 }
 
 async fn agree(site: &Site) -> Result<()> {
