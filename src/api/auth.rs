@@ -1,5 +1,5 @@
 //! Who may ask: programs with a bearer token, the page with a session cookie that a one-time token
-//! in the printed address was exchanged for.
+//! in the printed address was exchanged for; for the metrics alone, who has their own token.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -64,6 +64,7 @@ impl Token {
 #[allow(missing_debug_implementations, reason = "secrets are a type without Debug")]
 pub struct Keys {
     bearer: Token,
+    metrics: Token,
     session: Token,
     entry: Mutex<Option<Token>>,
 }
@@ -74,13 +75,18 @@ impl Keys {
     /// # Errors
     /// When the operating system has no randomness.
     pub fn random() -> std::io::Result<Self> {
-        let entry = Mutex::new(None);
-        Ok(Self { bearer: Token::random()?, session: Token::random()?, entry })
+        let (bearer, metrics) = (Token::random()?, Token::random()?);
+        Ok(Self { bearer, metrics, session: Token::random()?, entry: Mutex::new(None) })
     }
 
     /// What programs send.
     pub fn bearer(&self) -> &Token {
         &self.bearer
+    }
+
+    /// What a program sends that may read the metrics and nothing else.
+    pub fn metrics(&self) -> &Token {
+        &self.metrics
     }
 
     /// A path that lets one browser in, once; an earlier one that was not used is void.
@@ -122,6 +128,18 @@ pub(super) async fn require(
         return problem(StatusCode::FORBIDDEN, "foreign origin", detail);
     }
     next.run(request).await
+}
+
+/// Lets a request for the metrics pass with the token that is good for them alone, or as any other.
+pub(super) async fn require_for_metrics(
+    shared: State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if bearer(request.headers()).is_some_and(|token| shared.keys.metrics.is(token)) {
+        return next.run(request).await;
+    }
+    require(shared, request, next).await
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

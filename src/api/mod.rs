@@ -97,12 +97,15 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
         .route("/stream", get(stream::open))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
     let about = Router::new()
-        .route("/metrics", get(metrics::scrape))
         .route("/openapi.json", get(openapi::describe))
         .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require));
+    let figures = Router::new()
+        .route("/metrics", get(metrics::scrape))
+        .route_layer(middleware::from_fn_with_state(shared.clone(), auth::require_for_metrics));
     Router::new()
         .nest(ROOT, api)
         .merge(about)
+        .merge(figures)
         .fallback(page::serve)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(harden))

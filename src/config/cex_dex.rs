@@ -56,14 +56,14 @@ const BASE_MAX: i64 = 1_000_000;
 /// Largest threshold of a gap's profit, USD.
 const MIN_NET_USD_MAX: i64 = 1_000_000;
 
-/// Numbers that may be changed while it runs.
+/// Numbers that may be changed while it runs. The target of the inventory is none of them: the
+/// hedge would follow it at once, which no preview tells.
 pub(super) const EDITABLE: &[Editable] = &[
     editable("search.min_net_usd", "Least expected profit after all costs, USD."),
     editable(
         "search.slippage_bps",
         "Expected worsening between decision and trade, basis points of the size.",
     ),
-    editable("search.target_inventory", "Base on the account at which nothing is to be hedged."),
     editable("unwind.max_loss_bps", "Worst price of a leg, basis points from its swap's own."),
     editable("unwind.max_s", "What is not traded after so long is left to the hedge, seconds."),
 ];

@@ -53,11 +53,11 @@ pub struct Quotes {
     pub volatility_window_s: u64,
 }
 
-/// Numbers that may be changed while it runs.
+/// Numbers that may be changed while it runs. The target of the inventory is none of them: the
+/// hedge would follow it at once, which no preview tells.
 pub(super) const EDITABLE: &[Editable] = &[
     editable("quotes.quantity", "Size of an order, one order a side, in the base asset."),
     editable("quotes.max_inventory", "Distance of the inventory from its target at most, base."),
-    editable("quotes.target_inventory", "Inventory at which both sides are quoted alike, base."),
     editable("quotes.gamma", "Risk aversion, per unit of the quote asset."),
     editable("quotes.kappa", "Decay of the fill intensity with distance, per unit of price."),
     editable("quotes.intensity_per_s", "Fills of an order at the mid, per second."),

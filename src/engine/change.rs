@@ -5,6 +5,9 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::engine::event::Change;
 use crate::engine::setup::{HedgeSetup, StrategyKind, StrategySetup};
+use crate::engine::state::Pending;
+use crate::execution::tx::Act;
+use crate::model::opportunity::Fate;
 use crate::strategy::hedging;
 
 /// What a strategy says, and what it would say with other numbers.
@@ -17,8 +20,8 @@ pub struct Said {
 }
 
 impl Engine {
-    /// Takes over a strategy's new numbers. What stands is judged by them at its next turn, and one
-    /// that is paused stays so.
+    /// Takes over a strategy's new numbers. What stands is judged by them at its next turn, what
+    /// only waits for its gas is decided anew, and a strategy that is paused stays so.
     pub(super) fn change(&mut self, change: Change) {
         let Change { setup, hedge, reason } = change;
         let (id, version) = (setup.id.clone(), setup.version);
@@ -32,8 +35,24 @@ impl Engine {
                 own.parameters = parameters;
             }
         }
+        self.drop_wants(&id);
         let body = json!({ "strategy": id, "version": version, "reason": reason });
         self.note("strategy_changed", body);
+    }
+
+    /// Drops what a strategy wanted by its old numbers and nobody signed; a closing goes on.
+    fn drop_wants(&mut self, strategy: &str) {
+        let is_old = |pending: &mut Pending| {
+            pending.strategy == strategy && !matches!(pending.act, Act::Close { .. })
+        };
+        let chains = self.chains.values_mut();
+        let gone: Vec<Pending> = chains.filter_map(|chain| chain.pending.take_if(is_old)).collect();
+        for gone in gone {
+            let why = "its strategy's numbers were changed before it was signed".to_owned();
+            self.turn_opportunity(gone.intent, Fate::Lost, Some(why));
+            // The next want is another one: the gas of this one may still be told.
+            self.decisions += 1;
+        }
     }
 
     /// Lets a strategy decide on what is known now with other numbers, and its hedge with it;

@@ -29,8 +29,8 @@ pub enum LockError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// A held lock; dropping it releases it. The file stays, since removing it would let two owners
-/// lock two files of one name.
+/// A held lock; dropping it releases it. What is locked stays, since removing it would let two
+/// owners lock two files of one name.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -70,7 +70,18 @@ impl Lock {
         Ok(Self { path: path.into(), file })
     }
 
-    /// The locked file.
+    /// Locks a folder itself, which must be there and readable; never waits and writes nothing.
+    pub fn folder(path: &Path) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.into(), source };
+        let file = File::open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.into(), file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { path: path.into(), pid: None }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// The locked file or folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -130,6 +141,19 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::id()));
         drop(lock);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_held_once_and_nothing_is_written_there() {
+        let dir = temp("folder");
+        fs::create_dir(&dir).unwrap();
+        let first = Lock::folder(&dir).unwrap();
+        assert!(matches!(Lock::folder(&dir), Err(LockError::Held { pid: None, .. })));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        drop(first);
+        drop(Lock::folder(&dir).unwrap());
+        fs::remove_dir(&dir).unwrap();
+        assert!(matches!(Lock::folder(&dir), Err(LockError::Io { .. })));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::api::edits::Ask;
 use crate::api::{self, Door, Keys};
 use crate::config::Config;
 use crate::config::agent::Mode;
+use crate::config::editable::EditProblem;
 use crate::engine::Engine;
 use crate::engine::event::Body;
 use crate::engine::setup::Setup;
@@ -94,9 +95,14 @@ pub async fn run(options: Options, stop: watch::Receiver<bool>) -> Result<()> {
     let started = Instant::now();
     check_mode(&options)?;
     let _lock = Lock::agent(&options.state_dir).context("locking the state directory")?;
+    let folder = editor::own_folder(&options.config);
+    if let Err(EditProblem { problem, fix, .. }) = &folder {
+        tracing::warn!(problem, fix, "no number can be changed while this keeper runs");
+    }
+    let locked_out = folder.as_ref().err();
     let (cluster, connect) = database(&options).await?;
     let store = Store::open(connect).await.context("opening the store")?;
-    let outcome = with_store(&options, &store, cluster.as_ref(), started, stop).await;
+    let outcome = with_store(&options, &store, cluster.as_ref(), started, stop, locked_out).await;
     store.close().await;
     if let Some(cluster) = cluster {
         tokio::task::spawn_blocking(move || cluster.stop()).await?.context("stopping Postgres")?;
@@ -128,6 +134,7 @@ async fn with_store(
     cluster: Option<&Cluster>,
     started: Instant,
     mut stop: watch::Receiver<bool>,
+    locked_out: Option<&EditProblem>,
 ) -> Result<()> {
     let versions = editor::record_all(options, store).await.context("recording versions")?;
     let wiring = Wiring::new(options, store, &versions).await?;
@@ -145,7 +152,7 @@ async fn with_store(
     let keys = Keys::random().context("making the API's secrets")?;
     let address = listener.local_addr()?;
     announce(options, address, &keys, cluster)?;
-    let (edits, asked) = Editor::start(options, store, &setup.chains, versions);
+    let (edits, asked) = Editor::start(options, store, &setup.chains, versions, locked_out);
     let door = door(published, directives_in, edits, Arc::clone(&clockwork));
     let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
     let began = clock::now();
@@ -237,7 +244,8 @@ fn figures(door: &Door) -> Value {
     serde_json::to_value(figures).unwrap_or(Value::Null)
 }
 
-/// Prints the page's address and leaves a note for programs: the token in a file only we can read.
+/// Tells where the API listens and leaves a note for programs: each token in a file that only we
+/// can read.
 fn announce(
     options: &Options,
     address: std::net::SocketAddr,
@@ -247,6 +255,7 @@ fn announce(
     let page = format!("http://{address}{}", keys.entry_path()?);
     let bearer = keys.bearer().expose();
     write_private(&options.state_dir.join("api-token"), bearer)?;
+    write_private(&options.state_dir.join("metrics-token"), keys.metrics().expose())?;
     if let Some(path) = &options.site_file {
         let api = format!("http://{address}");
         let database = cluster.map(Cluster::manifest);

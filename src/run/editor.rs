@@ -4,9 +4,11 @@
 //! kept in the store as a version, put in the file's place, and only then told to the loop; what
 //! fails on the way leaves values and file as they were. One task answers one request at a time.
 
+mod disk;
+
+pub(super) use disk::own_folder;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use crate::engine::setup::{ChainSetup, FIRST_VERSION};
 use crate::io::clock;
 use crate::model::time::Timestamp;
 use crate::run::agent::{Options, variable};
+use crate::run::editor::disk::Draft;
 use crate::run::setup;
 use crate::store::{Store, StoreError, Version};
 
@@ -38,7 +41,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reasons of the versions that no operator gave one for.
 const FIRST: &str = "as in the file";
 const BY_HAND: &str = "the file was changed";
-const NOT_WRITTEN: &str = "the change before could not be written, the file is as it was";
+const NOT_WRITTEN: &str = "the change before was not written and never came into force";
 
 /// What is asked of the loop.
 #[derive(Debug)]
@@ -115,6 +118,8 @@ pub(super) struct Editor {
     versions: Versions,
     store: Store,
     to_loop: mpsc::Sender<Asked>,
+    /// Why nothing may be changed, when that is so.
+    locked_out: Option<EditProblem>,
 }
 
 impl Editor {
@@ -124,6 +129,7 @@ impl Editor {
         store: &Store,
         chains: &[ChainSetup],
         versions: Versions,
+        locked_out: Option<&EditProblem>,
     ) -> (mpsc::Sender<Ask>, mpsc::Receiver<Asked>) {
         let (asks_in, asks) = mpsc::channel(ASKS_MAX);
         let (to_loop, asked) = mpsc::channel(ASKS_MAX);
@@ -134,6 +140,7 @@ impl Editor {
             versions,
             store: store.clone(),
             to_loop,
+            locked_out: locked_out.cloned(),
         };
         tokio::spawn(editor.run(asks));
         (asks_in, asked)
@@ -196,7 +203,7 @@ impl Editor {
     ) -> Result<ParameterPreview, Refused> {
         let Current { version, .. } = self.current(id)?;
         let edit = editable::edit(&self.files, &self.config, id, changes, &variable);
-        let mut problems: Vec<EditProblem> = self.changed_by_hand(id).into_iter().collect();
+        let mut problems = self.hindrances(id);
         let config = match edit.outcome {
             Ok(edited) => edited.config,
             Err(found) => {
@@ -225,13 +232,16 @@ impl Editor {
     async fn change(&mut self, id: &str, new: NewVersion) -> Result<u64, Refused> {
         let NewVersion { version, changes, reason } = new;
         let current = self.current(id)?.version;
+        if let Some(problem) = &self.locked_out {
+            return Err(Refused::Unkept(told(problem)));
+        }
         if version != current {
             let why =
                 format!("version {current} is in force, not {version}: read it and try again");
             return Err(Refused::Conflict(why));
         }
-        if let Some(EditProblem { problem, fix, .. }) = self.changed_by_hand(id) {
-            return Err(Refused::Conflict(format!("the file {problem}: {fix}")));
+        if let Some(problem) = disk::changed(&self.files).next() {
+            return Err(Refused::Conflict(told(&problem)));
         }
         let edit = editable::edit(&self.files, &self.config, id, &changes, &variable);
         let edited = edit.outcome.map_err(Refused::Invalid)?;
@@ -259,9 +269,9 @@ impl Editor {
             Ok(Err(error)) => return Err(unkept(&error)),
             Err(_) => return Err(silent_store()),
         }
-        if let Err(error) = draft.take_its_place() {
+        if let Err(refused) = draft.take_its_place(&self.files) {
             self.settle(id).await;
-            return Err(unkept(&error));
+            return Err(refused);
         }
         tracing::info!(strategy = id, version = next, reason = kept.reason, "numbers changed");
         let Edited { files, config, .. } = edited;
@@ -283,17 +293,11 @@ impl Editor {
         }
     }
 
-    /// Why the file on disk is not the one in force, when it is not: it must not be overwritten.
-    fn changed_by_hand(&self, id: &str) -> Option<EditProblem> {
-        let file = editable::file_of(&self.config, id)?;
-        let fix = "start the keeper again, so that the file as it stands is in force";
-        match fs::read_to_string(file) {
-            Ok(text) if Some(text.as_str()) == text_of(&self.files, &self.config, id) => None,
-            Ok(_) => Some(EditProblem::new("(file)", "was changed by hand since the start", fix)),
-            Err(error) => {
-                Some(EditProblem::new("(file)", format!("cannot be read: {error}"), "mend that"))
-            }
-        }
+    /// What keeps a change from the strategy's file, whatever its values are.
+    fn hindrances(&self, id: &str) -> Vec<EditProblem> {
+        let file = editable::file_of(&self.config, id);
+        let own = self.locked_out.clone().or_else(|| disk::unwritable(file?));
+        own.into_iter().chain(disk::changed(&self.files)).collect()
     }
 }
 
@@ -302,80 +306,16 @@ fn reply<T>(answer: Answer<T>, told: Result<T, Refused>) {
     let _ = answer.send(told);
 }
 
+/// A problem in one sentence, where there is no room for its parts.
+fn told(problem: &EditProblem) -> String {
+    let EditProblem { problem, fix, .. } = problem;
+    format!("{problem}: {fix}")
+}
+
 fn unkept(error: &dyn std::fmt::Display) -> Refused {
     Refused::Unkept(format!("{error:#}"))
 }
 
 fn silent_store() -> Refused {
     Refused::Unkept(format!("the store gave no answer in {} s", STORE_TIMEOUT.as_secs()))
-}
-
-/// A file's new text beside it, on disk; gone again unless it takes the file's place.
-struct Draft {
-    place: PathBuf,
-    scrap: PathBuf,
-}
-
-impl Draft {
-    fn write(file: &Path, text: &str) -> io::Result<Self> {
-        let named = |path: &Path, error: io::Error| {
-            io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
-        };
-        // A link stays a link: what it leads to is replaced.
-        let place = fs::canonicalize(file).map_err(|error| named(file, error))?;
-        let draft = Self { scrap: place.with_extension("toml.new"), place };
-        let fill = || {
-            let rights = fs::metadata(&draft.place)?.permissions();
-            let mut file = File::create(&draft.scrap)?;
-            file.set_permissions(rights)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        fill().map_err(|error| named(&draft.scrap, error))?;
-        Ok(draft)
-    }
-
-    fn take_its_place(self) -> io::Result<()> {
-        fs::rename(&self.scrap, &self.place)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // After it took its place nothing is there any more.
-        let _ = fs::remove_file(&self.scrap);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    use super::*;
-
-    #[test]
-    fn a_draft_takes_its_place_or_leaves_nothing() {
-        let name = format!("tk-draft-{}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).expect("a scratch folder");
-        let (file, link) = (dir.join("lp.toml"), dir.join("link.toml"));
-        fs::write(&file, "old").expect("a file");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("its rights");
-        symlink(&file, &link).expect("a link");
-        let names = || fs::read_dir(&dir).expect("the folder").count();
-
-        drop(Draft::write(&file, "new").expect("it can be written"));
-        assert_eq!((fs::read_to_string(&file).ok().as_deref(), names()), (Some("old"), 2));
-
-        let draft = Draft::write(&link, "new").expect("it can be written");
-        draft.take_its_place().expect("it can be renamed");
-        assert_eq!((fs::read_to_string(&file).ok().as_deref(), names()), (Some("new"), 2));
-        let rights = fs::metadata(&file).expect("it is there").permissions();
-        assert_eq!(rights.mode() & 0o777, 0o640);
-        assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
-
-        let nowhere = Draft::write(&dir.join("no.toml"), "new").map(drop);
-        assert!(nowhere.is_err_and(|error| error.to_string().contains("no.toml")));
-        fs::remove_dir_all(&dir).expect("it can be removed");
-    }
 }

@@ -442,8 +442,17 @@ fn containers_are_hardened_and_open_no_port() {
     assert!(build.contains("npm run build") && build.contains("cargo build --release --locked"));
     assert!(build.contains("\nUSER tidekeeper\n") && !build.contains("\"--live\""));
     let scrape = file("ops/prometheus.yml");
-    assert!(scrape.contains("credentials_file: /run/tidekeeper-token/api-token"));
+    assert!(scrape.contains("credentials_file: /run/tidekeeper-token/metrics-token"));
     assert!(scrape.contains("targets: [\"127.0.0.1:8787\"]"));
+}
+
+#[test]
+fn prometheus_is_handed_the_token_of_the_metrics_alone() {
+    let units = ["systemd/tidekeeper-token.path", "systemd/tidekeeper-token.service"];
+    for name in units.into_iter().chain(["compose.yaml", "prometheus.yml"]) {
+        let text = file(&format!("ops/{name}"));
+        assert!(text.contains("/metrics-token") && !text.contains("api-token"), "{name}");
+    }
 }
 
 fn loop_figures(_: &Door) -> Value {

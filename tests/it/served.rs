@@ -1,4 +1,5 @@
-//! The API alone: a document and figures of a test's own, behind a real socket.
+//! The API alone: a document and figures of a test's own, behind a real socket; and what each of
+//! its tokens opens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Served {
     address: SocketAddr,
     bearer: String,
+    metrics: String,
     stop: watch::Sender<bool>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -36,11 +38,12 @@ impl Served {
         let door = Door { document, figures, source: Arc::new(()), directives, edits };
         let keys = Keys::random().expect("randomness");
         let bearer = keys.bearer().expose().to_owned();
+        let metrics = keys.metrics().expose().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(serve(listener, door, keys, stopped));
-        Self { address, bearer, stop, task }
+        Self { address, bearer, metrics, stop, task }
     }
 
     /// The whole answer to a request such as `GET /metrics`; each header ends its line.
@@ -83,4 +86,28 @@ impl Served {
         self.stop.send_replace(true);
         self.task.await.expect("no panic").expect("it served");
     }
+}
+
+#[tokio::test]
+async fn the_token_of_the_metrics_opens_them_and_nothing_else() {
+    let served = Served::begin(Value::Null, |_| Value::Null).await;
+    let headers = format!("Authorization: Bearer {}\r\n", served.metrics);
+    let answer = served.ask("GET /metrics", &headers).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for request in [
+        "GET /api/v1/snapshot",
+        "GET /api/v1/stream",
+        "GET /api/v1/strategies/lp/parameters",
+        "GET /openapi.json",
+        "POST /api/v1/entry",
+        "POST /api/v1/halt",
+        "POST /api/v1/strategies/lp/pause",
+        "POST /api/v1/strategies/lp/parameters",
+    ] {
+        let answer = served.ask(request, &headers).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{request}: {answer}");
+    }
+    let (head, _) = served.told("GET /metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "the whole token opens them too: {head}");
+    served.end().await;
 }

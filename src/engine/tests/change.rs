@@ -4,7 +4,7 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::{Body, Change};
 use crate::engine::setup::{HedgeSetup, Setup, StrategyKind, StrategySetup};
-use crate::engine::tests::asked::{estimates, is_idle, only, places};
+use crate::engine::tests::asked::{estimates, is_idle, only, places, submits};
 use crate::engine::tests::stage::{TICK, both, only_cycles, only_hedge, only_liquidity};
 use crate::engine::tests::world::World;
 use crate::execution::tx::Act;
@@ -65,6 +65,33 @@ fn a_standing_range_is_held_and_judged_by_the_new_numbers() {
     let asked = world.feed(Body::Change(Box::new(shorter)));
     let (_, act) = only(estimates(&asked));
     assert!(matches!(act, Act::Close { .. }), "{act:?}");
+}
+
+fn width(act: &Act) -> i32 {
+    let Act::Open { open, .. } = act else { panic!("{act:?}") };
+    open.tick_upper - open.tick_lower
+}
+
+#[test]
+fn what_waits_for_its_gas_does_not_leave_by_the_old_numbers() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let (old, narrow) = only(estimates(&asked));
+    let asked = world.feed(wider(only_liquidity()));
+    assert!(submits(&world.estimated(old)).is_empty(), "it left, or passed for the next one");
+    let request = world.send(&asked);
+    assert!(width(&request.act) > width(&narrow), "{request:?}");
+}
+
+#[test]
+fn a_closing_that_waits_for_its_gas_leaves_whatever_the_numbers_are() {
+    let (mut world, asked) = World::open(only_liquidity());
+    world.open_position(&asked);
+    world.pass(9_000);
+    world.swap_to(TICK + 300);
+    let (intent, _) = only(estimates(&world.pass(2_000)));
+    world.feed(wider(only_liquidity()));
+    let request = only(submits(&world.estimated(intent)));
+    assert!(matches!(request.act, Act::Close { .. }), "{request:?}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use alloy::primitives::{I256, U256};
 use rust_decimal::Decimal;
 
-use crate::engine::event::Body;
+use crate::engine::event::{Body, Change};
 use crate::engine::output::Command;
+use crate::engine::setup::StrategySetup;
 use crate::engine::tests::asked::{estimates, is_idle, only};
 use crate::engine::tests::stage::{CHAIN, USDT, only_cycles, pair};
 use crate::engine::tests::world::World;
@@ -86,6 +87,23 @@ fn a_refused_estimate_is_a_lost_cycle_and_holds_nobody_up() {
     assert_eq!(fates(&world), [Fate::Lost]);
     let again = world.pass(1_000);
     assert_eq!(estimates(&again).len(), 1, "the next block is searched as usual");
+}
+
+#[test]
+fn other_numbers_of_its_strategy_end_a_cycle_whose_gas_is_asked_for() {
+    let (mut world, asked) = house(100);
+    let (intent, _) = only(estimates(&asked));
+    let setup = only_cycles();
+    let change = |index: usize| {
+        let setup = StrategySetup { version: 2, ..setup.strategies[index].clone() };
+        Body::Change(Box::new(Change { setup, hedge: None, reason: "a test".into() }))
+    };
+    world.feed(change(0));
+    assert_eq!(fates(&world), [Fate::Found], "those were another strategy's");
+    world.feed(change(1));
+    assert_eq!(fates(&world), [Fate::Lost]);
+    assert!(is_idle(&world.estimated(intent)));
+    assert_eq!(estimates(&world.pass(1_000)).len(), 1, "the next block is searched as usual");
 }
 
 #[test]

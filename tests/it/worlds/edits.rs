@@ -1,14 +1,17 @@
 //! Numbers changed while the agent runs: the file has them, the next range is made by them, a
-//! restart keeps them, and every run comes to the same again.
+//! restart keeps them, and every run comes to the same again. A second keeper on the same files
+//! changes nothing, and what a hand wrote is not overwritten.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tidekeeper::world::agent::Site;
+use tidekeeper::world::agent::{AgentPlan, Site};
+use tidekeeper::world::demo::World;
 
 use super::stage;
 use crate::openapi::assert_described;
@@ -33,6 +36,7 @@ async fn a_width_changed_while_it_runs_is_that_of_the_next_range_and_stays() -> 
     let is_narrow = |snapshot: &Value| ratio(snapshot).is_some_and(|ratio| ratio < RATIO);
     site.wait_for("a narrow range", RANGE_TIMEOUT, is_narrow).await?;
     preview(&site).await?;
+    a_second_keeper_changes_nothing(&world, &file).await?;
     let version = widen(&site, &file).await?;
     let is_wide = |snapshot: &Value| {
         let strategies = snapshot["strategies"].as_array().into_iter().flatten();
@@ -60,11 +64,19 @@ async fn a_width_changed_while_it_runs_is_that_of_the_next_range_and_stays() -> 
     ensure!(*reasons[1] == "a wider range", "{reasons:?}");
     ensure!(reasons.last().is_some_and(|reason| **reason == "as in the file"), "{reasons:?}");
 
-    // A hand that wrote while the agent runs is not overwritten.
-    fs::write(&file, &wide)?;
-    let (status, told) = site.post(PARAMETERS, &change(version + 1, "0.05")).await?;
-    ensure!(status == 409, "{status} {told}");
-    ensure!(fs::read_to_string(&file)? == wide, "what a hand wrote is gone");
+    // A hand that wrote while the agent runs is not overwritten, in whichever file it wrote.
+    let chain = fs::read_dir(world.config_dir.join("chains"))?.next().context("no chain")??.path();
+    for by_hand in [&chain, &world.config_dir.join("agent.toml"), &file] {
+        let before = fs::read_to_string(by_hand)?;
+        let now = format!("{before}# a word\n");
+        fs::write(by_hand, &now)?;
+        let (status, told) = site.post(PARAMETERS, &change(version + 1, "0.05")).await?;
+        let name = by_hand.file_name().unwrap_or_default().to_string_lossy();
+        let why = told["detail"].as_str().unwrap_or_default();
+        ensure!(status == 409 && why.contains(&*name), "{name}: {status} {told}");
+        ensure!(fs::read_to_string(by_hand)? == now, "what a hand wrote is gone");
+        fs::write(by_hand, before)?;
+    }
     agent.stop(Signal::SIGTERM, STOP_TIMEOUT);
     super::replays::all_come_to_the_same(&world.state_dir).await
 }
@@ -80,6 +92,30 @@ async fn preview(site: &Site) -> Result<()> {
     ensure!(status == 200 && seen["problems"] == json!([]), "{status} {seen}");
     ensure!(seen["now"].is_string() && seen["then"].is_string(), "{seen}");
     ensure!(seen["diff"] == json!([{ "key": WIDTH, "before": NARROW, "after": WIDE }]), "{seen}");
+    Ok(())
+}
+
+/// A second keeper, with pretend accounts, reads the same files and must not change them.
+async fn a_second_keeper_changes_nothing(world: &World, file: &Path) -> Result<()> {
+    let dir = world.dir.join("second");
+    fs::create_dir_all(dir.join("logs"))?;
+    let mode = (OsString::from("TIDEKEEPER__AGENT__MODE"), OsString::from("paper"));
+    let plan = AgentPlan {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_tidekeeper")),
+        config_dir: world.config_dir.clone(),
+        state_dir: dir.join("state"),
+        env: std::env::vars_os().chain([mode]).collect(),
+        labels: None,
+        dir,
+    };
+    let agent = plan.start(None)?;
+    let site = plan.meet(&agent).await?.site;
+    let before = fs::read_to_string(file)?;
+    let (status, told) = site.post(PARAMETERS, &change(1, WIDE)).await?;
+    let why = told["detail"].as_str().unwrap_or_default();
+    ensure!(status == 503 && why.contains("another keeper owns"), "{status} {told}");
+    ensure!(fs::read_to_string(file)? == before, "another keeper's file was changed");
+    agent.stop(Signal::SIGTERM, STOP_TIMEOUT);
     Ok(())
 }
 
