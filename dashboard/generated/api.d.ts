@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Cycles of pools, and what became of them. */
+        /** Cycles and gaps to exchanges, and what became of them. */
         get: operations["arbitrage"];
         put?: never;
         post?: never;
@@ -1103,7 +1103,7 @@ export interface components {
         };
         /** @description The whole document. */
         Snapshot: {
-            /** @description Cycles of pools: what was seen and what became of it. */
+            /** @description Cycles and gaps to exchanges: what was seen and what became of it. */
             arbitrage: components["schemas"]["ArbitrageView"];
             /**
              * Format: int64
@@ -1448,7 +1448,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        /** @description Cycles of pools: what was seen and what became of it. */
+                        /** @description Cycles and gaps to exchanges: what was seen and what became of it. */
                         arbitrage: components["schemas"]["ArbitrageView"];
                         /**
                          * Format: int64

@@ -249,7 +249,7 @@ pub const METRICS: &[Metric] = &[
     gauge("tidekeeper_limit_numeraire", Unit::Numeraire, "The limit.").of(LIMITS, Number("limit")),
     gauge("tidekeeper_limit_used_ratio", Unit::Ratio, "Used share of the limit.")
         .of(LIMITS, Ratio("used", "limit")),
-    counter("tidekeeper_opportunities_total", "Cycles by fate; sent ones were found before.")
+    counter("tidekeeper_opportunities_total", "Opportunities by fate; those sent count as found.")
         .of(CYCLES, Each("fate", &["found", "sent", "landed", "lost", "reverted"])),
     gauge("tidekeeper_arbitrage_expected_numeraire", Unit::Numeraire, "Expected of those sent.")
         .of(CYCLES, Number("expected_net")),

@@ -41,7 +41,7 @@ pub(super) const PARTS: &[Part] = &[
     part("/transactions", &["transactions"], "The newest transactions of every chain."),
     part("/ledger", &["ledger"], "The newest entries of the ledger."),
     part("/reconciliation", &["reconciliation"], "The ledger compared with the world."),
-    part("/arbitrage", &["arbitrage"], "Cycles of pools, and what became of them."),
+    part("/arbitrage", &["arbitrage"], "Cycles and gaps to exchanges, and what became of them."),
     part("/strategies", &["strategies"], "Strategies, with their money and last decision."),
     part("/risk", &["limits", "exposures", "fuel"], "Limits, exposures and fuel."),
 ];

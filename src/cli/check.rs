@@ -217,7 +217,11 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
             "assumed",
             "resting spot orders pay 0, a market maker's tier; taking ones 10 basis points",
         ),
-        label("funding", "simulated", "paid every 30 s at a fixed small rate"),
+        label(
+            "funding",
+            "simulated",
+            "paid at a fixed small rate, every 30 s unless --funding-every-s says otherwise",
+        ),
         label("money", "simulated", "play money on two local chains and a local exchange"),
     ]
 }

@@ -15,7 +15,8 @@ use crate::world::fork::{self, UPSTREAM_VARIABLE};
 
 #[derive(Args)]
 pub(super) struct ForkArguments {
-    /// The chain to fork, by the name in its file
+    /// The chain to fork, by the name in its file; its liquidity and cycle strategies run, at stage
+    /// live whatever their files say, and all others are left out
     #[arg(long, value_name = "NAME")]
     chain: String,
     /// Folder with agent.toml, chains/ and strategies/

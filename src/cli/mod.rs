@@ -28,8 +28,8 @@ const USAGE: u8 = 2;
 /// Exit status of files that are refused, by us or by a chain.
 const CHECK_FAILED: u8 = 3;
 
-/// On-chain liquidity agent: provides and rebalances liquidity, hedges it, and accounts for every
-/// wei.
+/// On-chain liquidity agent: provides liquidity and hedges it, trades pools and books, and accounts
+/// for every wei.
 #[derive(Debug, Parser)]
 #[command(name = "tidekeeper", version, about, long_about = None)]
 struct Arguments {
@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the agent with the operator's files
+    /// Run the agent with the operator's files; their mode is paper when they name none
     Run(RunArguments),
     /// A self-contained world with play money, and an agent in it
     Demo(DemoArguments),
@@ -64,7 +64,7 @@ enum Verb {
     Status(ClientArguments),
     /// Print an address that opens the page once
     Page(ClientArguments),
-    /// Stop everything: cancel what rests, open nothing new
+    /// Halt: cancel what rests and take no new risk; what only lowers risk goes on
     Halt(DirectArguments),
     /// Go on after a halt
     Resume(DirectArguments),

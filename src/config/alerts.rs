@@ -132,7 +132,7 @@ fn read_rule(node: &mut Node<'_>) -> Option<Rule> {
     let when = node.need("when", &values::text("gas_runway_h < 72"));
     let for_s = node.need("for_s", &integer(0..=86_400, 300));
     let severity = node.need("severity", &values::choice(SEVERITIES, &[]));
-    let runbook = node.need("runbook", &values::text("docs/runbooks/gas.md"));
+    let runbook = node.need("runbook", &values::text("ops/README.md"));
     let condition = when.and_then(|when| {
         let condition = read_condition(&when);
         if condition.is_none() {

@@ -101,8 +101,8 @@ fn read_signer(node: &mut Node<'_>) -> Option<Signer> {
     let key = match kind {
         Some(KeyKind::Keystore) => {
             let path = node.need("path", &values::path("/etc/tidekeeper/keys/lp.json"));
-            let passphrase =
-                node.need("passphrase_file", &values::path("/run/credentials/lp_pass"));
+            let example = values::path("/run/credentials/tidekeeper.service/lp_pass");
+            let passphrase = node.need("passphrase_file", &example);
             path.zip(passphrase)
                 .map(|(path, passphrase_file)| Key::Keystore { path, passphrase_file })
         }

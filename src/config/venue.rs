@@ -21,10 +21,11 @@ pub struct Venue {
     pub api_key_env: String,
     /// Variable that holds the API secret.
     pub api_secret_env: String,
-    /// Fee of a resting fill, basis points; negative for a rebate. Counts where a strategy quotes;
-    /// not compared with the account yet.
+    /// Fee of a resting fill, basis points; negative for a rebate. Counts where a strategy quotes,
+    /// and in mode paper; not compared with the account yet.
     pub maker_fee_bps: Decimal,
-    /// Fee of a taking fill, basis points; neither acted on nor compared with the account yet.
+    /// Fee of a taking fill, basis points. Counts where a leg is traded, and in mode paper; not
+    /// compared with the account yet.
     pub taker_fee_bps: Decimal,
     /// REST root instead of the exchange's own.
     pub rest_url: Option<String>,

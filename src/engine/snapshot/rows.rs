@@ -50,7 +50,7 @@ pub struct Snapshot {
     pub reconciliation: ReconciliationView,
     /// What is recorded, simulated or assumed.
     pub labels: Vec<Label>,
-    /// Cycles of pools: what was seen and what became of it.
+    /// Cycles and gaps to exchanges: what was seen and what became of it.
     pub arbitrage: ArbitrageView,
     /// Strategies.
     pub strategies: Vec<StrategyRow>,
