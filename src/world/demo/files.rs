@@ -263,7 +263,7 @@ budget_usd = "120000"
 
 [range]
 method = "fixed"
-half_width_pct = "0.03"
+half_width_pct = "0.02"
 
 [rebalance]
 horizon_h = 24

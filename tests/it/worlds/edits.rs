@@ -20,7 +20,7 @@ const PARAMETERS: &str = "strategies/demo-lp/parameters";
 const WIDTH: &str = "range.half_width_pct";
 /// A range twice as wide earns half as much: the threshold is halved as well.
 const GAIN: &str = "rebalance.min_gain_over_cost";
-const NARROW: &str = "0.03";
+const NARROW: &str = "0.02";
 const WIDE: &str = "0.06";
 /// Upper by lower end of a range: the narrow one is below, the wide one above.
 const RATIO: f64 = 1.000_9;
@@ -143,7 +143,7 @@ async fn widen(site: &Site, file: &Path) -> Result<u64> {
         version += 1;
     }
     let gain = |least: &str| format!("min_gain_over_cost = \"{least}\"");
-    let wanted = before.replace("\"0.03\"", "\"0.06\"").replace(&gain("2.0"), &gain("1.0"));
+    let wanted = before.replace("\"0.02\"", "\"0.06\"").replace(&gain("2.0"), &gain("1.0"));
     ensure!(fs::read_to_string(file)? == wanted, "more than the values was written");
     Ok(version)
 }
