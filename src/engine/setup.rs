@@ -241,6 +241,11 @@ pub struct HedgeSetup {
 }
 
 impl Setup {
+    /// True when our accounts are pretended: what others see holds nothing of ours.
+    pub fn is_paper(&self) -> bool {
+        self.mode == "paper"
+    }
+
     /// A chain whose gas has no price here: the reference book prices the base asset, and this
     /// chain's coin is another one.
     pub fn unpriced(&self) -> Option<&ChainSetup> {

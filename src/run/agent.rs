@@ -136,10 +136,11 @@ async fn with_store(
     mut stop: watch::Receiver<bool>,
     locked_out: Option<&EditProblem>,
 ) -> Result<()> {
+    // Before anything is written: books of another kind of money are left as they are.
+    store.claim(&paper::money(&options.config)).await?;
     let versions = editor::record_all(options, store).await.context("recording versions")?;
     let wiring = Wiring::new(options, store, &versions).await?;
     let Wiring { setup, hands, facts, eyes, paper: wires } = wiring;
-    store.claim(&paper::money(&options.config)).await?;
     let (batches, written) = mpsc::channel(BATCHES_MAX);
     let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
     let (directives_in, directives) = mpsc::channel(DIRECTIVES_MAX);

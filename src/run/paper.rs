@@ -118,7 +118,7 @@ impl Wires {
 fn carry_out(world: &mut PaperWorld, deed: Deed) -> Vec<Body> {
     match deed {
         Deed::Command(command) => world.obey(command, clock::now()),
-        Deed::Submit { tx, leaves } => world.submit(tx.get(), leaves),
+        Deed::Submit { tx, leaves } => world.submit(tx.get(), leaves, clock::now()),
         Deed::Place(planned) => world.place(&planned.get().order.request, clock::now()),
     }
 }
@@ -158,15 +158,18 @@ pub(super) fn labels() -> Vec<(String, String, String)> {
         label(
             "starting money",
             "assumed",
-            "on each chain half of each liquidity budget in either token at the pool's price, and \
-             ten times [fuel] min_native_per_signer, at least 1 coin; on perpetual venues \
-             venue_exposure_usd as margin; on spot venues target inventories and budgets",
+            "on each chain half of each budget of liquidity and of pools against an exchange in \
+             either token at the pool's price, and ten times [fuel] min_native_per_signer, at \
+             least 1 coin; on perpetual venues venue_exposure_usd as margin; on spot venues target \
+             inventories and budgets",
         ),
         label(
             "our transactions",
             "simulated",
-            "stand at the end of the next block, on the pools as it left them; they move no pool, \
-             and a cycle is not taken twice from pools in which nobody traded since",
+            "stand at the end of the first block of a later second than they were sent in, on the \
+             pools as it left them; they move no pool, and until others moved its price by more \
+             than ours would have, the next trade the same way runs behind them; what was taken so \
+             is forgotten at a restart",
         ),
         label(
             "gas of our transactions",
@@ -184,7 +187,8 @@ pub(super) fn labels() -> Vec<(String, String, String)> {
             "our orders",
             "simulated",
             "what takes is filled at once from the live book and never beyond it; what rests is \
-             filled only when the book trades through its price; fees are those of agent.toml",
+             filled only when the book trades through its price, and is over with its process; \
+             fees are those of agent.toml",
         ),
         label("funding", "assumed", "none is paid or received; positions are never liquidated"),
         label("executor", "assumed", "it obeys us, whoever its real operator is"),

@@ -113,8 +113,10 @@ impl Engine {
             return Err("trades are told that are not booked yet".into());
         }
         let book = state.books.get(symbol).ok_or("unknown market")?;
-        let bid = touch_of_others(book.bids(), Side::Buy, resting).ok_or("no bid of others")?;
-        let ask = touch_of_others(book.asks(), Side::Sell, resting).ok_or("no ask of others")?;
+        // A pretend quote is in nobody's book: all that stands there is of others.
+        let shown: &[RestingQuote] = if self.setup.is_paper() { &[] } else { resting };
+        let bid = touch_of_others(book.bids(), Side::Buy, shown).ok_or("no bid of others")?;
+        let ask = touch_of_others(book.asks(), Side::Sell, shown).ok_or("no ask of others")?;
         let mid = bid.price.checked_add(ask.price).ok_or("no mid")? / Decimal::TWO;
         let rules = state.rules.get(symbol).ok_or("the market's rules are not read")?;
         let inventory = self.spot_held(venue, &self.setup.base_asset);

@@ -3,22 +3,27 @@
 use alloy::primitives::I256;
 use rust_decimal::{Decimal, dec};
 
-use crate::engine::event::{Body, Change, Directive, FillSource};
+use crate::engine::event::{Body, BookStep, Change, Directive, FillSource};
 use crate::engine::output::Command;
-use crate::engine::setup::StrategyKind;
+use crate::engine::setup::{Setup, StrategyKind};
 use crate::engine::tests::asked::places;
 use crate::engine::tests::stage::{SPOT, SYMBOL, only_quotes};
 use crate::engine::tests::venues::report;
 use crate::engine::tests::world::World;
 use crate::execution::order::Order;
 use crate::ledger::entry::Kind;
+use crate::market::book::{BookUpdate, Level};
 use crate::model::order::{Side, TimeInForce};
 use crate::model::unit::{Account, Reason, Unit};
 use crate::model::venue::{Fill, OrderReply, Reported};
 
 /// A house whose spot account holds what its maker is to hold; the hedge of the wallet is done.
 fn house() -> World {
-    let mut world = World::new(only_quotes());
+    house_in("demo")
+}
+
+fn house_in(mode: &str) -> World {
+    let mut world = World::new(Setup { mode: mode.into(), ..only_quotes() });
     let account = world.accounts.get_mut(SPOT).expect("a venue of the setup");
     account.balances = vec![("ETH".into(), dec!(10)), ("USDT".into(), dec!(100000))];
     world.begin();
@@ -49,7 +54,11 @@ fn cancels(asked: &[Command]) -> Vec<String> {
 
 /// The volatility becomes known and both sides are quoted; the venue takes both.
 fn quoting() -> (World, Order, Order) {
-    let mut world = house();
+    quoting_in("demo")
+}
+
+fn quoting_in(mode: &str) -> (World, Order, Order) {
+    let mut world = house_in(mode);
     let quoted = quotes(&world.pass(40_000));
     let [bid, ask] = &quoted[..] else { panic!("one order a side: {quoted:?}") };
     assert_eq!((bid.request.side, ask.request.side), (Side::Buy, Side::Sell));
@@ -117,6 +126,26 @@ fn both_sides_rest_and_never_cross_the_touch() {
     assert_eq!((bid.request.quantity, ask.request.quantity), (dec!(0.5), dec!(0.5)));
     let then = world.pass(5_000);
     assert!(quotes(&then).is_empty() && cancels(&then).is_empty(), "the queue place is kept");
+}
+
+#[test]
+fn a_level_at_our_price_is_ours_but_for_quotes_that_are_pretended() {
+    for (mode, is_others) in [("demo", false), ("paper", true)] {
+        let (mut world, bid, ask) = quoting_in(mode);
+        world.now = world.now.plus_ms(200);
+        // The only bid is as large as ours, and at its price.
+        let level = |price, quantity| vec![Level { price, quantity }];
+        let bids = level(bid.request.price, bid.request.quantity);
+        let asks = level(ask.request.price + dec!(1), dec!(500));
+        let (update_id, venue_time) = (2_000_000, Some(world.now));
+        let update = BookUpdate::Snapshot { bids, asks, update_id, venue_time };
+        let (venue, symbol) = (SPOT.to_owned(), SYMBOL.to_owned());
+        let step = BookStep::Update(update);
+        world.feed(Body::Book { venue, symbol, step });
+        world.timer();
+        let why = world.engine.snapshot(world.now).strategies[1].why.clone();
+        assert_eq!(!why.contains("no bid of others"), is_others, "{mode}: {why}");
+    }
 }
 
 #[test]

@@ -286,7 +286,7 @@ pub(crate) fn only_quotes() -> Setup {
 }
 
 /// The pool against a spot account of its own; its hedge nets both, in a band as in life.
-pub(super) fn with_legs() -> Setup {
+pub(crate) fn with_legs() -> Setup {
     let mut setup = both();
     if let StrategyKind::Liquidity(liquidity) = &mut setup.strategies[0].kind {
         liquidity.budget = dec!(0);

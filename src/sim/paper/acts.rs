@@ -1,7 +1,7 @@
 //! What our transactions would do to the wallet, by the contracts' own arithmetic.
 //!
-//! An act is run on the state a block left; it changes no pool. Where the contracts would revert,
-//! the answer is why.
+//! An act is run on the state a block left, behind what was taken out of a pool before; it changes
+//! no pool. Where the contracts would revert, the answer is why.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::execution::tx::{Act, Spender};
 use crate::market::pools::v3::{PoolV3, Watched};
 use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts, tokens_owed};
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::{SwapAmount, SwapOrder};
 use crate::math::amm::{AmmError, Amounts, Direction, Rounding};
 use crate::model::chain::{Header, NftLog};
 use crate::model::intent::{CloseRange, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
+use crate::sim::paper::taken::Taken;
 use crate::sim::paper::wallet::{Nft, Wallet};
 
 /// Gas of an act. Approvals, swaps, the first mint in a fresh pool and cycles were measured on the
@@ -129,7 +129,13 @@ impl<'a> Place<'a> {
     }
 
     /// What a pool takes and gives for an input: (paid, given).
-    fn quote(&self, id: PoolId, token_in: Address, amount: U256) -> Result<(U256, U256), String> {
+    fn trade(
+        &self,
+        taken: &mut Taken,
+        id: PoolId,
+        token_in: Address,
+        amount: U256,
+    ) -> Result<(U256, U256), String> {
         let (setup, pool) = self.pool(id)?;
         let direction = if token_in == setup.token0 {
             Direction::ZeroForOne
@@ -138,18 +144,7 @@ impl<'a> Place<'a> {
         } else {
             return Err("the pool does not hold the token".into());
         };
-        match pool {
-            Pool::V3(pool) => {
-                let amount = SwapAmount::ExactIn(amount);
-                let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
-                let outcome = pool.quote(&order).map_err(|e| e.to_string())?;
-                Ok((outcome.amount_in, outcome.amount_out))
-            }
-            Pool::V2(pool) => {
-                let given = pool.quote_exact_in(direction, amount).map_err(|e| e.to_string())?;
-                Ok((amount, given))
-            }
-        }
+        taken.trade((id.address, token_in), (pool, direction), amount)
     }
 }
 
@@ -240,7 +235,8 @@ fn close(place: &Place<'_>, plan: &CloseRange, done: &mut Done) -> Result<(), St
 /// `SwapRouter.exactInputSingle` without a price limit.
 fn swap(place: &Place<'_>, plan: &SwapPlan, done: &mut Done) -> Result<(), String> {
     let (setup, _) = place.v3(plan.pool)?;
-    let (paid, given) = place.quote(plan.pool, plan.token_in, plan.amount_in)?;
+    let taken = &mut done.wallet.taken;
+    let (paid, given) = place.trade(taken, plan.pool, plan.token_in, plan.amount_in)?;
     if given < plan.amount_out_min {
         return Err("Too little received".into());
     }
@@ -258,10 +254,7 @@ fn cycle(place: &Place<'_>, plan: &CyclePlan, done: &mut Done) -> Result<(), Str
         if leg.token_in != token {
             return Err("the legs do not follow each other".into());
         }
-        if !done.wallet.taken.insert(leg.pool.address) {
-            return Err("a cycle of ours took it, and nobody traded there since".into());
-        }
-        let (paid, given) = place.quote(leg.pool, token, amount)?;
+        let (paid, given) = place.trade(&mut done.wallet.taken, leg.pool, token, amount)?;
         if paid != amount {
             return Err("a pool of the cycle ran dry".into());
         }

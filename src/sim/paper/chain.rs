@@ -1,8 +1,10 @@
 //! A pretend wallet on a real chain.
 //!
-//! Its transactions stand at the end of the next block, after everybody else's, and are run on the
-//! pools as that block left them. Pools are followed by the same logs as the engine's own. Blocks
-//! that the chain takes back are undone, and what stood in them is run again in a later one.
+//! Its transactions stand at the end of the first block of a later second than the one they were
+//! sent in, after everybody else's, and are run on the pools as that block left them: a block that
+//! was sealed before could not hold them, though it is often heard of after. Pools are followed by
+//! the same logs as the engine's own. Blocks that the chain takes back are undone, and what stood
+//! in them is run again in a later one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,9 +16,9 @@ use crate::engine::event::{
 };
 use crate::engine::setup::{ChainSetup, StrategySetup};
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
-use crate::market::pools::v2::V2Event;
-use crate::market::pools::v3::{V3Event, Watched};
+use crate::market::pools::v3::Watched;
 use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::time::Timestamp;
 use crate::sim::paper::acts::{self, Done, Moved, Place};
 use crate::sim::paper::wallet::{Nft, Wallet};
 use crate::sim::paper::{money, past};
@@ -36,7 +38,8 @@ pub(super) struct Slot {
     pub(super) hash: B256,
     /// `None` for a slot of an earlier process: what it would do is not known any more.
     pub(super) request: Option<TxRequest>,
-    pub(super) is_sent: bool,
+    /// When it was first sent; `None` while it waits for that, and for one without a request.
+    pub(super) sent: Option<Timestamp>,
     /// Height of its block.
     pub(super) mined: Option<u64>,
 }
@@ -126,11 +129,9 @@ impl PaperChain {
         self.head = Some(header);
         if self.read_at.is_some() {
             for (address, event) in &block.pool_logs {
-                if is_trade(event) {
-                    self.wallet.taken.remove(address);
-                }
                 self.follow(&mut undo, *address, event);
             }
+            self.wallet.taken.release(&self.pools);
         }
         // Whoever pays this address on the real chain pays nobody.
         block.foreign_transfers.clear();
@@ -174,7 +175,8 @@ impl PaperChain {
         };
         let price = header.base_fee.saturating_add(request.max_priority_fee).min(request.max_fee);
         let most = U256::from(request.gas_limit).saturating_mul(U256::from(request.max_fee));
-        let is_taken = slot.is_sent && self.read_at.is_some() && request.max_fee >= header.base_fee;
+        let is_sent = slot.sent.is_some_and(|sent| second(sent) < second(header.time));
+        let is_taken = is_sent && self.read_at.is_some() && request.max_fee >= header.base_fee;
         if !is_taken || self.wallet.native < most {
             return None;
         }
@@ -216,7 +218,7 @@ impl PaperChain {
         }
         for slot in self.slots.values_mut() {
             if slot.mined.is_some_and(|mined| mined > number) {
-                (slot.mined, slot.is_sent) = (None, true);
+                slot.mined = None;
             }
         }
         self.head = Some(*to);
@@ -265,25 +267,24 @@ impl PaperChain {
         Ok(acts::gas(act))
     }
 
-    /// A committed transaction takes its slot; it waits there until it is sent.
-    pub fn keep(&mut self, tx: &SignedTx, is_sent: bool) {
+    /// A committed transaction takes its slot; one that is not sent waits there until it is.
+    pub fn keep(&mut self, tx: &SignedTx, sent: Option<Timestamp>) {
         let (hash, request) = (tx.hash, Some(tx.request.clone()));
-        self.slots.insert(tx.request.nonce, Slot { hash, request, is_sent, mined: None });
+        self.slots.insert(tx.request.nonce, Slot { hash, request, sent, mined: None });
         self.next_nonce = self.next_nonce.max(tx.request.nonce.saturating_add(1));
     }
 
     /// A slot is sent (again); its hash.
-    pub fn resend(&mut self, nonce: u64) -> Option<B256> {
+    pub fn resend(&mut self, nonce: u64, now: Timestamp) -> Option<B256> {
         let slot = self.slots.get_mut(&nonce)?;
-        slot.is_sent = true;
+        slot.sent = slot.sent.or(Some(now));
         Some(slot.hash)
     }
 }
 
-/// Whether somebody moved the pool's price.
-fn is_trade(event: &PoolEvent) -> bool {
-    let of_v3 = matches!(event, PoolEvent::V3(V3Event::Swap { .. }));
-    of_v3 || matches!(event, PoolEvent::V2(V2Event::Sync { .. }))
+/// Whole seconds, as blocks say them.
+fn second(at: Timestamp) -> i64 {
+    at.ms().div_euclid(1_000)
 }
 
 /// The receipt of an act, decoded as a real one is; without what it did, it failed.

@@ -9,6 +9,7 @@ mod book;
 mod chain;
 mod money;
 mod past;
+mod taken;
 mod venue;
 mod wallet;
 
@@ -129,7 +130,8 @@ impl PaperWorld {
                 vec![Body::Estimated { chain, intent, gas: account.estimate(&act) }]
             }
             Command::Resend { chain, nonce } => {
-                let hash = self.chains.get_mut(&chain).and_then(|account| account.resend(nonce));
+                let account = self.chains.get_mut(&chain);
+                let hash = account.and_then(|account| account.resend(nonce, now));
                 hash.map(|hash| Body::Sent { chain, nonce, hash }).into_iter().collect()
             }
             Command::QueryOrder { venue, client_order_id, .. } => {
@@ -161,10 +163,10 @@ impl PaperWorld {
     }
 
     /// A committed transaction; one that does not leave stays in its slot until it is sent again.
-    pub fn submit(&mut self, tx: &SignedTx, leaves: bool) -> Vec<Body> {
+    pub fn submit(&mut self, tx: &SignedTx, leaves: bool, now: Timestamp) -> Vec<Body> {
         let TxRequest { chain, nonce, .. } = tx.request;
         let Some(account) = self.chains.get_mut(&chain) else { return Vec::new() };
-        account.keep(tx, leaves);
+        account.keep(tx, leaves.then_some(now));
         let hash = tx.hash;
         if leaves { vec![Body::Sent { chain, nonce, hash }] } else { Vec::new() }
     }

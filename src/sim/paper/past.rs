@@ -21,7 +21,8 @@ pub(super) fn has_wallet(setup: &ChainSetup, recovered: &Recovered) -> bool {
     recovered.ledger.balances.keys().any(|(place, _)| of_chain(place))
 }
 
-/// Balances by the ledger, positions by their rows. What contracts may take is not known any more.
+/// Balances by the ledger, positions by their rows. What contracts may take is not known any more,
+/// nor what was taken out of pools.
 pub(super) fn wallet(setup: &ChainSetup, recovered: &Recovered) -> Wallet {
     let (chain, signer) = (setup.chain, setup.signer);
     let place = Account::Wallet { chain, signer };
@@ -113,7 +114,7 @@ pub(super) fn slots(setup: &ChainSetup, recovered: &Recovered) -> (BTreeMap<u64,
             TxState::Final | TxState::Foreign => return None,
         };
         let hash = tx.hash?;
-        Some((tx.nonce, Slot { hash, request: None, is_sent: true, mined }))
+        Some((tx.nonce, Slot { hash, request: None, sent: None, mined }))
     };
     let highest = recovered.highest_nonce.iter().find(|(chain, _)| *chain == setup.chain);
     let next = highest.map_or(0, |(_, nonce)| nonce.saturating_add(1));

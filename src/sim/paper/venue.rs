@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::engine::event::{Body, BookStep, FillSource, Recovered, VenueStart};
 use crate::engine::setup::{Setup, VenueSetup};
+use crate::execution::order::Order;
 use crate::market::book::Level;
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
@@ -22,7 +23,7 @@ use crate::sim::paper::venue::account::{Account, Trade};
 
 /// Trades and ended orders that are still listed.
 const KEPT: usize = 1_000;
-/// Numbers of a new process begin so far beyond those of the one before.
+/// Numbers of a new process's trades begin so far beyond those of the one before.
 const IDS_APART: u64 = 1_000_000;
 
 /// An order that was accepted.
@@ -65,12 +66,15 @@ pub struct PaperVenue {
     ended: VecDeque<OrderReport>,
     /// The newest trades with their market, oldest first.
     fills: VecDeque<(String, Fill)>,
-    /// The newest number given to an order or a trade.
-    last_id: u64,
+    /// The newest number given to an order.
+    last_order: u64,
+    /// The newest number given to a trade.
+    last_trade: u64,
 }
 
 impl PaperVenue {
-    /// The account as the ledger left it. What was in flight then was never placed.
+    /// The account as the ledger left it. What was open then is over: it ended with its booked
+    /// trades, and without any it was never placed.
     pub fn new(
         setup: &Setup,
         venue: &VenueSetup,
@@ -79,19 +83,19 @@ impl PaperVenue {
         now: Timestamp,
     ) -> Self {
         let book = || LiveBook::new(setup.book_age_max_ms, now);
-        let booked = recovered.booked.iter().filter(|(name, _, _)| *name == venue.name);
-        let newest = booked.map(|(_, id, _)| id.saturating_add(IDS_APART)).max();
-        // Microseconds never come back, and rise faster than anybody trades.
-        let by_clock = u64::try_from(now.0 / 1_000).unwrap_or(0);
+        let trades = recovered.trades.iter().filter(|(name, ..)| *name == venue.name);
+        let newest = trades.map(|(_, _, at, _)| micros(*at).saturating_add(IDS_APART)).max();
         Self {
             name: venue.name.clone(),
             account: Account::new(setup, venue, terms, recovered),
             rules: BTreeMap::new(),
             books: venue.symbols.iter().map(|symbol| (symbol.clone(), book())).collect(),
             open: BTreeMap::new(),
-            ended: VecDeque::new(),
+            ended: ended(&venue.name, recovered),
             fills: VecDeque::new(),
-            last_id: newest.unwrap_or(0).max(by_clock),
+            last_order: 0,
+            // Microseconds rise faster than anybody trades, and the clock may have been set back.
+            last_trade: newest.unwrap_or(0).max(micros(now)),
         }
     }
 
@@ -160,12 +164,14 @@ impl PaperVenue {
 
     /// Accepts, fills or refuses a committed order.
     pub fn place(&mut self, order: &NewOrder, now: Timestamp) -> Vec<Body> {
+        let order = &self.account.received(order);
         if let Err((code, text)) = self.admit(order, now) {
             let reply = OrderReply::Refused { code, text };
             return vec![answer(&order.client_order_id, reply)];
         }
-        let mut standing =
-            Standing { request: order.clone(), id: self.next_id(), filled: Decimal::ZERO };
+        self.last_order = number(order).max(self.last_order.saturating_add(1));
+        let (request, id) = (order.clone(), self.last_order);
+        let mut standing = Standing { request, id, filled: Decimal::ZERO };
         let may_take = order.time_in_force != TimeInForce::PostOnly;
         let fills = if may_take { self.take(&mut standing, now) } else { Vec::new() };
         let report = if standing.left().is_zero() {
@@ -265,8 +271,9 @@ impl PaperVenue {
             book.take(side, from, quantity);
         }
         standing.filled += quantity;
+        self.last_trade = self.last_trade.saturating_add(1);
         let fill = Fill {
-            trade_id: self.next_id(),
+            trade_id: self.last_trade,
             client_order_id: Some(standing.request.client_order_id.clone()),
             venue_order_id: standing.id,
             side,
@@ -284,11 +291,6 @@ impl PaperVenue {
             self.fills.pop_front();
         }
         Some(fill)
-    }
-
-    fn next_id(&mut self) -> u64 {
-        self.last_id = self.last_id.saturating_add(1);
-        self.last_id
     }
 
     /// Remembers how an order ended.
@@ -342,6 +344,33 @@ impl PaperVenue {
         let (venue, account) = (self.name.clone(), self.account.view());
         vec![Body::VenueAudit { venue, version, account }]
     }
+}
+
+/// Microseconds since 1970, as the store keeps instants.
+fn micros(at: Timestamp) -> u64 {
+    u64::try_from(at.0 / 1_000).unwrap_or(0)
+}
+
+/// The number of an order, by what the store keeps of it: its deadline and its side. So a process
+/// that was killed between an order's trades and its report can tell whose the booked trades are.
+fn number(order: &NewOrder) -> u64 {
+    micros(order.valid_until).saturating_mul(2).saturating_add(u64::from(order.side == Side::Sell))
+}
+
+/// How orders ended that the process before left open and whose trades were booked.
+fn ended(venue: &str, recovered: &Recovered) -> VecDeque<OrderReport> {
+    let end = |order: &Order| {
+        let request = &order.request;
+        let venue_order_id = number(request);
+        let mut booked = recovered.booked.iter();
+        let (_, _, filled) = booked.find(|(of, id, _)| of == venue && *id == venue_order_id)?;
+        let (client_order_id, filled) = (request.client_order_id.clone(), *filled);
+        let is_whole = filled >= request.quantity;
+        let state = if is_whole { Reported::Filled } else { Reported::Expired };
+        Some(OrderReport { client_order_id, venue_order_id, state, filled })
+    };
+    let here = recovered.orders.iter().filter(|order| order.request.venue == venue);
+    here.filter_map(end).collect()
 }
 
 fn answer(id: &str, reply: OrderReply) -> Body {

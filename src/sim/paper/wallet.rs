@@ -1,10 +1,11 @@
 //! What a pretend wallet holds, and how payments move it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, I256, U256};
 
 use crate::execution::tx::Spender;
+use crate::sim::paper::taken::Taken;
 
 /// A pretend wallet; cloned whole to be returned to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub(super) struct Wallet {
     pub(super) allowances: BTreeMap<(Address, Spender), U256>,
     /// Open positions by token id.
     pub(super) positions: BTreeMap<U256, Nft>,
-    /// Pools of our cycles in which nobody traded since: what we took there is not there again.
-    pub(super) taken: BTreeSet<Address>,
+    /// What was taken out of pools that do not show it.
+    pub(super) taken: Taken,
 }
 
 /// One pretend position.

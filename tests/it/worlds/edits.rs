@@ -21,9 +21,9 @@ const WIDTH: &str = "range.half_width_pct";
 /// A range twice as wide earns half as much: the threshold is halved as well.
 const GAIN: &str = "rebalance.min_gain_over_cost";
 const NARROW: &str = "0.02";
-const WIDE: &str = "0.06";
+const WIDE: &str = "0.04";
 /// Upper by lower end of a range: the narrow one is below, the wide one above.
-const RATIO: f64 = 1.000_9;
+const RATIO: f64 = 1.000_7;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The demo's price leaves a narrow range many times in this.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -53,7 +53,7 @@ async fn a_width_changed_while_it_runs_is_that_of_the_next_range_and_stays() -> 
     agent.stop(Signal::SIGTERM, STOP_TIMEOUT);
 
     let wide = fs::read_to_string(&file)?;
-    fs::write(&file, wide.replace("\"0.06\"", "\"0.07\""))?;
+    fs::write(&file, wide.replace("\"0.04\"", "\"0.05\""))?;
     let (agent, site) = stage::agent(&mut world).await?;
     let told = site.get("strategies/demo-lp/versions").await?;
     assert_described("strategies/{id}/versions", &told);
@@ -143,7 +143,7 @@ async fn widen(site: &Site, file: &Path) -> Result<u64> {
         version += 1;
     }
     let gain = |least: &str| format!("min_gain_over_cost = \"{least}\"");
-    let wanted = before.replace("\"0.02\"", "\"0.06\"").replace(&gain("2.0"), &gain("1.0"));
+    let wanted = before.replace("\"0.02\"", "\"0.04\"").replace(&gain("2.0"), &gain("1.0"));
     ensure!(fs::read_to_string(file)? == wanted, "more than the values was written");
     Ok(version)
 }

@@ -2,6 +2,7 @@
 //! the chains nor the exchange notice. Killed, it goes on; its books are of no other mode.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,11 +56,21 @@ async fn a_paper_keeper_works_in_a_world_that_does_not_notice() -> Result<()> {
     }
     ensure!(stage::all_orders(&world).await?.is_empty(), "an order reached the exchange");
 
-    // The demo's own agent has the keys, and another kind of money.
+    // The demo's own agent has the keys, and another kind of money: it is refused before it writes
+    // what it found in a file.
+    let file = world.config_dir.join("strategies/demo-lp.toml");
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, text.replace("\"0.03\"", "\"0.04\""))?;
     let real = world.start_agent(None)?;
     let refused = world.agent_site(&real).await.err().context("a real keeper took its books")?;
     let said = format!("{refused:#}");
     ensure!(said.contains("about paper money of keeper demo"), "{said}");
+    drop(real);
+    fs::write(&file, &text)?;
+    let (agent, site) = start(&world).await?;
+    let told = site.get("strategies/demo-lp/versions").await?;
+    ensure!(told["versions"].as_array().is_some_and(|all| all.len() == 1), "{told}");
+    agent.stop(Signal::SIGTERM, KILL_TIMEOUT);
     Ok(())
 }
 

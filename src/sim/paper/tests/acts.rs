@@ -29,25 +29,26 @@ const QUOTES: &[u8] = include_bytes!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/data/amm/quoter_block_24407242.json.gz"
 ));
-const LATE: Timestamp = Timestamp(i64::MAX);
+pub(super) const LATE: Timestamp = Timestamp(i64::MAX);
 const GWEI: u128 = 1_000_000_000;
 
-fn setup() -> ChainSetup {
+pub(super) fn setup() -> ChainSetup {
     with_cycles().chains.remove(0)
 }
 
-fn id(address: Address) -> PoolId {
+pub(super) fn id(address: Address) -> PoolId {
     PoolId { chain: CHAIN, address }
 }
 
-fn header(number: u64) -> Header {
+/// One block a second.
+pub(super) fn header(number: u64) -> Header {
     let hash = B256::from(U256::from(number));
     let parent = B256::from(U256::from(number - 1));
     let time = Timestamp::from_s(i64::try_from(number).unwrap());
     Header { block: BlockRef { chain: CHAIN, number, hash }, parent, time, base_fee: GWEI }
 }
 
-fn rich() -> Wallet {
+pub(super) fn rich() -> Wallet {
     let mut wallet = Wallet::default();
     for token in [WETH, USDT] {
         wallet.receive(token, U256::from(u128::MAX));
@@ -184,7 +185,7 @@ fn a_range_is_minted_rounded_up_and_withdrawn_rounded_down() {
     assert!(run(&place, &closed.wallet, &close(liquidity)).is_err(), "it was burned");
 }
 
-/// Buys in the pool what the dearer pair pays more for.
+/// Buys in the pool what the dearer pair pays more for, as much as two percent pay for.
 fn cycle() -> Act {
     let leg = |pool, token_in, token_out| CycleLeg {
         pool: id(pool),
@@ -197,15 +198,15 @@ fn cycle() -> Act {
     let cycle = CyclePlan {
         chain: CHAIN,
         token: USDT,
-        amount_in: U256::from(1_000_000_000_u64),
+        amount_in: U256::from(6_000_000_000_u64),
         min_profit: U256::ONE,
         legs: vec![leg(POOL, USDT, WETH), leg(PAIR, WETH, USDT)],
-        notional: dec!(1000),
+        notional: dec!(6000),
     };
     Act::Cycle { cycle, deadline_block: 1_000 }
 }
 
-fn block(number: u64, pool_logs: Vec<(Address, PoolEvent)>) -> Block {
+pub(super) fn block(number: u64, pool_logs: Vec<(Address, PoolEvent)>) -> Block {
     Block {
         header: header(number),
         pool_logs,
@@ -215,7 +216,7 @@ fn block(number: u64, pool_logs: Vec<(Address, PoolEvent)>) -> Block {
     }
 }
 
-fn sent(nonce: u64, act: Act) -> SignedTx {
+pub(super) fn sent(nonce: u64, act: Act) -> SignedTx {
     let request = TxRequest {
         chain: CHAIN,
         nonce,
@@ -230,7 +231,7 @@ fn sent(nonce: u64, act: Act) -> SignedTx {
 }
 
 /// A chain that was just read, with a pair 2 % above the pool.
-fn begun() -> PaperChain {
+pub(super) fn begun() -> PaperChain {
     let mut chain = PaperChain::new(setup(), &with_cycles().strategies, &Recovered::default());
     let block = header(100).block;
     let empty = WalletAudit { block, native: U256::ZERO, tokens: vec![], positions: vec![] };
@@ -250,27 +251,34 @@ fn begun() -> PaperChain {
     chain
 }
 
-/// Somebody sells a little in the pool.
-fn a_trade() -> (Address, PoolEvent) {
-    let amount = SwapAmount::ExactIn(U256::from(10_u128.pow(15)));
-    let order = SwapOrder { direction: Direction::ZeroForOne, amount, sqrt_limit_x96: None };
-    let outcome = pool().quote(&order).unwrap();
+/// Somebody trades in the pool.
+pub(super) fn a_trade(pool: &mut PoolV3, direction: Direction, amount: u128) -> PoolEvent {
+    let amount = SwapAmount::ExactIn(U256::from(amount));
+    let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
+    let outcome = pool.quote(&order).unwrap();
     let (amount0, amount1) = outcome.deltas();
     let SwapOutcome { sqrt_price_x96, liquidity, tick, .. } = outcome;
     let log = V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick };
-    (POOL, PoolEvent::V3(log))
+    pool.apply(&log).unwrap();
+    PoolEvent::V3(log)
+}
+
+/// The pair's reserves after somebody moved its price or its depth.
+fn sync(above_bps: u128, depth_pct: u128) -> (Address, PoolEvent) {
+    let (reserve0, reserve1) = pair(above_bps).reserves();
+    let (reserve0, reserve1) = (reserve0 * depth_pct / 100, reserve1 * depth_pct / 100);
+    (PAIR, PoolEvent::V2(V2Event::Sync { reserve0, reserve1 }))
 }
 
 #[test]
-fn a_cycle_is_not_taken_twice_while_nobody_trades() {
+fn a_cycle_is_not_taken_twice_while_nobody_moves_its_pools() {
     let mut chain = begun();
-    let (reserve0, reserve1) = pair(200).reserves();
-    let sync = || (PAIR, PoolEvent::V2(V2Event::Sync { reserve0, reserve1 }));
-    // The third time one of its pools was traded in, the last time the other one as well.
-    let logs = [vec![], vec![], vec![sync()], vec![a_trade()], vec![]];
+    let dust = (POOL, a_trade(&mut pool(), Direction::ZeroForOne, 10_u128.pow(15)));
+    // Twice nothing; then liquidity at the same price, a trade of dust, the pair dearer again.
+    let logs = [vec![], vec![], vec![sync(200, 110)], vec![dust], vec![sync(400, 110)]];
     let mut outcomes = Vec::new();
     for (nonce, logs) in (0..).zip(logs) {
-        chain.keep(&sent(nonce, cycle()), true);
+        chain.keep(&sent(nonce, cycle()), Some(header(100 + nonce).time));
         let mut block = block(101 + nonce, logs);
         let audit = chain.block(&mut block).expect("a transaction of ours is in it");
         let [(mined, receipt)] = &block.receipts[..] else { panic!("{:?}", block.receipts) };
@@ -279,17 +287,34 @@ fn a_cycle_is_not_taken_twice_while_nobody_trades() {
         assert_eq!(audit.block, block.header.block);
         outcomes.push(receipt.is_success);
     }
-    assert_eq!(outcomes, [true, false, false, true, false]);
+    assert_eq!(outcomes, [true, false, false, false, true]);
+}
+
+#[test]
+fn a_block_of_the_second_of_sending_or_before_holds_nothing() {
+    let mut chain = begun();
+    let approve = || Act::Approve { token: USDT, spender: Spender::SwapRouter, amount: U256::ONE };
+    let holds = |chain: &mut PaperChain, number| chain.block(&mut block(number, vec![])).is_some();
+    chain.keep(&sent(0, approve()), Some(Timestamp::from_ms(102_001)));
+    assert!(!holds(&mut chain, 101), "it was sealed before, and is heard of late");
+    assert!(!holds(&mut chain, 102), "was it sealed before or after?");
+    // Sent again it is no younger.
+    assert!(chain.resend(0, Timestamp::from_ms(103_500)).is_some());
+    assert!(holds(&mut chain, 103));
+    chain.keep(&sent(1, approve()), None);
+    assert!(!holds(&mut chain, 104), "it was held back");
+    assert!(chain.resend(1, Timestamp::from_ms(105_999)).is_some());
+    assert!(!holds(&mut chain, 105) && holds(&mut chain, 106));
 }
 
 #[test]
 fn what_no_block_would_take_waits_and_gas_is_paid_for_failures() {
     let mut chain = begun();
     let approve = Act::Approve { token: USDT, spender: Spender::SwapRouter, amount: U256::ONE };
-    chain.keep(&sent(0, approve), false);
+    chain.keep(&sent(0, approve), None);
     let mut held_back = block(101, Vec::new());
     assert!(chain.block(&mut held_back).is_none(), "it was never sent");
-    assert_eq!(chain.resend(0), Some(B256::from(U256::from(1_000))));
+    assert_eq!(chain.resend(0, header(101).time), Some(B256::from(U256::from(1_000))));
     let mut dear = block(102, Vec::new());
     dear.header.base_fee = 4 * GWEI;
     assert!(chain.block(&mut dear).is_none(), "its fee cap is below the base fee");
@@ -306,7 +331,7 @@ fn what_no_block_would_take_waits_and_gas_is_paid_for_failures() {
     };
     let nothing = Act::Close { close, deadline: LATE };
     assert!(chain.estimate(&nothing).unwrap_err().contains("Invalid token ID"));
-    chain.keep(&sent(1, nothing), true);
+    chain.keep(&sent(1, nothing), Some(header(103).time));
     let mut failing = block(104, Vec::new());
     let after = chain.block(&mut failing).expect("it fails in a block");
     let (_, receipt) = &failing.receipts[0];

@@ -4,6 +4,7 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::{Body, BookStep, Recovered, VenueStart};
 use crate::engine::tests::stage::{HEDGE, SPOT, SYMBOL, only_quotes, rules};
+use crate::execution::order::Order;
 use crate::market::book::{BookUpdate, Level};
 use crate::model::amount::exact_raw;
 use crate::model::order::{Side, TimeInForce};
@@ -13,6 +14,8 @@ use crate::model::venue::{AccountView, Fill, NewOrder, OrderReply, Reported};
 use crate::sim::paper::{PaperVenue, Terms};
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000_000);
+/// Three seconds later.
+const LATER: Timestamp = Timestamp(1_000_003_000_000_000);
 
 fn terms() -> Terms {
     Terms { maker_fee_bps: dec!(2), taker_fee_bps: dec!(5), leverage_max: dec!(2) }
@@ -189,6 +192,28 @@ fn money_and_positions_bound_what_is_accepted() {
     assert_eq!(told(spot.place(&crooked, NOW)).1, Err(-1_013));
 }
 
+#[test]
+fn reduce_only_is_a_word_of_perpetuals_alone() {
+    let reducing = |id: &str, side: Side, quantity: Decimal| {
+        let price = if side == Side::Buy { dec!(101) } else { dec!(100) };
+        NewOrder { reduce_only: true, ..order(id, side, price, quantity) }
+    };
+    let mut spot = account(SPOT, &Recovered::default());
+    whole(&mut spot, &[(dec!(100), dec!(50))], &[(dec!(101), dec!(50))]);
+    let (fills, word) = told(spot.place(&reducing("a", Side::Sell, dec!(4)), NOW));
+    assert_eq!((fills.len(), word), (1, Ok((Reported::Filled, dec!(4)))), "a leg is one");
+    let back = told(spot.place(&reducing("b", Side::Buy, dec!(4)), NOW));
+    assert_eq!(back.1, Ok((Reported::Filled, dec!(4))));
+    // Neither money nor the least size is forgiven there.
+    let beyond = told(spot.place(&reducing("c", Side::Sell, dec!(40)), NOW));
+    assert_eq!(beyond.1, Err(-2_010));
+    let small = reducing("d", Side::Sell, dec!(0.1));
+    assert_eq!(told(spot.place(&small, NOW)).1, Err(-1_013));
+    let mut perpetual = account(HEDGE, &Recovered::default());
+    whole(&mut perpetual, &[(dec!(100), dec!(50))], &[(dec!(101), dec!(50))]);
+    assert_eq!(told(perpetual.place(&small, NOW)).1, Err(-2_022), "there is nothing to reduce");
+}
+
 /// What a ledger holds after a short of two at 100 and one of it bought back at 90.
 fn remembered() -> Recovered {
     let mut recovered = Recovered::default();
@@ -200,8 +225,7 @@ fn remembered() -> Recovered {
     balances.insert((place.clone(), usdt.clone()), raw(dec!(1009)));
     balances.insert((place, contracts), raw(dec!(-1)));
     balances.insert((Account::Reason(Reason::RealizedPnl), usdt), raw(dec!(-10)));
-    recovered.trades = vec![(HEDGE.into(), SYMBOL.into(), NOW, dec!(110))];
-    recovered.booked = vec![(HEDGE.into(), u64::MAX / 2, dec!(3))];
+    recovered.trades = vec![(HEDGE.into(), SYMBOL.into(), LATER, dec!(110))];
     recovered
 }
 
@@ -215,6 +239,33 @@ fn an_account_goes_on_where_the_ledger_left_it() {
     let buy = NewOrder { reduce_only: true, ..order("a", Side::Buy, dec!(95), dec!(1)) };
     let (fills, _) = told(account.place(&buy, NOW));
     assert_eq!(fills[0].realized_pnl, dec!(5), "sold at 100, bought at 95");
-    assert!(fills[0].venue_order_id > u64::MAX / 2, "no number is given twice");
+    assert!(fills[0].trade_id > 1_000_003_000_000, "no number is given twice");
     assert!(matches!(account.query("before", NOW)[..], [Body::OrderMissed { .. }]));
+}
+
+#[test]
+fn an_order_killed_between_its_trades_and_its_report_ended_with_them() {
+    let mut before = account(HEDGE, &Recovered::default());
+    whole(&mut before, &[(dec!(100), dec!(1))], &[(dec!(101), dec!(9))]);
+    let late = |order: NewOrder, ms| NewOrder { valid_until: NOW.plus_ms(ms), ..order };
+    let sent = [
+        late(order("part", Side::Sell, dec!(100), dec!(3)), 1),
+        late(order("whole", Side::Buy, dec!(101), dec!(2)), 2),
+        late(order("none", Side::Sell, dec!(100), dec!(3)), 2),
+        late(quote("rests", Side::Buy, dec!(100), dec!(1)), 3),
+    ];
+    let mut recovered = remembered();
+    for request in sent {
+        for fill in told(before.place(&request, NOW)).0 {
+            recovered.booked.push((HEDGE.into(), fill.venue_order_id, fill.quantity));
+        }
+        recovered.orders.push(Order::new(request, NOW, String::new()));
+    }
+    let after = account(HEDGE, &recovered);
+    let word = |id: &str| told(after.query(id, NOW)).1;
+    assert_eq!(word("part"), Ok((Reported::Expired, dec!(1))));
+    assert_eq!(word("whole"), Ok((Reported::Filled, dec!(2))));
+    for id in ["none", "rests"] {
+        assert!(matches!(after.query(id, NOW)[..], [Body::OrderMissed { .. }]), "{id}");
+    }
 }

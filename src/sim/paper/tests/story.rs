@@ -1,7 +1,7 @@
 //! An engine whose whole knowledge of itself comes from pretend accounts: its books agree with them
 //! whatever the real world does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use rust_decimal::{Decimal, dec};
@@ -15,7 +15,7 @@ use crate::engine::event::{
 use crate::engine::output::Command;
 use crate::engine::setup::Setup;
 use crate::engine::tests::kept::{Kept, hash_of};
-use crate::engine::tests::stage::{CHAIN, HEDGE, POOL, SPOT, SYMBOL, both, pool, price_of, rules};
+use crate::engine::tests::stage::{CHAIN, POOL, SYMBOL, both, pool, price_of, rules};
 use crate::execution::tx::{SignedTx, TxState};
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v3::{PoolV3, V3Event};
@@ -30,31 +30,32 @@ use crate::sim::paper::{PaperWorld, Terms};
 const BEGIN_MS: i64 = 1_748_865_600_000;
 const STEP_MS: i64 = 1_000;
 
-struct Story {
+pub(super) struct Story {
     setup: Setup,
     engine: Engine,
     accounts: PaperWorld,
-    kept: Kept,
+    pub(super) kept: Kept,
     now: Timestamp,
     seq: u64,
     /// The real pool, which nothing of ours moves.
     pool: PoolV3,
     head: Header,
     branch: u64,
-    mid: Decimal,
+    /// Of every book.
+    pub(super) mid: Decimal,
     update_id: u64,
 }
 
 fn accounts(setup: &Setup, recovered: &Recovered, now: Timestamp) -> PaperWorld {
     let terms = Terms { maker_fee_bps: dec!(2), taker_fee_bps: dec!(5), leverage_max: dec!(2) };
-    let terms = [SPOT, HEDGE].map(|venue| (venue.to_owned(), terms.clone()));
-    PaperWorld::new(setup, &BTreeMap::from(terms), recovered, now)
+    let terms = setup.venues.iter().map(|venue| (venue.name.clone(), terms.clone()));
+    PaperWorld::new(setup, &terms.collect(), recovered, now)
 }
 
 impl Story {
     /// A first start; everything is read, and nothing was decided yet.
-    fn begin() -> Self {
-        let (setup, now, pool) = (both(), Timestamp::from_ms(BEGIN_MS), pool());
+    pub(super) fn begin(setup: Setup) -> Self {
+        let (now, pool) = (Timestamp::from_ms(BEGIN_MS), pool());
         let block = BlockRef { chain: CHAIN, number: 100, hash: B256::repeat_byte(1) };
         let mut story = Self {
             engine: Engine::new(setup.clone(), now),
@@ -84,8 +85,8 @@ impl Story {
 
     fn connect(&mut self) {
         self.read_chain();
-        for venue in [SPOT, HEDGE] {
-            let name = || venue.to_owned();
+        for venue in self.venues() {
+            let name = || venue.clone();
             self.hear(Body::UserStream { venue: name(), is_up: true, why: String::new() });
             self.hear(Body::VenueReady(Box::new(VenueStart {
                 venue: name(),
@@ -97,6 +98,10 @@ impl Story {
             self.hear(Body::Book { venue: name(), symbol: SYMBOL.into(), step: BookStep::Opened });
         }
         self.quote();
+    }
+
+    fn venues(&self) -> Vec<String> {
+        self.setup.venues.iter().map(|venue| venue.name.clone()).collect()
     }
 
     fn read_chain(&mut self) {
@@ -148,24 +153,24 @@ impl Story {
                 let (hash, raw) = (hash_of(request.nonce), Bytes::new());
                 let signer = self.setup.chains[0].signer;
                 let tx = SignedTx { request, signer, intent, strategy, raw, hash };
-                self.accounts.submit(&tx, true)
+                self.accounts.submit(&tx, true, self.now)
             }
             Command::Place { order, .. } => self.accounts.place(&order.request, self.now),
             other => self.accounts.obey(other, self.now),
         }
     }
 
-    /// Both books stand around the mid.
+    /// All books stand around the mid.
     fn quote(&mut self) {
         self.update_id += 1;
         let level = |price| vec![Level { price, quantity: dec!(500) }];
         let (bids, asks) = (level(self.mid - dec!(0.05)), level(self.mid + dec!(0.05)));
-        for venue in [SPOT, HEDGE] {
+        for venue in self.venues() {
             let (bids, asks) = (bids.clone(), asks.clone());
             let (update_id, venue_time) = (self.update_id, Some(self.now));
             let update = BookUpdate::Snapshot { bids, asks, update_id, venue_time };
-            let (venue, symbol) = (venue.to_owned(), SYMBOL.to_owned());
-            self.hear(Body::Book { venue, symbol, step: BookStep::Update(update) });
+            let (symbol, step) = (SYMBOL.to_owned(), BookStep::Update(update));
+            self.hear(Body::Book { venue, symbol, step });
         }
     }
 
@@ -198,7 +203,7 @@ impl Story {
         }
     }
 
-    fn pass(&mut self, seconds: usize) {
+    pub(super) fn pass(&mut self, seconds: usize) {
         for _ in 0..seconds {
             self.now = self.now.plus_ms(STEP_MS);
             self.quote();
@@ -240,7 +245,7 @@ impl Story {
     }
 
     #[track_caller]
-    fn agrees(&self) {
+    pub(super) fn agrees(&self) {
         let seen = self.seen();
         assert_eq!(seen["state"]["kind"], "running", "{}", seen["state"]["reason"]);
         assert_eq!(seen["reconciliation"]["ok"], true, "{}", seen["reconciliation"]);
@@ -255,7 +260,7 @@ impl Story {
 
 /// A range stands and is hedged.
 fn at_work() -> Story {
-    let mut story = Story::begin();
+    let mut story = Story::begin(both());
     story.pass(12);
     story.agrees();
     assert_eq!(story.open().len(), 1);
@@ -303,7 +308,7 @@ fn a_killed_keeper_goes_on_with_what_its_books_say() {
 
 #[test]
 fn a_slot_in_flight_at_the_kill_fails_and_costs_nothing() {
-    let mut story = Story::begin();
+    let mut story = Story::begin(both());
     while story.kept.txs.is_empty() {
         story.now = story.now.plus_ms(STEP_MS);
         story.quote();
@@ -325,7 +330,7 @@ fn a_slot_in_flight_at_the_kill_fails_and_costs_nothing() {
 #[test]
 fn a_mint_is_taken_back_under_a_running_keeper_and_under_a_dead_one() {
     for is_dead in [false, true] {
-        let mut story = Story::begin();
+        let mut story = Story::begin(both());
         let mut seconds = 0;
         while story.open().is_empty() {
             story.pass(1);

@@ -119,6 +119,12 @@ impl Account {
         steps(cost).map(i128::from)
     }
 
+    /// An order as it reaches the venue: a spot exchange knows no reduce-only, and there the word
+    /// is our own promise alone.
+    pub(super) fn received(&self, order: &NewOrder) -> NewOrder {
+        NewOrder { reduce_only: order.reduce_only && self.is_perpetual, ..order.clone() }
+    }
+
     /// The asset profits are settled in.
     pub(super) fn numeraire(&self) -> &str {
         &self.numeraire
@@ -144,9 +150,6 @@ impl Account {
     ) -> Result<(), (i64, String)> {
         if self.is_perpetual {
             return self.admit_contracts(order);
-        }
-        if order.reduce_only {
-            return Err((-1_102, "spot has no reduce-only order".to_owned()));
         }
         let cost = |request: &NewOrder, left: Decimal| match request.side {
             Side::Buy => request.price.checked_mul(left).unwrap_or(Decimal::MAX),
