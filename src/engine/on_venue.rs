@@ -149,7 +149,11 @@ impl Engine {
         for order in self.orders.values() {
             // Its answer may be lost, and to cancel twice does no harm.
             if order.state == OrderState::CancelSent {
-                self.out.commands.push(Command::cancel(order));
+                self.out.commands.push(Command::Cancel {
+                    venue: order.request.venue.clone(),
+                    symbol: order.request.symbol.clone(),
+                    client_order_id: order.request.client_order_id.clone(),
+                });
             }
             // A quote that rests as told is where it should be; all else late is asked for.
             let is_late = self.now > order.request.valid_until && !order.is_resting();
@@ -171,7 +175,11 @@ impl Engine {
         }
         for order in self.orders.values_mut().filter(|order| order.is_resting()) {
             order.apply(&OrderEvent::CancelSent, self.now);
-            self.out.commands.push(Command::cancel(order));
+            self.out.commands.push(Command::Cancel {
+                venue: order.request.venue.clone(),
+                symbol: order.request.symbol.clone(),
+                client_order_id: order.request.client_order_id.clone(),
+            });
         }
     }
 

@@ -14,7 +14,7 @@ use crate::ledger::reconcile::Comparison;
 use crate::model::chain::BlockRef;
 use crate::model::opportunity::Opportunity;
 use crate::model::time::Timestamp;
-use crate::model::venue::{Fill, NewOrder};
+use crate::model::venue::Fill;
 
 /// The answer to one event.
 #[derive(Debug, Default, Serialize)]
@@ -97,16 +97,6 @@ pub enum Command {
 }
 
 impl Command {
-    /// Asks that an order be cancelled.
-    pub fn cancel(order: &Order) -> Self {
-        let NewOrder { venue, symbol, client_order_id, .. } = &order.request;
-        Self::Cancel {
-            venue: venue.clone(),
-            symbol: symbol.clone(),
-            client_order_id: client_order_id.clone(),
-        }
-    }
-
     /// True when it must wait for the commit of the records beside it.
     pub fn needs_commit(&self) -> bool {
         matches!(self, Self::Submit { .. } | Self::Place { .. })

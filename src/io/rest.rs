@@ -1,14 +1,9 @@
 //! One HTTP client for one venue's REST host.
 //!
 //! Knows bytes, time limits and the difference between "it never left" and "nobody knows". Must
-//! never retry: whether to ask again is a decision about money, and not made here. Where the venue
-//! asks for silence, nothing leaves until it is over: every request more makes it longer.
+//! never retry: whether to ask again is a decision about money, and not made here.
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{error::Error, time::Duration};
 
 use reqwest::{
     Client, Url,
@@ -18,13 +13,6 @@ use reqwest::{
 use secrecy::ExposeSecret;
 
 use crate::venues::binance::{orders::Method, sign::SignedRequest};
-
-/// "Too many requests", and "banned for having gone on".
-const SILENCING: [u16; 2] = [429, 418];
-/// Silence kept where the venue asks for it without saying how long.
-const SILENCE: Duration = Duration::from_secs(5);
-/// Longest silence believed: the venue's bans last three days at most.
-const SILENCE_MAX: Duration = Duration::from_secs(3 * 86_400);
 
 /// Bounds of one client.
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +74,6 @@ pub struct RestClient {
     client: Client,
     base: Url,
     body_bytes_max: usize,
-    /// The venue wants to hear nothing before this.
-    silent_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl RestClient {
@@ -108,38 +94,14 @@ impl RestClient {
             .timeout(options.connect_timeout + options.timeout)
             .build()
             .map_err(|e| RestError::NotSent { why: chain(&e) })?;
-        let body_bytes_max = options.body_bytes_max;
-        Ok(Self { client, base, body_bytes_max, silent_until: Arc::default() })
-    }
-
-    fn check_silence(&self) -> Result<(), RestError> {
-        let until = *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = until.and_then(|until| until.checked_duration_since(Instant::now()));
-        match left {
-            Some(left) if !left.is_zero() => {
-                let why = format!("the venue asked for silence for {} s more", left.as_secs() + 1);
-                Err(RestError::NotSent { why })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn keep_silence(&self, reply: &RestReply) {
-        if !SILENCING.contains(&reply.status) {
-            return;
-        }
-        let asked = reply.retry_after_s.map_or(SILENCE, Duration::from_secs).min(SILENCE_MAX);
-        let mut until = self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = (*until).max(Instant::now().checked_add(asked));
+        Ok(Self { client, base, body_bytes_max: options.body_bytes_max })
     }
 
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors
-    /// `NotSent` when no connection came to be or the venue wants silence, `Unknown` for everything
-    /// after.
+    /// `NotSent` when no connection came to be, `Unknown` for everything after.
     pub async fn send(&self, request: &SignedRequest) -> Result<RestReply, RestError> {
-        self.check_silence()?;
         let url = self
             .base
             .join(&request.target)
@@ -167,7 +129,6 @@ impl RestClient {
             order_count_10s: number(headers, "x-mbx-order-count-10s"),
             retry_after_s: number(headers, "retry-after"),
         };
-        self.keep_silence(&reply);
         reply.body = self.body(response).await?;
         Ok(reply)
     }
@@ -274,31 +235,6 @@ mod tests {
             retry_after_s: Some(7),
         };
         assert_eq!(reply, expected);
-    }
-
-    #[tokio::test]
-    async fn nothing_leaves_while_the_venue_wants_silence() {
-        let cases = [
-            ("HTTP/1.1 418 Banned\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", "7 s more"),
-            ("HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", "5 s more"),
-        ];
-        for (answer, told) in cases {
-            let (url, peer) = peer(answer).await;
-            let client = RestClient::new(&url, options()).unwrap();
-            let clone = client.clone();
-            client.send(&request(Method::Get, "/")).await.unwrap();
-            peer.await.unwrap();
-            // Nobody listens any more: whatever left would say so.
-            let error = clone.send(&request(Method::Get, "/")).await.unwrap_err();
-            assert!(matches!(&error, RestError::NotSent { why } if why.contains(told)), "{error}");
-        }
-        let (url, peer) =
-            peer("HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n").await;
-        let client = RestClient::new(&url, options()).unwrap();
-        client.send(&request(Method::Get, "/")).await.unwrap();
-        peer.await.unwrap();
-        let error = client.send(&request(Method::Get, "/")).await.unwrap_err();
-        assert!(!error.to_string().contains("silence"), "{error}");
     }
 
     #[tokio::test]

@@ -13,7 +13,6 @@ use crate::model::intent::{Intent, QuotePlan, Term, Want};
 use crate::model::order::{Side, TimeInForce};
 use crate::model::time::Timestamp;
 use crate::model::unit::{Account, Unit, VENUE_DECIMALS};
-use crate::model::venue::NewOrder;
 use crate::risk::gate;
 use crate::strategy::market_making::{
     self, Decision, Parameters, QuoteAction, QuoteSide, RestingQuote, View, touch_of_others,
@@ -174,14 +173,17 @@ impl Engine {
     /// Cancels leave first. One already on its way, or in doubt, is not asked for again here.
     fn cancel_quotes(&mut self, parameters: &Parameters, side: Side) {
         let Parameters { venue, symbol, .. } = parameters;
-        let now = self.now;
-        for order in self.orders.values_mut() {
-            let NewOrder { venue: at, symbol: of, .. } = &order.request;
-            let is_here = at == venue && of == symbol && order.request.side == side;
-            if is_here && order.is_resting() {
-                order.apply(&OrderEvent::CancelSent, now);
-                self.out.commands.push(Command::cancel(order));
+        let ids: Vec<String> = self
+            .quotes_of(venue, symbol)
+            .filter(|order| order.request.side == side && order.is_resting())
+            .map(|order| order.request.client_order_id.clone())
+            .collect();
+        for id in ids {
+            if let Some(order) = self.orders.get_mut(&id) {
+                order.apply(&OrderEvent::CancelSent, self.now);
             }
+            let (venue, symbol) = (venue.clone(), symbol.clone());
+            self.out.commands.push(Command::Cancel { venue, symbol, client_order_id: id });
         }
     }
 

@@ -12,7 +12,7 @@ use crate::execution::tx::{Act, TxRequest};
 use crate::market::pools::v3::V3Event;
 use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts};
 use crate::math::amm::tick::{TickRange, sqrt_price_at};
-use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder, SwapOutcome};
+use crate::math::amm::v3::{MAX_SWAP_AMOUNT, Quote, SwapAmount, SwapOrder};
 use crate::math::amm::{Amounts, Direction, Rounding};
 use crate::model::chain::{NftLog, Receipt, TokenTransfer};
 use crate::model::intent::{CloseRange, OpenRange, SwapPlan};
@@ -216,7 +216,7 @@ impl World {
 /// Pool logs, transfers of ours and position events of one transaction.
 type Made = (Vec<PoolEvent>, Vec<TokenTransfer>, Vec<NftLog>);
 
-fn swap_log(outcome: &SwapOutcome) -> V3Event {
+fn swap_log(outcome: &Quote) -> V3Event {
     let (amount0, amount1) = outcome.deltas();
     V3Event::Swap {
         amount0,

@@ -9,12 +9,16 @@ mod follow;
 mod views;
 mod watch;
 
+#[cfg(test)]
+mod quoting;
+
 use std::collections::btree_map::Entry;
 
 use alloy::primitives::{I256, U256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::math::amm::segments::Segments;
 use crate::math::amm::tick::{TickState, Ticks, check_spacing, sqrt_price_at, tick_at};
 use crate::math::amm::v3::Curve;
 use crate::math::amm::{AmmError, PIPS};
@@ -277,6 +281,9 @@ pub struct PoolV3 {
     /// Ranges of pretend positions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watched: Vec<Watched>,
+    /// What quotes have tabulated of the state; no part of it.
+    #[serde(skip)]
+    segments: Segments,
 }
 
 impl PoolV3 {
@@ -321,6 +328,7 @@ impl PoolV3 {
             block: snapshot.block,
             desync: None,
             watched: Vec::new(),
+            segments: Segments::default(),
         })
     }
 

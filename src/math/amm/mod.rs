@@ -6,6 +6,7 @@
 
 pub mod liquidity;
 pub mod price;
+pub mod segments;
 pub mod sqrt_price;
 pub mod tick;
 pub mod v2;
@@ -17,10 +18,9 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
-use alloy::primitives::{U256, Uint};
+use alloy::primitives::{U256, U512, Uint};
 use thiserror::Error;
 use uniswap_v3_sdk::error::Error as SdkError;
-use uniswap_v3_sdk::utils::full_math;
 
 /// 2^96, the one of a Q64.96 number.
 pub const Q96: U256 = U256::from_limbs([0, 1 << 32, 0, 0]);
@@ -138,16 +138,10 @@ pub enum AmmError {
 }
 
 impl From<SdkError> for AmmError {
-    /// The SDK's errors of its integer arithmetic; its other kinds never arise from the calls made
-    /// here and count as overflow, which refuses just as firmly.
-    fn from(error: SdkError) -> Self {
-        match error {
-            SdkError::InsufficientLiquidity | SdkError::PriceOverflow => {
-                Self::InsufficientLiquidity
-            }
-            SdkError::InvalidPriceOrLiquidity => Self::NoLiquidity,
-            _ => Self::Overflow,
-        }
+    /// The SDK converts ticks and prices that are checked before, so its errors never arise; they
+    /// would count as overflow, which refuses just as firmly.
+    fn from(_: SdkError) -> Self {
+        Self::Overflow
     }
 }
 
@@ -156,9 +150,18 @@ impl From<SdkError> for AmmError {
 /// # Errors
 /// [`AmmError::Overflow`] when the denominator is zero or the result needs more than 256 bits.
 pub fn mul_div(a: U256, b: U256, denominator: U256, rounding: Rounding) -> Result<U256, AmmError> {
+    if denominator.is_zero() {
+        return Err(AmmError::Overflow);
+    }
+    let product: U512 = a.widening_mul(b);
+    let (quotient, rest) = product.div_rem(U512::from(denominator));
+    if quotient.bit_len() > U256::BITS {
+        return Err(AmmError::Overflow);
+    }
+    let floor = U256::from(quotient);
     match rounding {
-        Rounding::Down => Ok(full_math::mul_div(a, b, denominator)?),
-        Rounding::Up => Ok(full_math::mul_div_rounding_up(a, b, denominator)?),
+        Rounding::Up if !rest.is_zero() => floor.checked_add(U256::ONE).ok_or(AmmError::Overflow),
+        _ => Ok(floor),
     }
 }
 

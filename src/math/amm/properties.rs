@@ -7,8 +7,9 @@ use proptest::strategy::Strategy;
 use uniswap_v3_sdk::entities::{TickListDataProvider, tick::Tick};
 use uniswap_v3_sdk::utils::swap_math;
 
+use crate::math::amm::segments::Segments;
 use crate::math::amm::tick::{TickState, Ticks, sqrt_price_at};
-use crate::math::amm::v3::{Curve, MAX_SWAP_AMOUNT, SwapAmount, SwapOrder, swap};
+use crate::math::amm::v3::{Curve, MAX_SWAP_AMOUNT, Quote, SwapAmount, SwapOrder, swap};
 use crate::math::amm::v3_step::{StepInput, compute_swap_step};
 use crate::math::amm::vectors::add_position;
 use crate::math::amm::{Direction, Q96};
@@ -161,7 +162,10 @@ proptest! {
             ticks: &ticks,
         };
         for sqrt_limit_x96 in [None, Some(sqrt_target_x96)] {
-            let outcome = swap(&curve, &SwapOrder { direction, amount, sqrt_limit_x96 });
+            let order = SwapOrder { direction, amount, sqrt_limit_x96 };
+            let outcome = swap(&curve, &order);
+            let quote = Segments::default().quote(&curve, &order);
+            prop_assert_eq!(quote, outcome.as_ref().map(Quote::from).map_err(|error| *error));
             if let Ok(outcome) = outcome {
                 assert!(outcome.amount_in <= MAX_SWAP_AMOUNT);
             }

@@ -1,13 +1,11 @@
 //! How far amounts move a price, and what amounts a price move needs: v3-core's `SqrtPriceMath`.
 //!
-//! The integer arithmetic is the SDK's; the guards around it are the contract's `require`s and
-//! casts that the SDK leaves to its caller (it wraps or divides by zero where the contract
-//! reverts).
+//! Written here with one division of 512 bits where the SDK makes up to three; the SDK also wraps
+//! or divides by zero where the contract reverts. The tests hold both together.
 
 use alloy::primitives::U256;
-use uniswap_v3_sdk::utils::sqrt_price_math;
 
-use crate::math::amm::{AmmError, Direction, Rounding};
+use crate::math::amm::{AmmError, Direction, Q96, Rounding, mul_div};
 
 /// Bits of the contract's price type.
 const SQRT_PRICE_BITS: usize = 160;
@@ -24,8 +22,12 @@ pub fn amount0_delta(
 ) -> Result<U256, AmmError> {
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
-    let round_up = rounding == Rounding::Up;
-    Ok(sqrt_price_math::get_amount_0_delta(sqrt_a_x96, sqrt_b_x96, liquidity, round_up)?)
+    let (lower, upper) = (sqrt_a_x96.min(sqrt_b_x96), sqrt_a_x96.max(sqrt_b_x96));
+    let between = mul_div(scaled(liquidity), upper - lower, upper, rounding)?;
+    Ok(match rounding {
+        Rounding::Down => between / lower,
+        Rounding::Up => between.div_ceil(lower),
+    })
 }
 
 /// Token1 between two prices, in raw units.
@@ -40,8 +42,7 @@ pub fn amount1_delta(
 ) -> Result<U256, AmmError> {
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
-    let round_up = rounding == Rounding::Up;
-    Ok(sqrt_price_math::get_amount_1_delta(sqrt_a_x96, sqrt_b_x96, liquidity, round_up)?)
+    mul_div(U256::from(liquidity), sqrt_a_x96.abs_diff(sqrt_b_x96), Q96, rounding)
 }
 
 /// Price after giving `amount_in` (fee already taken off).
@@ -58,24 +59,24 @@ pub fn next_from_input(
     if liquidity == 0 {
         return Err(AmmError::NoLiquidity);
     }
-    let zero_for_one = direction == Direction::ZeroForOne;
-    // The SDK's denominator `liquidity / price + amount` wraps; only so large an amount gets there.
-    if zero_for_one && amount_in.bit(255) {
-        let fixed: U256 = (U256::from(liquidity) << 96) / sqrt_price_x96;
-        fixed.checked_add(amount_in).ok_or(AmmError::Overflow)?;
+    match direction {
+        Direction::ZeroForOne => {
+            let (scaled, price) = (scaled(liquidity), sqrt_price_x96);
+            let product = amount_in.checked_mul(price);
+            match product.and_then(|product| product.checked_add(scaled)) {
+                Some(denominator) => mul_div(scaled, price, denominator, Rounding::Up),
+                // The contract's second formula, less exact and without the large product.
+                None => {
+                    let denominator = (scaled / price).checked_add(amount_in);
+                    Ok(scaled.div_ceil(denominator.ok_or(AmmError::Overflow)?))
+                }
+            }
+        }
+        Direction::OneForZero => {
+            let rise = mul_div(amount_in, Q96, U256::from(liquidity), Rounding::Down)?;
+            narrow(sqrt_price_x96.checked_add(rise).ok_or(AmmError::Overflow)?)
+        }
     }
-    let next = sqrt_price_math::get_next_sqrt_price_from_input(
-        sqrt_price_x96,
-        liquidity,
-        amount_in,
-        zero_for_one,
-    )?;
-    // A wrapped sum shows as a price on the wrong side.
-    let is_wrapped = !zero_for_one && next < sqrt_price_x96;
-    if is_wrapped || next.bit_len() > SQRT_PRICE_BITS {
-        return Err(AmmError::Overflow);
-    }
-    Ok(next)
 }
 
 /// Price after taking `amount_out`.
@@ -93,16 +94,34 @@ pub fn next_from_output(
     if liquidity == 0 {
         return Err(AmmError::NoLiquidity);
     }
-    let next = sqrt_price_math::get_next_sqrt_price_from_output(
-        sqrt_price_x96,
-        liquidity,
-        amount_out,
-        direction == Direction::ZeroForOne,
-    )?;
-    if next.bit_len() > SQRT_PRICE_BITS {
+    match direction {
+        Direction::ZeroForOne => {
+            let fall = mul_div(amount_out, Q96, U256::from(liquidity), Rounding::Up)?;
+            let next = sqrt_price_x96.checked_sub(fall).filter(|next| !next.is_zero());
+            next.ok_or(AmmError::InsufficientLiquidity)
+        }
+        Direction::OneForZero => {
+            let scaled = scaled(liquidity);
+            let left = amount_out.checked_mul(sqrt_price_x96);
+            let left = left.and_then(|product| scaled.checked_sub(product));
+            let left = left.filter(|left| !left.is_zero());
+            let denominator = left.ok_or(AmmError::InsufficientLiquidity)?;
+            narrow(mul_div(scaled, sqrt_price_x96, denominator, Rounding::Up)?)
+        }
+    }
+}
+
+/// Liquidity in Q96: below 2^224.
+fn scaled(liquidity: u128) -> U256 {
+    U256::from(liquidity) << 96
+}
+
+/// The contract's cast to `uint160`.
+fn narrow(sqrt_price_x96: U256) -> Result<U256, AmmError> {
+    if sqrt_price_x96.bit_len() > SQRT_PRICE_BITS {
         return Err(AmmError::Overflow);
     }
-    Ok(next)
+    Ok(sqrt_price_x96)
 }
 
 fn check_width(sqrt_price_x96: U256) -> Result<(), AmmError> {
@@ -115,7 +134,6 @@ fn check_width(sqrt_price_x96: U256) -> Result<(), AmmError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::amm::Q96;
 
     #[test]
     fn huge_inputs_are_refused_not_wrapped() {
@@ -124,7 +142,7 @@ mod tests {
         assert_eq!(down, Err(AmmError::Overflow));
         let up = next_from_input(top, 1, U256::MAX, Direction::OneForZero);
         assert_eq!(up, Err(AmmError::Overflow));
-        // Quotient 2^256 - 2^97: the SDK's sum wraps to a small price.
+        // A rise of 2^256 - 2^96: the sum must not wrap to a small price.
         let amount = U256::MAX >> 96;
         assert!(next_from_input(top, 1, amount, Direction::OneForZero).is_err());
     }

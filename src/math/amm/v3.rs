@@ -106,11 +106,51 @@ pub struct SwapOutcome {
 impl SwapOutcome {
     /// The pool's balance changes as the `Swap` log tells them: positive is paid to the pool.
     pub fn deltas(&self) -> (I256, I256) {
+        Quote::from(self).deltas()
+    }
+}
+
+/// What a swap would trade and where it would end: a [`SwapOutcome`] without fees and crossings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// Which token goes in.
+    pub direction: Direction,
+    /// Raw units into the pool, fee included.
+    pub amount_in: U256,
+    /// Raw units out of the pool.
+    pub amount_out: U256,
+    /// Part of the fixed amount that the price limit, or the end of the prices, leaves over.
+    pub unfilled: U256,
+    /// Price afterwards, Q64.96.
+    pub sqrt_price_x96: U256,
+    /// `slot0.tick` afterwards.
+    pub tick: i32,
+    /// Liquidity in range afterwards.
+    pub liquidity: u128,
+}
+
+impl Quote {
+    /// The pool's balance changes as the `Swap` log tells them: positive is paid to the pool.
+    pub fn deltas(&self) -> (I256, I256) {
         let paid = I256::from_raw(self.amount_in);
         let sent = I256::from_raw(self.amount_out).wrapping_neg();
         match self.direction {
             Direction::ZeroForOne => (paid, sent),
             Direction::OneForZero => (sent, paid),
+        }
+    }
+}
+
+impl From<&SwapOutcome> for Quote {
+    fn from(outcome: &SwapOutcome) -> Self {
+        Self {
+            direction: outcome.direction,
+            amount_in: outcome.amount_in,
+            amount_out: outcome.amount_out,
+            unfilled: outcome.unfilled,
+            sqrt_price_x96: outcome.sqrt_price_x96,
+            tick: outcome.tick,
+            liquidity: outcome.liquidity,
         }
     }
 }
@@ -152,10 +192,11 @@ impl Run {
         if amount > MAX_SWAP_AMOUNT {
             return Err(AmmError::Overflow);
         }
-        let (end, protocol_part) = match order.direction {
-            Direction::ZeroForOne => (MIN_SQRT_PRICE_X96 + U256::ONE, curve.fee_protocol & 0x0f),
-            Direction::OneForZero => (MAX_SQRT_PRICE_X96 - U256::ONE, curve.fee_protocol >> 4),
+        let protocol_part = match order.direction {
+            Direction::ZeroForOne => curve.fee_protocol & 0x0f,
+            Direction::OneForZero => curve.fee_protocol >> 4,
         };
+        let end = last_price(order.direction);
         let limit = order.sqrt_limit_x96.unwrap_or(end);
         let is_ahead = match order.direction {
             Direction::ZeroForOne => end <= limit && limit < curve.sqrt_price_x96,
@@ -254,22 +295,39 @@ impl Run {
     /// The price arrived at the step's tick: cross it, or walk on into the next bitmap word.
     fn pass(&mut self, ticks: &Ticks, next: NextTick) -> Result<(), AmmError> {
         let now = &mut self.outcome;
+        (now.tick, now.liquidity) = beyond(ticks, next, now.direction, now.liquidity)?;
         if next.is_initialized {
-            let misfit = AmmError::LiquidityAtTick { tick: next.tick };
-            let net = ticks.get(&next.tick).map_or(0, |state| state.net);
-            let net = match now.direction {
-                Direction::ZeroForOne => net.checked_neg().ok_or(misfit)?,
-                Direction::OneForZero => net,
-            };
-            now.liquidity = now.liquidity.checked_add_signed(net).ok_or(misfit)?;
             now.crossed.push(Crossing { tick: next.tick, fee_growth_x128: now.fee_growth_x128 });
         }
-        now.tick = match now.direction {
-            Direction::ZeroForOne => next.tick - 1,
-            Direction::OneForZero => next.tick,
-        };
         Ok(())
     }
+}
+
+/// The last price a swap can reach, Q64.96: one unit inside the protocol's range.
+pub(super) fn last_price(direction: Direction) -> U256 {
+    match direction {
+        Direction::ZeroForOne => MIN_SQRT_PRICE_X96 + U256::ONE,
+        Direction::OneForZero => MAX_SQRT_PRICE_X96 - U256::ONE,
+    }
+}
+
+/// `slot0.tick` and the liquidity in range once the price has arrived at a step's tick.
+pub(super) fn beyond(
+    ticks: &Ticks,
+    next: NextTick,
+    direction: Direction,
+    liquidity: u128,
+) -> Result<(i32, u128), AmmError> {
+    let misfit = AmmError::LiquidityAtTick { tick: next.tick };
+    let net = match ticks.get(&next.tick) {
+        Some(state) if next.is_initialized => state.net,
+        _ => 0,
+    };
+    let (tick, net) = match direction {
+        Direction::ZeroForOne => (next.tick - 1, net.checked_neg().ok_or(misfit)?),
+        Direction::OneForZero => (next.tick, net),
+    };
+    Ok((tick, liquidity.checked_add_signed(net).ok_or(misfit)?))
 }
 
 fn add(a: U256, b: U256) -> Result<U256, AmmError> {

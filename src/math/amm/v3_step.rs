@@ -50,50 +50,82 @@ pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
     }
     let (price, target, liquidity) = (input.sqrt_price_x96, input.sqrt_target_x96, input.liquidity);
     let direction = if price >= target { Direction::ZeroForOne } else { Direction::OneForZero };
-    let input_between = |sqrt_x96| match direction {
-        Direction::ZeroForOne => amount0_delta(sqrt_x96, price, liquidity, Rounding::Up),
-        Direction::OneForZero => amount1_delta(price, sqrt_x96, liquidity, Rounding::Up),
-    };
-    let output_between = |sqrt_x96| match direction {
-        Direction::ZeroForOne => amount1_delta(sqrt_x96, price, liquidity, Rounding::Down),
-        Direction::OneForZero => amount0_delta(price, sqrt_x96, liquidity, Rounding::Down),
-    };
-    let fee_pips = U256::from(input.fee_pips);
-    let fee_rest = U256::from(PIPS - input.fee_pips);
-    let fee_on = |amount| mul_div(amount, fee_pips, fee_rest, Rounding::Up);
+    let input_to = |sqrt_x96| input_between(price, sqrt_x96, liquidity, direction);
+    let output_to = |sqrt_x96| output_between(price, sqrt_x96, liquidity, direction);
+    let fee_on = |amount| fee_on(amount, input.fee_pips);
 
     match input.remaining {
         SwapAmount::ExactIn(remaining) => {
-            let less_fee = mul_div(remaining, fee_rest, U256::from(PIPS), Rounding::Down)?;
-            let full_in = input_between(target)?;
+            let less_fee = less_fee(remaining, input.fee_pips)?;
+            let full_in = input_to(target)?;
             let next = if less_fee >= full_in {
                 target
             } else {
                 next_from_input(price, liquidity, less_fee, direction)?
             };
-            let amount_out = output_between(next)?;
+            let amount_out = output_to(next)?;
             if next == target {
                 let fee = fee_on(full_in)?;
                 return Ok(SwapStep { sqrt_next_x96: next, amount_in: full_in, amount_out, fee });
             }
-            let amount_in = input_between(next)?;
+            let amount_in = input_to(next)?;
             let fee = remaining.checked_sub(amount_in).ok_or(AmmError::Overflow)?;
             Ok(SwapStep { sqrt_next_x96: next, amount_in, amount_out, fee })
         }
         SwapAmount::ExactOut(remaining) => {
-            let full_out = output_between(target)?;
+            let full_out = output_to(target)?;
             let next = if remaining >= full_out {
                 target
             } else {
                 next_from_output(price, liquidity, remaining, direction)?
             };
-            let amount_in = input_between(next)?;
-            let amount_out = if next == target { full_out } else { output_between(next)? };
+            let amount_in = input_to(next)?;
+            let amount_out = if next == target { full_out } else { output_to(next)? };
             let fee = fee_on(amount_in)?;
             let amount_out = amount_out.min(remaining);
             Ok(SwapStep { sqrt_next_x96: next, amount_in, amount_out, fee })
         }
     }
+}
+
+/// Input without its fee that moves the price from one to the other, rounded up.
+pub(super) fn input_between(
+    sqrt_a_x96: U256,
+    sqrt_b_x96: U256,
+    liquidity: u128,
+    direction: Direction,
+) -> Result<U256, AmmError> {
+    match direction {
+        Direction::ZeroForOne => amount0_delta(sqrt_a_x96, sqrt_b_x96, liquidity, Rounding::Up),
+        Direction::OneForZero => amount1_delta(sqrt_a_x96, sqrt_b_x96, liquidity, Rounding::Up),
+    }
+}
+
+/// Output of a move of the price from one to the other, rounded down.
+pub(super) fn output_between(
+    sqrt_a_x96: U256,
+    sqrt_b_x96: U256,
+    liquidity: u128,
+    direction: Direction,
+) -> Result<U256, AmmError> {
+    match direction {
+        Direction::ZeroForOne => amount1_delta(sqrt_a_x96, sqrt_b_x96, liquidity, Rounding::Down),
+        Direction::OneForZero => amount0_delta(sqrt_a_x96, sqrt_b_x96, liquidity, Rounding::Down),
+    }
+}
+
+/// Fee on an input that does not hold it, rounded up.
+pub(super) fn fee_on(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
+    mul_div(amount, U256::from(fee_pips), U256::from(rest_of(fee_pips)?), Rounding::Up)
+}
+
+/// What an input that holds its fee leaves to trade, rounded down.
+pub(super) fn less_fee(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
+    mul_div(amount, U256::from(rest_of(fee_pips)?), U256::from(PIPS), Rounding::Down)
+}
+
+fn rest_of(fee_pips: u32) -> Result<u32, AmmError> {
+    PIPS.checked_sub(fee_pips).filter(|&rest| rest > 0).ok_or(AmmError::Fee { fee: fee_pips })
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, fees_owed, tokens_owed};
+use crate::math::amm::segments::Segments;
 use crate::math::amm::sqrt_price::{
     amount0_delta, amount1_delta, next_from_input, next_from_output,
 };
 use crate::math::amm::tick::{TickRange, TickState, Ticks, sqrt_price_at, tick_at};
-use crate::math::amm::v3::{Curve, SwapAmount, SwapOrder, SwapOutcome, swap};
+use crate::math::amm::v3::{self, Curve, Quote, SwapAmount, SwapOrder, SwapOutcome};
 use crate::math::amm::v3_step::{StepInput, compute_swap_step};
 use crate::math::amm::{AmmError, Direction, Rounding, v2};
 
@@ -82,6 +83,20 @@ pub(super) fn add_position(ticks: &mut Ticks, range: (i32, i32), liquidity: u128
         state.gross += liquidity;
         state.net += net;
     }
+}
+
+/// The loop's answer, once the table has given the same one, with the price limit and without.
+/// `tabled` counts what the table could tell.
+fn swap(curve: &Curve<'_>, order: &SwapOrder, tabled: &mut u32) -> Result<SwapOutcome, AmmError> {
+    let outcome = v3::swap(curve, order);
+    let free = SwapOrder { sqrt_limit_x96: None, ..*order };
+    for (order, looped) in [(order, &outcome), (&free, &v3::swap(curve, &free))] {
+        let segments = Segments::default();
+        let looped = looped.as_ref().map(Quote::from).map_err(|error| *error);
+        assert_eq!(segments.quote(curve, order), looped, "{order:?}");
+        *tabled += u32::from(segments.tabled(curve, order).is_some());
+    }
+    outcome
 }
 
 #[test]
@@ -155,7 +170,7 @@ fn v3_core_swap_steps_agree() {
 #[test]
 fn v3_core_swaps_agree() {
     let file = vectors!("v3_core_vectors.json.gz");
-    let (mut done, mut refused) = (0, 0);
+    let (mut done, mut refused, mut tabled) = (0, 0, 0);
     for pool in file["pools"].as_array().unwrap() {
         let sqrt_price_x96 = u(&pool["startSqrtPriceX96"]);
         let tick = tick_at(sqrt_price_x96).unwrap();
@@ -183,7 +198,7 @@ fn v3_core_swaps_agree() {
                 amount: swap_amount(&case["amountSpecified"]),
                 sqrt_limit_x96: Some(u(&case["sqrtPriceLimitX96"])),
             };
-            let outcome = swap(&curve, &order);
+            let outcome = swap(&curve, &order, &mut tabled);
             if case["expected"]["revert"] == "SPL" {
                 assert_eq!(outcome, Err(AmmError::PriceLimit), "{case}");
                 refused += 1;
@@ -193,7 +208,7 @@ fn v3_core_swaps_agree() {
             }
         }
     }
-    assert_eq!((done, refused), (190, 50));
+    assert_eq!((done, refused, tabled), (190, 50, 280));
 }
 
 fn check_core_swap(outcome: &SwapOutcome, case: &Value) {
@@ -244,6 +259,7 @@ fn integer_oracle_agrees() {
 fn integer_oracle_swaps_agree_up_to_the_word_edges() {
     const UNITS_PER_STEP: u64 = 2;
     let file = vectors!("v3_swap_int.json.gz");
+    let mut tabled = 0;
     for case in cases(&file, "multi_tick_swap") {
         let (given, expected) = (&case["in"], &case["out"]);
         let ticks: Ticks = given["ticks_liquidity_net"]
@@ -270,7 +286,7 @@ fn integer_oracle_swaps_agree_up_to_the_word_edges() {
             amount: swap_amount(&given["amount_specified"]),
             sqrt_limit_x96: None,
         };
-        let outcome = swap(&curve, &order).unwrap();
+        let outcome = swap(&curve, &order, &mut tabled).unwrap();
         let words = (outcome.tick - curve.tick).unsigned_abs()
             / (256 * curve.tick_spacing.unsigned_abs())
             + 2;
@@ -284,6 +300,7 @@ fn integer_oracle_swaps_agree_up_to_the_word_edges() {
             expected["ticks_crossed"].as_array().unwrap().iter().map(i).collect();
         assert_eq!(crossed, expected, "{case}");
     }
+    assert_eq!(tabled, 2 * 16);
 }
 
 #[test]
@@ -343,7 +360,7 @@ fn v2_oracle_agrees() {
 #[test]
 fn recorded_quoter_answers_agree_to_the_wei() {
     let file = vectors!("quoter_block_24407242.json.gz");
-    let mut checked = 0;
+    let (mut checked, mut tabled) = (0, 0);
     for pool in file["pools"].as_array().unwrap() {
         let ticks: Ticks = pool["ticks"]
             .as_array()
@@ -365,14 +382,15 @@ fn recorded_quoter_answers_agree_to_the_wei() {
             ticks: &ticks,
         };
         for quote in pool["quotes"].as_array().unwrap() {
-            check_quote(&curve, pool["protocol"] == "uniswap_v4", quote);
+            check_quote(&curve, pool["protocol"] == "uniswap_v4", quote, &mut tabled);
             checked += 1;
         }
     }
-    assert_eq!(checked, 168);
+    // All but the four of the largest amount there is; each is asked twice.
+    assert_eq!((checked, tabled), (168, 2 * 164));
 }
 
-fn check_quote(curve: &Curve<'_>, is_v4: bool, quote: &Value) {
+fn check_quote(curve: &Curve<'_>, is_v4: bool, quote: &Value, tabled: &mut u32) {
     let is_exact_in = quote[0] == "quoteExactInputSingle";
     let amount = u(&quote[2]);
     let amount =
@@ -382,7 +400,8 @@ fn check_quote(curve: &Curve<'_>, is_v4: bool, quote: &Value) {
         "WBTC" | "ETH" => Direction::ZeroForOne,
         _ => Direction::OneForZero,
     };
-    let outcome = swap(curve, &SwapOrder { direction, amount, sqrt_limit_x96: None });
+    let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
+    let outcome = swap(curve, &order, tabled);
     if quote[3].is_null() {
         // V4's quoter refuses what the liquidity cannot fill; V3's answers with what it can.
         assert!(is_v4 && outcome.map_or(true, |outcome| !outcome.unfilled.is_zero()), "{quote}");

@@ -53,13 +53,13 @@ async fn a_width_changed_while_it_runs_is_that_of_the_next_range_and_stays() -> 
     agent.stop(Signal::SIGTERM, STOP_TIMEOUT);
 
     let wide = fs::read_to_string(&file)?;
-    fs::write(&file, wide.replace("\"0.04\"", "\"0.06\""))?;
+    fs::write(&file, wide.replace("\"0.04\"", "\"0.05\""))?;
     let (agent, site) = stage::agent(&mut world).await?;
     let told = site.get("strategies/demo-lp/versions").await?;
     assert_described("strategies/{id}/versions", &told);
     let versions = told["versions"].as_array().context("no versions")?;
     let reasons: Vec<&Value> = versions.iter().map(|version| &version["reason"]).collect();
-    let by_hand = json!([{ "key": WIDTH, "before": WIDE, "after": "0.06" }]);
+    let by_hand = json!([{ "key": WIDTH, "before": WIDE, "after": "0.07" }]);
     ensure!(versions[0]["diff"] == by_hand && *reasons[0] == "the file was changed", "{told}");
     ensure!(*reasons[1] == "a wider range", "{reasons:?}");
     ensure!(reasons.last().is_some_and(|reason| **reason == "as in the file"), "{reasons:?}");

@@ -241,11 +241,8 @@ fn is_whole(snapshot: &Value) -> bool {
         && snapshot["reconciliation"]["ok"] == true
 }
 
-/// Transactions on the first chain; the other one goes on.
 fn count_transactions(snapshot: &Value) -> usize {
-    let first = &snapshot["chains"][0]["chain_id"];
-    let rows = snapshot["transactions"].as_array().into_iter().flatten();
-    rows.filter(|row| row["chain_id"] == *first).count()
+    snapshot["transactions"].as_array().map_or(0, Vec::len)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! Every function computes all new values before it writes the first, so a log that does not fit
 //! leaves the state as it was.
 
+use std::mem;
 use std::ops::RangeInclusive;
 
 use alloy::primitives::U256;
@@ -140,6 +141,7 @@ impl PoolV3 {
         self.sqrt_price_x96 = outcome.sqrt_price_x96;
         self.tick = outcome.tick;
         self.liquidity = outcome.liquidity;
+        self.tabulate_anew(&[]);
         Some(())
     }
 
@@ -162,7 +164,15 @@ impl PoolV3 {
                 self.ticks.insert(tick, state);
             }
         }
+        self.tabulate_anew(&[lower, upper]);
         Ok(())
+    }
+
+    /// After a change of the price, or of the liquidity at these ticks.
+    fn tabulate_anew(&mut self, touched: &[i32]) {
+        let mut segments = mem::take(&mut self.segments);
+        segments.follow(&self.curve(), touched);
+        self.segments = segments;
     }
 
     /// A tick with its liquidity changed. A new one at or below the price takes all growth so far

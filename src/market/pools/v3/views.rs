@@ -9,7 +9,7 @@ use crate::math::amm::Rounding;
 use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, tokens_owed};
 use crate::math::amm::price::PriceFrame;
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::{SwapOrder, SwapOutcome, swap};
+use crate::math::amm::v3::{Quote, SwapOrder};
 
 impl PoolV3 {
     /// Quote per one base in whole tokens.
@@ -22,12 +22,13 @@ impl PoolV3 {
     }
 
     /// What a swap would do now: quotes exact in and exact out, with or without a price limit.
+    /// Those without one come from [`crate::math::amm::segments`], at the same amounts.
     ///
     /// # Errors
     /// [`ViewError`].
-    pub fn quote(&self, order: &SwapOrder) -> Result<SwapOutcome, ViewError> {
+    pub fn quote(&self, order: &SwapOrder) -> Result<Quote, ViewError> {
         self.ready()?;
-        Ok(swap(&self.curve(), order)?)
+        Ok(self.segments.quote(&self.curve(), order)?)
     }
 
     /// Fee growth inside a range, token0 and token1, Q128.128; only differences mean something.

@@ -17,7 +17,7 @@ use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::{PoolV3, V3Event, V3Snapshot};
 use crate::math::amm::Direction;
 use crate::math::amm::tick::TickState;
-use crate::math::amm::v3::{SwapAmount, SwapOrder, SwapOutcome};
+use crate::math::amm::v3::{Quote, SwapAmount, SwapOrder};
 use crate::model::chain::{BlockRef, Header, NftLog};
 use crate::model::intent::{CloseRange, CycleLeg, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
@@ -257,7 +257,7 @@ pub(super) fn a_trade(pool: &mut PoolV3, direction: Direction, amount: u128) -> 
     let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
     let outcome = pool.quote(&order).unwrap();
     let (amount0, amount1) = outcome.deltas();
-    let SwapOutcome { sqrt_price_x96, liquidity, tick, .. } = outcome;
+    let Quote { sqrt_price_x96, liquidity, tick, .. } = outcome;
     let log = V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick };
     pool.apply(&log).unwrap();
     PoolEvent::V3(log)
