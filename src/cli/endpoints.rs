@@ -2,12 +2,11 @@
 //!
 //! No finding ever holds an endpoint's address, since that may carry a key.
 
-use alloy::primitives::B256;
-
 use crate::cli::findings::{Report, Status};
 use crate::config::chain::{Chain, Endpoint, UrlSource};
 use crate::io::chain::ChainClient;
 use crate::io::clock;
+use crate::model::chain::BlockRef;
 use crate::model::time::Timestamp;
 use crate::run::agent::variable;
 
@@ -18,7 +17,7 @@ const CHAIN_CLOCK_ROOM_MS: u64 = 2_000;
 pub(super) struct Reached {
     pub(super) client: ChainClient,
     /// Its newest block when it was asked.
-    pub(super) head: B256,
+    pub(super) head: BlockRef,
 }
 
 /// Looks at every endpoint of a chain and gives the first good one. One whose variable is not set
@@ -40,6 +39,15 @@ pub(super) fn place(source: &UrlSource) -> String {
         UrlSource::Env(name) => format!("the URL in {name}"),
         UrlSource::Plain(_) => "the URL in the chain's file".to_owned(),
     }
+}
+
+/// A chain of which no endpoint answers: none of what stands in its file was asked for.
+pub(super) fn unreached(report: &mut Report, chain: &Chain) {
+    let place = |endpoint: &Endpoint| format!("{} ({})", endpoint.name, place(&endpoint.http));
+    let places: Vec<String> = chain.endpoints.iter().map(place).collect();
+    let found = "no endpoint of it is set and answers: none of its addresses was asked for";
+    let remedy = format!("set or mend one of its endpoints: {}", places.join(", "));
+    report.bad(Status::Fail, format!("chain {}", chain.name), found, remedy);
 }
 
 async fn answer(
@@ -89,5 +97,6 @@ async fn answer(
     } else {
         report.ok(at, found);
     }
-    Some(Reached { client, head: block.header.hash })
+    let head = BlockRef { chain: id, number: block.header.number, hash: block.header.hash };
+    Some(Reached { client, head })
 }

@@ -100,16 +100,26 @@ impl Report {
 
     /// One line a finding, and one for its remedy.
     pub(super) fn table(&self) -> String {
-        let width = self.findings.iter().map(|f| f.looked_at.chars().count()).max().unwrap_or(0);
-        let mut text = String::new();
-        for Finding { status, looked_at, found, remedy } in &self.findings {
-            text.push_str(&format!("{:4}  {looked_at:width$}  {found}\n", status.word()));
-            if let Some(remedy) = remedy {
-                text.push_str(&format!("      {:width$}  do: {remedy}\n", ""));
-            }
-        }
-        text
+        told(&self.findings.iter().collect::<Vec<_>>())
     }
+
+    /// The same of what fails alone.
+    pub(super) fn failures(&self) -> String {
+        let fails = |finding: &&Finding| finding.status == Status::Fail;
+        told(&self.findings.iter().filter(fails).collect::<Vec<_>>())
+    }
+}
+
+fn told(findings: &[&Finding]) -> String {
+    let width = findings.iter().map(|f| f.looked_at.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { status, looked_at, found, remedy } in findings {
+        text.push_str(&format!("{:4}  {looked_at:width$}  {found}\n", status.word()));
+        if let Some(remedy) = remedy {
+            text.push_str(&format!("      {:width$}  do: {remedy}\n", ""));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -125,6 +135,7 @@ mod tests {
         let lines =
             ["ok    disk   9 GiB free", "fail  clock  3 s ahead", "             do: set it"];
         assert_eq!(report.table(), lines.join("\n") + "\n");
+        assert_eq!(report.failures(), "fail  clock  3 s ahead\n             do: set it\n");
         assert_eq!(report.n_failed(), 1);
         let json = serde_json::to_value(&report.findings).expect("plain");
         assert_eq!(json[1]["status"], "fail");

@@ -1,6 +1,7 @@
 //! Arguments in, one call, an exit status out: 0 ok, 1 failure, 2 usage, 3 check failed.
 
 mod check;
+mod columns;
 mod data;
 mod db;
 mod doctor;
@@ -8,6 +9,7 @@ mod endpoints;
 mod findings;
 mod fork;
 mod online;
+mod pool;
 mod replay;
 
 use std::net::SocketAddr;
@@ -60,6 +62,8 @@ enum Verb {
     Explain(replay::ExplainArguments),
     /// Look at everything a keeper needs, and say what to do about what is missing
     Doctor(doctor::DoctorArguments),
+    /// The pools of the operator's files at one block: list, inspect, quote, depth, verify
+    Pool(pool::PoolArguments),
     /// Say how a running agent is doing
     Status(ClientArguments),
     /// Print an address that opens the page once
@@ -182,6 +186,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(arguments) => with_runtime(|stop| replay::replay(arguments, stop)),
         Verb::Explain(arguments) => with_runtime(|stop| replay::explain(arguments, stop)),
         Verb::Doctor(arguments) => with_runtime(|stop| doctor::run(arguments, stop)),
+        Verb::Pool(arguments) => with_runtime(|stop| pool::run(arguments, stop)),
         Verb::Run(arguments) => with_runtime(|stop| run_agent(arguments, stop)),
         Verb::Demo(arguments) => with_runtime(|stop| run_demo(arguments, stop)),
         Verb::Fork(arguments) => with_runtime(|stop| fork::run(arguments, stop)),
@@ -200,6 +205,7 @@ pub fn main() -> ExitCode {
                 () if error.is::<online::Failed>() => CHECK_FAILED,
                 () if error.is::<run::agent::ModeRefused>() => USAGE,
                 () if error.is::<NoSuchChain>() => USAGE,
+                () if error.is::<pool::name::NoSuchPool>() => USAGE,
                 () => 1,
             })
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::cli::endpoints::{self, Reached};
 use crate::cli::findings::{Progress, Report, Status};
 use crate::config::Config;
-use crate::config::chain::{Chain, Endpoint, token_key};
+use crate::config::chain::{Chain, token_key};
 use crate::config::pool::{Contracts, Dex, Pool};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::text::plain;
@@ -63,11 +63,11 @@ async fn examine(config: &Config) -> Report {
     let mut report = Report::new(Progress::Terminal);
     for chain in &config.chains {
         let Some(Reached { client, head }) = endpoints::first_good(&mut report, chain).await else {
-            unreached(&mut report, chain);
+            endpoints::unreached(&mut report, chain);
             continue;
         };
         report.look(&format!("the addresses of chain {}", chain.name));
-        let site = Site { config, chain, client: &client, at: head };
+        let site = Site { config, chain, client: &client, at: head.hash };
         site.tokens(&mut report).await;
         for (dex, contracts) in &chain.dexes {
             site.factory(&mut report, *dex, contracts.factory).await;
@@ -80,15 +80,6 @@ async fn examine(config: &Config) -> Report {
     }
     report.end();
     report
-}
-
-fn unreached(report: &mut Report, chain: &Chain) {
-    let place =
-        |endpoint: &Endpoint| format!("{} ({})", endpoint.name, endpoints::place(&endpoint.http));
-    let places: Vec<String> = chain.endpoints.iter().map(place).collect();
-    let found = "no endpoint of it is set and answers: none of its addresses was asked for";
-    let remedy = format!("set or mend one of its endpoints: {}", places.join(", "));
-    report.bad(Status::Fail, format!("chain {}", chain.name), found, remedy);
 }
 
 /// One chain at one of its blocks, and what the files say of it.

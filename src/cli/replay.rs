@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::columns::table;
 use super::db::{Database, PlaceArguments};
 use crate::engine::output::{Output, Record};
 use crate::run::replay::{self, Moment, Reader, Verdict};
@@ -211,21 +212,6 @@ fn check_cells(row: &Value) -> [String; 4] {
 
 fn text_or_dash(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
-}
-
-/// Columns as wide as their widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:<width$}"));
-        format!("{}\n", cells.collect::<String>().trim_end())
-    };
-    rows.iter().map(line).collect()
 }
 
 /// A note without what stands in the tables.

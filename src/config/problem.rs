@@ -82,7 +82,7 @@ pub(super) fn nearest<'n>(wrong: &str, known: &[&'n str]) -> Option<&'n str> {
 }
 
 /// A help text for an unknown name: the nearest known one, else all of them.
-pub(super) fn suggest(wrong: &str, known: &[&str]) -> String {
+pub(crate) fn suggest(wrong: &str, known: &[&str]) -> String {
     match nearest(wrong, known) {
         Some(name) => format!("did you mean `{name}`?"),
         None if known.is_empty() => {

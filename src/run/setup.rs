@@ -6,7 +6,7 @@ pub(super) use strategies::resolve as resolve_strategy;
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use anyhow::{Context, Result, bail, ensure};
 use rust_decimal::Decimal;
 
@@ -271,11 +271,12 @@ async fn resolve_chain(
         Some(executor) => executor_dexes(client, executor, operator).await.context("executor")?,
         None => Vec::new(),
     };
+    let at = client.latest().await?.header.hash;
     let mut pools = Vec::new();
     for pool in &chain.pools {
-        let contracts = chain.dexes.get(&pool.dex).context("the pool's dex is not configured")?;
-        let mut pool = resolve_pool(chain, pool, contracts, client).await?;
-        pool.executor_dex = dexes.iter().position(|dex| *dex == contracts.factory).and_then(to_u8);
+        let factory = contracts(chain, pool)?.factory;
+        let mut pool = find_pool(chain, pool, client, at).await?;
+        pool.executor_dex = dexes.iter().position(|dex| *dex == factory).and_then(to_u8);
         pools.push(pool);
     }
     let gwei = |value: Decimal| -> Result<u128> {
@@ -351,31 +352,35 @@ fn to_u8(index: usize) -> Option<u8> {
     u8::try_from(index).ok()
 }
 
-/// Finds a pool by its factory and proves that there is one.
-async fn resolve_pool(
+fn contracts<'c>(chain: &'c Chain, pool: &Pool) -> Result<&'c Contracts> {
+    chain.dexes.get(&pool.dex).context("the pool's dex is not configured")
+}
+
+/// Finds a pool by its factory and proves that there is one in a block.
+pub(crate) async fn find_pool(
     chain: &Chain,
     pool: &Pool,
-    contracts: &Contracts,
     client: &ChainClient,
+    at: B256,
 ) -> Result<PoolSetup> {
+    let factory = contracts(chain, pool)?.factory;
     let token = |symbol: &String| -> Result<Address> {
         let token = chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
         Ok(token.address)
     };
     let (base, quote) = (token(&pool.base)?, token(&pool.quote)?);
     let (token0, token1) = if base < quote { (base, quote) } else { (quote, base) };
-    let at = client.latest().await?.header.hash;
     let pair = format!("{}/{}", pool.base, pool.quote);
     let (curve, address, tick_spacing) = match pool.dex {
         Dex::UniswapV2 | Dex::SushiswapV2 => {
             let call = UniswapV2Factory::getPairCall { _0: base, _1: quote };
-            let address = client.view(contracts.factory, &call, at).await?;
+            let address = client.view(factory, &call, at).await?;
             let dex = pool.dex.name();
             ensure!(address != Address::ZERO, "{dex} has no {pair} pair: check the factory");
             (Curve::V2, address, 1)
         }
         Dex::UniswapV3 => {
-            let address = uniswap_v3::pool_address(contracts.factory, base, quote, pool.fee_pips);
+            let address = uniswap_v3::pool_address(factory, base, quote, pool.fee_pips);
             let spacing = client.view(address, &UniswapV3Pool::tickSpacingCall {}, at).await;
             let spacing = spacing.with_context(|| {
                 format!(

@@ -63,7 +63,7 @@ async fn contracts(report: &mut Report, chain: &Chain, reached: &Reached) {
     report.look(&at);
     let mut faults = Vec::new();
     for (name, address) in &places {
-        match reached.client.has_code(*address, reached.head).await {
+        match reached.client.has_code(*address, reached.head.hash).await {
             Ok(true) => {}
             Ok(false) => faults.push(format!("{name}: no code at {address}")),
             Err(error) => faults.push(format!("{name}: is there code at {address}? {error}")),
@@ -88,11 +88,11 @@ async fn router02_faults(chain: &Chain, contracts: &Contracts, reached: &Reached
     let Some((at, manager)) = contracts.router02.zip(contracts.position_manager) else {
         return Vec::new();
     };
-    let Reached { client, head } = reached;
+    let (client, head) = (&reached.client, reached.head.hash);
     let views = [
-        ("factory()", client.view(at, &SwapRouter02::factoryCall {}, *head).await),
-        ("WETH9()", client.view(at, &SwapRouter02::WETH9Call {}, *head).await),
-        ("positionManager()", client.view(at, &SwapRouter02::positionManagerCall {}, *head).await),
+        ("factory()", client.view(at, &SwapRouter02::factoryCall {}, head).await),
+        ("WETH9()", client.view(at, &SwapRouter02::WETH9Call {}, head).await),
+        ("positionManager()", client.view(at, &SwapRouter02::positionManagerCall {}, head).await),
     ];
     let wanted = [contracts.factory, chain.wrapped_native, manager];
     let mut faults = Vec::new();

@@ -2,8 +2,9 @@
 
 use alloy::primitives::aliases::I24;
 use alloy::primitives::{Address, B256, U256};
+use alloy::rpc::types::{Filter, Log};
 
-use crate::engine::event::{Observed, OwnedPosition, Pool, WalletAudit};
+use crate::engine::event::{Observed, OwnedPosition, Pool, PoolEvent, WalletAudit};
 use crate::engine::setup::{ChainSetup, Curve, PoolSetup};
 use crate::execution::tx::Spender;
 use crate::io::chain::{ChainClient, ChainError};
@@ -17,9 +18,28 @@ use crate::venues::uniswap_v2::abi::UniswapV2Pair as Pair;
 use crate::venues::uniswap_v3::abi::{
     NonfungiblePositionManager as Positions, UniswapV3Pool as V3,
 };
+use crate::venues::{uniswap_v2, uniswap_v3};
 
 /// NFTs of one signer that are read; more are an error, so that none is overlooked.
 const POSITIONS_MAX: u64 = 200;
+
+/// The event a pool's log tells of; one that cannot be read is told as broken.
+fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(Address, PoolEvent)> {
+    let address = log.inner.address;
+    let setup = pools.iter().find(|pool| pool.address == address)?;
+    let event = match setup.curve {
+        Curve::V2 => uniswap_v2::decode_pair_log(&log.inner)
+            .map(|event| event.map(PoolEvent::V2))
+            .map_err(|e| e.to_string()),
+        Curve::V3 => uniswap_v3::decode_pool_log(&log.inner)
+            .map(|event| event.map(PoolEvent::V3))
+            .map_err(|e| e.to_string()),
+    };
+    match event {
+        Ok(event) => Some((address, event?)),
+        Err(why) => Some((address, PoolEvent::Broken(why))),
+    }
+}
 
 fn nonsense(what: &'static str, why: impl ToString) -> ChainError {
     ChainError::Nonsense { what, why: why.to_string() }
@@ -56,6 +76,26 @@ impl ChainClient {
         };
         let pool = PoolV3::from_snapshot(snapshot).map_err(|e| nonsense("pool state", e))?;
         Ok(Pool::V3(Box::new(pool)))
+    }
+
+    /// What the logs of one block tell of these pools, in order.
+    ///
+    /// # Errors
+    /// `ChainError`.
+    pub async fn pool_events(
+        &self,
+        pools: &[PoolSetup],
+        at: B256,
+    ) -> Result<Vec<(Address, PoolEvent)>, ChainError> {
+        // A filter without an address asks for the logs of all.
+        if pools.is_empty() {
+            return Ok(Vec::new());
+        }
+        let addresses: Vec<Address> = pools.iter().map(|pool| pool.address).collect();
+        let filter = Filter::new().at_block_hash(at).address(addresses);
+        let mut logs = self.logs(&filter).await?;
+        logs.sort_by_key(|log| log.log_index);
+        Ok(logs.iter().filter_map(|log| pool_event(pools, log)).collect())
     }
 
     /// The comparable part of a pool at a block.

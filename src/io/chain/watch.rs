@@ -10,14 +10,13 @@ use alloy::rpc::types::{Block as RpcBlock, Filter, Log, TransactionReceipt};
 use alloy::sol_types::SolEvent;
 use tokio::sync::{Notify, mpsc};
 
-use crate::engine::event::{Block, Body, ChainStart, PoolEvent};
-use crate::engine::setup::{ChainSetup, Curve};
+use crate::engine::event::{Block, Body, ChainStart};
+use crate::engine::setup::ChainSetup;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::io::websocket;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt, TokenTransfer};
 use crate::model::time::Timestamp;
 use crate::venues::erc20::{self, Erc20};
-use crate::venues::uniswap_v2;
 use crate::venues::uniswap_v3::{self, PositionEvent};
 
 /// Looks at the head at least so often, hint or not.
@@ -304,10 +303,7 @@ impl Watcher {
         depth: Depth,
     ) -> Result<Block, ChainError> {
         let at = header.block.hash;
-        let pools: Vec<Address> = self.setup.pools.iter().map(|pool| pool.address).collect();
-        let mut logs = self.client.logs(&Filter::new().at_block_hash(at).address(pools)).await?;
-        logs.sort_by_key(|log| log.log_index);
-        let pool_logs = logs.iter().filter_map(|log| self.pool_log(log)).collect();
+        let pool_logs = self.client.pool_events(&self.setup.pools, at).await?;
         let awaited: Vec<(B256, u64)> = {
             let awaited = self.awaited.lock().expect("no holder panics");
             block.transactions.hashes().filter_map(|h| Some((h, *awaited.get(&h)?))).collect()
@@ -333,23 +329,6 @@ impl Watcher {
                 Depth::Head => Some(self.client.nonce(self.setup.signer, at).await?),
             },
         })
-    }
-
-    fn pool_log(&self, log: &Log) -> Option<(Address, PoolEvent)> {
-        let address = log.inner.address;
-        let setup = self.setup.pool(address)?;
-        let event = match setup.curve {
-            Curve::V2 => uniswap_v2::decode_pair_log(&log.inner)
-                .map(|event| event.map(PoolEvent::V2))
-                .map_err(|e| e.to_string()),
-            Curve::V3 => uniswap_v3::decode_pool_log(&log.inner)
-                .map(|event| event.map(PoolEvent::V3))
-                .map_err(|e| e.to_string()),
-        };
-        match event {
-            Ok(event) => Some((address, event?)),
-            Err(why) => Some((address, PoolEvent::Broken(why))),
-        }
     }
 
     async fn foreign_transfers(

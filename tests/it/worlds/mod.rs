@@ -10,6 +10,7 @@ mod fork;
 mod hands;
 mod online;
 mod paper;
+mod pools;
 mod reorgs;
 mod replays;
 mod stage;

@@ -1,5 +1,5 @@
 //! `check --online` against the demo's chains: its own files pass, and each mistake planted in them
-//! is told by the name of its key, while the files alone look right.
+//! is told by the name of its key, while the files alone look right. Before that, `pool` on them.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tidekeeper::world::demo::World;
 
-use super::stage;
+use super::{pools, stage};
 
 /// Exit status of files that are refused.
 const CHECK_FAILED: i32 = 3;
@@ -120,6 +120,7 @@ fn mistakes(world: &World) -> Result<Vec<Mistake>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn true_files_pass_online_and_each_mistake_is_named() -> Result<()> {
     let world = stage::world("online").await?;
+    pools::every_verb_answers(&world)?;
     world.stop_flow();
     let right = check(&world.config_dir, &["--online"])?;
     ensure!(right.status == Some(0) && right.failures().is_empty(), "{}", right.output);

@@ -9,7 +9,7 @@ use crate::math::amm::Rounding;
 use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, tokens_owed};
 use crate::math::amm::price::PriceFrame;
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::{Quote, SwapOrder};
+use crate::math::amm::v3::{self, Quote, SwapOrder, SwapOutcome};
 
 impl PoolV3 {
     /// Quote per one base in whole tokens.
@@ -29,6 +29,15 @@ impl PoolV3 {
     pub fn quote(&self, order: &SwapOrder) -> Result<Quote, ViewError> {
         self.ready()?;
         Ok(self.segments.quote(&self.curve(), order)?)
+    }
+
+    /// The same step by step, with the fee and the ticks it crosses: for people, slower.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn walk(&self, order: &SwapOrder) -> Result<SwapOutcome, ViewError> {
+        self.ready()?;
+        Ok(v3::swap(&self.curve(), order)?)
     }
 
     /// Fee growth inside a range, token0 and token1, Q128.128; only differences mean something.

@@ -1,0 +1,395 @@
+//! `pool verify`: the check that a keeper makes of its own pools, for people.
+//!
+//! Every pool is read whole at one block and at a later one; the first reading follows the logs
+//! between and must come to the second, field by field and tick by tick.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::cli::columns::table;
+use crate::cli::findings::{Progress, Report};
+use crate::cli::pool::name::name_of;
+use crate::cli::pool::place::{Place, Site, block_json};
+use crate::config::chain::Chain;
+use crate::config::pool::Pool;
+use crate::engine::event::Pool as State;
+use crate::engine::setup::PoolSetup;
+use crate::market::pools::Difference;
+use crate::market::pools::v2::V2Observed;
+use crate::market::pools::v3::{PoolV3, V3Observed, ViewError};
+use crate::math::amm::tick::TickState;
+use crate::model::chain::BlockRef;
+
+/// The second reading is at least so many blocks after the first.
+const LATER_BLOCKS: u64 = 3;
+/// Patience for all of it, the wait for those blocks included.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// How often the chain is asked whether they are there.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A pool as it was first read, following its logs.
+struct Kept<'c> {
+    site: Site<'c>,
+    state: State,
+    n_logs: u64,
+    /// The first log that did not fit.
+    broken: Option<String>,
+}
+
+/// What one pool came to.
+#[derive(Debug, Serialize)]
+struct Row {
+    pool: String,
+    address: Option<String>,
+    from_block: u64,
+    /// `None` where it was not read a second time.
+    to_block: Option<u64>,
+    logs: u64,
+    ok: bool,
+    /// Where the logs led to another state than the chain's.
+    differences: Vec<Differs>,
+    /// Why it could not be compared.
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Differs {
+    field: &'static str,
+    by_logs: String,
+    on_chain: String,
+}
+
+/// One chain between its two readings.
+struct Between<'c> {
+    place: Place<'c>,
+    kept: Vec<Kept<'c>>,
+    rows: Vec<Row>,
+}
+
+/// Verifies every pool of these chains.
+pub(super) async fn verify(chains: Vec<&Chain>) -> Result<Answer> {
+    let mut report = Report::new(Progress::Terminal);
+    let (mut places, mut n_silent) = (Vec::new(), 0_usize);
+    for chain in chains {
+        match Place::pin(&mut report, chain).await {
+            Some(place) => places.push(place),
+            None => n_silent += 1,
+        }
+    }
+    super::complain(&report);
+    let bar = bar(&places);
+    let done = tokio::time::timeout(TIMEOUT, compare(places, &bar)).await;
+    bar.finish_and_clear();
+    let Ok(done) = done else {
+        bail!(
+            "not done within {} s: name one chain with --chain, or give its file a faster endpoint",
+            TIMEOUT.as_secs()
+        )
+    };
+    let (rows, blocks) = done;
+    let n_bad = rows.iter().filter(|row| !row.ok).count();
+    let is_ok = n_bad == 0 && n_silent == 0;
+    let json = json!({ "ok": is_ok, "chains": blocks, "pools": rows });
+    let failure = format!(
+        "{n_bad} of {} pools are not what their logs say, {n_silent} chain(s) without an answer",
+        rows.len()
+    );
+    Ok(Answer { text: told(&rows), json, failure: (!is_ok).then_some(failure) })
+}
+
+/// Counts both readings of every pool; drawn on a terminal alone.
+fn bar(places: &[Place<'_>]) -> ProgressBar {
+    let n_pools: usize = places.iter().map(|place| place.chain.pools.len()).sum();
+    let bar = ProgressBar::new(u64::try_from(n_pools).unwrap_or(u64::MAX).saturating_mul(2));
+    if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos}/{len} readings, {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The first reading of all chains, then the second: most wait for their blocks meanwhile.
+async fn compare(places: Vec<Place<'_>>, bar: &ProgressBar) -> (Vec<Row>, Vec<Value>) {
+    let mut begun = Vec::new();
+    for place in places {
+        begun.push(begin(place, bar).await);
+    }
+    let (mut rows, mut blocks) = (Vec::new(), Vec::new());
+    for Between { place, mut kept, rows: lost } in begun {
+        rows.extend(lost);
+        let second = end(&place, &mut kept, bar).await;
+        blocks.push(json!({
+            "chain": place.chain.name,
+            "from": block_json(&place.block),
+            "to": second.as_ref().ok().map(|(to, _)| block_json(to)),
+        }));
+        match second {
+            Ok((_, judged)) => rows.extend(judged),
+            Err(error) => {
+                rows.extend(kept.iter().map(|kept| row_of(&place, kept, format!("{error:#}"))));
+            }
+        }
+    }
+    (rows, blocks)
+}
+
+/// Reads each pool of a chain at its newest block.
+async fn begin<'c>(mut place: Place<'c>, bar: &ProgressBar) -> Between<'c> {
+    // The one it was pinned at may be old by now: other chains were read since.
+    if let Ok(newest) = place.newest().await {
+        place.block = newest;
+    }
+    let (mut kept, mut rows) = (Vec::new(), Vec::new());
+    for pool in &place.chain.pools {
+        let name = name_of(place.chain, pool);
+        bar.set_message(name.clone());
+        match first(&place, pool).await {
+            Ok(found) => kept.push(found),
+            Err(error) => {
+                let row = Row {
+                    pool: name,
+                    address: None,
+                    from_block: place.block.number,
+                    to_block: None,
+                    logs: 0,
+                    ok: false,
+                    differences: Vec::new(),
+                    problem: Some(format!("{error:#}")),
+                };
+                rows.push(row);
+            }
+        }
+        bar.inc(1);
+    }
+    Between { place, kept, rows }
+}
+
+async fn first<'c>(place: &Place<'c>, pool: &'c Pool) -> Result<Kept<'c>> {
+    let site = place.find(pool).await?;
+    let state = place.state(&site).await?;
+    Ok(Kept { site, state, n_logs: 0, broken: None })
+}
+
+/// Waits for a later block, follows the logs up to it and reads each pool there.
+async fn end(
+    place: &Place<'_>,
+    kept: &mut [Kept<'_>],
+    bar: &ProgressBar,
+) -> Result<(BlockRef, Vec<Row>)> {
+    bar.set_message(format!("{}, waiting for a later block", place.chain.name));
+    let to = later(place).await?;
+    follow(place, &to, kept).await?;
+    let mut rows = Vec::new();
+    for kept in kept.iter() {
+        bar.set_message(kept.site.name.clone());
+        rows.push(judged(place, kept, &to).await);
+        bar.inc(1);
+    }
+    Ok((to, rows))
+}
+
+async fn later(place: &Place<'_>) -> Result<BlockRef> {
+    let wanted = place.block.number.saturating_add(LATER_BLOCKS);
+    loop {
+        let newest = place.newest().await.context("waiting for a later block")?;
+        if newest.number >= wanted {
+            return Ok(newest);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Block by block, each by its own hash, so that all logs are of one chain.
+async fn follow(place: &Place<'_>, to: &BlockRef, kept: &mut [Kept<'_>]) -> Result<()> {
+    let setups: Vec<PoolSetup> = kept.iter().map(|kept| kept.site.setup.clone()).collect();
+    let mut last = place.block;
+    for number in place.block.number.saturating_add(1)..=to.number {
+        let reading = || format!("reading block {number}");
+        let header = place.client.block(number.into()).await.with_context(reading)?.header;
+        let is_next = header.parent_hash == last.hash;
+        ensure!(is_next, "the chain took block {} back: verify again", last.number);
+        last = BlockRef { chain: last.chain, number, hash: header.hash };
+        let events = place.client.pool_events(&setups, last.hash).await;
+        for (address, event) in events.with_context(reading)? {
+            let of = |kept: &&mut Kept<'_>| kept.site.setup.address == address;
+            let Some(kept) = kept.iter_mut().find(of) else { continue };
+            kept.n_logs += 1;
+            if kept.broken.is_none() {
+                let applied = kept.state.apply(&event);
+                kept.broken = applied.err().map(|why| format!("a log of block {number}: {why}"));
+            }
+        }
+    }
+    ensure!(last.hash == to.hash, "the chain took block {} back: verify again", to.number);
+    Ok(())
+}
+
+async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
+    if let Some(why) = &kept.broken {
+        return row_of(place, kept, why.clone());
+    }
+    let read = place.client.pool(&kept.site.setup, to).await;
+    let found = match read {
+        Ok(read) => differences(&kept.state, &read),
+        Err(error) => return row_of(place, kept, format!("the second reading: {error}")),
+    };
+    match found {
+        Ok(found) => Row {
+            to_block: Some(to.number),
+            ok: found.is_empty(),
+            differences: found.into_iter().map(Differs::from).collect(),
+            problem: None,
+            ..row_of(place, kept, String::new())
+        },
+        Err(error) => row_of(place, kept, error.to_string()),
+    }
+}
+
+/// A pool that could not be compared.
+fn row_of(place: &Place<'_>, kept: &Kept<'_>, problem: String) -> Row {
+    Row {
+        pool: kept.site.name.clone(),
+        address: Some(kept.site.setup.address.to_string()),
+        from_block: place.block.number,
+        to_block: None,
+        logs: kept.n_logs,
+        ok: false,
+        differences: Vec::new(),
+        problem: Some(problem),
+    }
+}
+
+impl From<Difference> for Differs {
+    fn from(Difference { field, kept, observed }: Difference) -> Self {
+        Self { field, by_logs: kept, on_chain: observed }
+    }
+}
+
+/// Every field of a state that was kept against one that was read.
+fn differences(kept: &State, read: &State) -> Result<Vec<Difference>, ViewError> {
+    match (kept, read) {
+        (State::V3(kept), State::V3(read)) => v3_differences(kept, read),
+        (State::V2(kept), State::V2(read)) => {
+            let (reserve0, reserve1) = read.reserves();
+            Ok(kept.compare(&V2Observed { reserve0, reserve1 }))
+        }
+        _ => {
+            let [kept, observed] = [kept, read].map(|state| match state {
+                State::V3(_) => "Uniswap V3".to_owned(),
+                State::V2(_) => "Uniswap V2".to_owned(),
+            });
+            Ok(vec![Difference { field: "kind of pool", kept, observed }])
+        }
+    }
+}
+
+fn v3_differences(kept: &PoolV3, read: &PoolV3) -> Result<Vec<Difference>, ViewError> {
+    let (ours, theirs) = (kept.snapshot()?, read.snapshot()?);
+    let mut found = kept.compare(&V3Observed {
+        sqrt_price_x96: theirs.sqrt_price_x96,
+        tick: theirs.tick,
+        liquidity: theirs.liquidity,
+        fee_growth_global0: theirs.fee_growth_global0,
+        fee_growth_global1: theirs.fee_growth_global1,
+        protocol_fees: (theirs.protocol_fees0, theirs.protocol_fees1),
+    });
+    if ours.fee_protocol != theirs.fee_protocol {
+        let (kept, observed) = (ours.fee_protocol.to_string(), theirs.fee_protocol.to_string());
+        found.push(Difference { field: "feeProtocol", kept, observed });
+    }
+    let (ours, theirs) = (kept.ticks(), read.ticks());
+    let mut ticks = ours.keys().chain(theirs.keys());
+    // One of them says enough: the whole table may be wrong.
+    if let Some(tick) = ticks.find(|tick| ours.get(*tick) != theirs.get(*tick)) {
+        let [kept, observed] = [ours, theirs].map(|ticks| tick_told(*tick, ticks.get(tick)));
+        found.push(Difference { field: "ticks", kept, observed });
+    }
+    Ok(found)
+}
+
+fn tick_told(tick: i32, state: Option<&TickState>) -> String {
+    let Some(TickState { gross, net, outside0, outside1 }) = state else {
+        return format!("{tick} not initialized");
+    };
+    format!("{tick} gross {gross} net {net} outside {outside0} and {outside1}")
+}
+
+fn told(rows: &[Row]) -> String {
+    let head = ["pool", "blocks", "logs", "result"].map(str::to_owned);
+    let cells = |row: &Row| {
+        let to = row.to_block.map_or_else(|| "unknown".to_owned(), |to| to.to_string());
+        let result = match (&row.problem, row.differences.as_slice()) {
+            (Some(problem), _) => format!("NOT COMPARED: {problem}"),
+            (None, []) => "ok".to_owned(),
+            (None, differences) => {
+                let one = |of: &Differs| {
+                    let Differs { field, by_logs, on_chain } = of;
+                    format!("{field} is {by_logs} by the logs and {on_chain} on the chain")
+                };
+                let all: Vec<String> = differences.iter().map(one).collect();
+                format!("DIFFERS: {}", all.join("; "))
+            }
+        };
+        [row.pool.clone(), format!("{} to {to}", row.from_block), row.logs.to_string(), result]
+    };
+    let all: Vec<[String; 4]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    table(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::pool::curve::tests::v3;
+    use crate::engine::event::PoolEvent;
+    use crate::market::pools::v3::V3Event;
+
+    fn fields(kept: &State, read: &State) -> Vec<&'static str> {
+        differences(kept, read).unwrap().into_iter().map(|found| found.field).collect()
+    }
+
+    fn after(event: V3Event) -> State {
+        let mut state = v3();
+        state.apply(&PoolEvent::V3(event)).unwrap();
+        state
+    }
+
+    #[test]
+    fn equal_states_do_not_differ_and_each_missed_log_is_named_by_its_field() {
+        assert!(fields(&v3(), &v3()).is_empty());
+        // Out of range: nothing but the table of ticks tells it.
+        let minted = after(V3Event::Mint { lower: 1_200, upper: 1_260, amount: 7 });
+        assert_eq!(fields(&v3(), &minted), ["ticks"]);
+        assert_eq!(fields(&minted, &v3()), ["ticks"]);
+        let inside = after(V3Event::Mint { lower: -60, upper: 60, amount: 7 });
+        assert_eq!(fields(&v3(), &inside), ["liquidity", "ticks"]);
+        let protocol = V3Event::SetFeeProtocol { old0: 0, old1: 0, new0: 4, new1: 0 };
+        assert_eq!(fields(&v3(), &after(protocol)), ["feeProtocol"]);
+    }
+
+    #[test]
+    fn a_table_says_what_differs_and_what_was_not_compared() {
+        let row = |problem: Option<&str>, differences: Vec<Differs>| Row {
+            pool: "here/uniswap_v3/A/B/500".to_owned(),
+            address: None,
+            from_block: 7,
+            to_block: problem.is_none().then_some(10),
+            logs: 2,
+            ok: problem.is_none() && differences.is_empty(),
+            differences,
+            problem: problem.map(str::to_owned),
+        };
+        let differs =
+            || Differs { field: "tick", by_logs: "1".to_owned(), on_chain: "2".to_owned() };
+        let rows =
+            [row(None, Vec::new()), row(None, vec![differs()]), row(Some("no answer"), Vec::new())];
+        let lines = told(&rows);
+        let lines: Vec<&str> = lines.lines().map(str::trim_end).collect();
+        assert!(lines[1].ends_with("7 to 10       2     ok"), "{lines:?}");
+        assert!(lines[2].ends_with("DIFFERS: tick is 1 by the logs and 2 on the chain"));
+        assert!(lines[3].contains("7 to unknown  2     NOT COMPARED: no answer"), "{lines:?}");
+    }
+}
