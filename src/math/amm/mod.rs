@@ -12,6 +12,8 @@ pub mod tick;
 pub mod v2;
 pub mod v3;
 pub mod v3_step;
+pub mod v4;
+pub mod v4_step;
 
 #[cfg(test)]
 mod properties;
@@ -73,7 +75,7 @@ pub enum AmmError {
         /// The price asked for, Q64.96.
         sqrt_price_x96: U256,
     },
-    /// The factory allows 1 to 16383.
+    /// V3's factory allows 1 to 16383, V4 1 to 32767.
     #[error("tick spacing {tick_spacing} is not allowed")]
     TickSpacing {
         /// The spacing asked for.
@@ -84,6 +86,12 @@ pub enum AmmError {
     Fee {
         /// The fee, in the parts of the function that refused it.
         fee: u32,
+    },
+    /// A protocol fee of V4 above its maximum in one direction or both.
+    #[error("protocol fee {packed:#x} is above 1000 pips in a direction")]
+    ProtocolFee {
+        /// Both directions' parts, as `slot0` packs them.
+        packed: u32,
     },
     /// Not `lower < upper`, or not multiples of the spacing.
     #[error("ticks {lower} and {upper} do not make a range")]

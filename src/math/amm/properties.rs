@@ -38,15 +38,15 @@ fn sdk_swap(
     ))
 }
 
-fn any_direction() -> impl Strategy<Value = Direction> {
+pub(super) fn any_direction() -> impl Strategy<Value = Direction> {
     any::<bool>().prop_map(|flag| if flag { Direction::ZeroForOne } else { Direction::OneForZero })
 }
 
-fn any_u256() -> impl Strategy<Value = U256> {
+pub(super) fn any_u256() -> impl Strategy<Value = U256> {
     (any::<[u64; 4]>(), 0usize..256).prop_map(|(limbs, shift)| U256::from_limbs(limbs) >> shift)
 }
 
-fn any_amount() -> impl Strategy<Value = SwapAmount> {
+pub(super) fn any_amount() -> impl Strategy<Value = SwapAmount> {
     (any::<bool>(), any_u256()).prop_map(|(is_in, amount)| {
         if is_in { SwapAmount::ExactIn(amount) } else { SwapAmount::ExactOut(amount) }
     })

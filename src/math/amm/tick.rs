@@ -29,6 +29,9 @@ pub const MAX_SQRT_PRICE_X96: U256 =
 /// Widest spacing the v3 factory lets a fee tier have.
 pub const MAX_TICK_SPACING: i32 = 16_383;
 
+/// Widest spacing a v4 pool can have.
+pub const MAX_TICK_SPACING_V4: i32 = 32_767;
+
 /// Ticks per bitmap word, less one: the low bits of a compressed tick.
 const WORD_MASK: i32 = 0xff;
 
@@ -56,12 +59,12 @@ pub struct TickRange {
 }
 
 impl TickRange {
-    /// Checks order, bounds and grid.
+    /// Checks order, bounds and grid. The spacing may be any pool's: v4's bound is the wider one.
     ///
     /// # Errors
     /// [`AmmError::TickSpacing`], [`AmmError::TickOutOfRange`], [`AmmError::TickRange`].
     pub fn new(lower: i32, upper: i32, tick_spacing: i32) -> Result<Self, AmmError> {
-        check_spacing(tick_spacing)?;
+        check_spacing_v4(tick_spacing)?;
         for tick in [lower, upper] {
             check_tick(tick)?;
         }
@@ -134,6 +137,17 @@ pub fn check_tick(tick: i32) -> Result<(), AmmError> {
 /// [`AmmError::TickSpacing`].
 pub fn check_spacing(tick_spacing: i32) -> Result<(), AmmError> {
     if !(1..=MAX_TICK_SPACING).contains(&tick_spacing) {
+        return Err(AmmError::TickSpacing { tick_spacing });
+    }
+    Ok(())
+}
+
+/// Whether a v4 pool can have the spacing.
+///
+/// # Errors
+/// [`AmmError::TickSpacing`].
+pub fn check_spacing_v4(tick_spacing: i32) -> Result<(), AmmError> {
+    if !(1..=MAX_TICK_SPACING_V4).contains(&tick_spacing) {
         return Err(AmmError::TickSpacing { tick_spacing });
     }
     Ok(())

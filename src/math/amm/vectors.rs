@@ -1,5 +1,7 @@
 //! The recorded and published vectors of `tests/data/amm`, run through the curves.
 
+mod v4;
+
 use std::io::Read;
 
 use alloy::primitives::{I256, U256};
@@ -359,19 +361,10 @@ fn v2_oracle_agrees() {
 /// V4 splits fees differently but trades at V3's totals, so both recorded pools must agree.
 #[test]
 fn recorded_quoter_answers_agree_to_the_wei() {
-    let file = vectors!("quoter_block_24407242.json.gz");
+    let file = quoted_pools();
     let (mut checked, mut tabled) = (0, 0);
     for pool in file["pools"].as_array().unwrap() {
-        let ticks: Ticks = pool["ticks"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|tick| {
-                let net = tick[1].as_str().unwrap().parse().unwrap();
-                let state = TickState { gross: u128_of(&tick[2]), net, ..TickState::default() };
-                (i(&tick[0]), state)
-            })
-            .collect();
+        let ticks = quoted_ticks(pool);
         let curve = Curve {
             fee_pips: pips(&pool["fee"]),
             tick_spacing: i(&pool["tick_spacing"]),
@@ -382,7 +375,8 @@ fn recorded_quoter_answers_agree_to_the_wei() {
             ticks: &ticks,
         };
         for quote in pool["quotes"].as_array().unwrap() {
-            check_quote(&curve, pool["protocol"] == "uniswap_v4", quote, &mut tabled);
+            let outcome = swap(&curve, &quoted_order(quote), &mut tabled);
+            check_quote(outcome, pool["protocol"] == "uniswap_v4", quote);
             checked += 1;
         }
     }
@@ -390,24 +384,44 @@ fn recorded_quoter_answers_agree_to_the_wei() {
     assert_eq!((checked, tabled), (168, 2 * 164));
 }
 
-fn check_quote(curve: &Curve<'_>, is_v4: bool, quote: &Value, tabled: &mut u32) {
-    let is_exact_in = quote[0] == "quoteExactInputSingle";
+fn quoted_pools() -> Value {
+    vectors!("quoter_block_24407242.json.gz")
+}
+
+fn quoted_ticks(pool: &Value) -> Ticks {
+    let ticks = pool["ticks"].as_array().unwrap().iter();
+    ticks
+        .map(|tick| {
+            let net = tick[1].as_str().unwrap().parse().unwrap();
+            let state = TickState { gross: u128_of(&tick[2]), net, ..TickState::default() };
+            (i(&tick[0]), state)
+        })
+        .collect()
+}
+
+fn is_exact_in(quote: &Value) -> bool {
+    quote[0] == "quoteExactInputSingle"
+}
+
+fn quoted_order(quote: &Value) -> SwapOrder {
     let amount = u(&quote[2]);
     let amount =
-        if is_exact_in { SwapAmount::ExactIn(amount) } else { SwapAmount::ExactOut(amount) };
+        if is_exact_in(quote) { SwapAmount::ExactIn(amount) } else { SwapAmount::ExactOut(amount) };
     let way = quote[1].as_str().unwrap();
     let direction = match way.split_once("->").unwrap().0 {
         "WBTC" | "ETH" => Direction::ZeroForOne,
         _ => Direction::OneForZero,
     };
-    let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
-    let outcome = swap(curve, &order, tabled);
+    SwapOrder { direction, amount, sqrt_limit_x96: None }
+}
+
+fn check_quote(outcome: Result<SwapOutcome, AmmError>, is_v4: bool, quote: &Value) {
     if quote[3].is_null() {
         // V4's quoter refuses what the liquidity cannot fill; V3's answers with what it can.
         assert!(is_v4 && outcome.map_or(true, |outcome| !outcome.unfilled.is_zero()), "{quote}");
         return;
     }
     let outcome = outcome.unwrap();
-    let answer = if is_exact_in { outcome.amount_out } else { outcome.amount_in };
+    let answer = if is_exact_in(quote) { outcome.amount_out } else { outcome.amount_in };
     assert_eq!(answer, u(&quote[3]), "{quote}");
 }
