@@ -53,7 +53,7 @@ async fn a_width_changed_while_it_runs_is_that_of_the_next_range_and_stays() -> 
     agent.stop(Signal::SIGTERM, STOP_TIMEOUT);
 
     let wide = fs::read_to_string(&file)?;
-    fs::write(&file, wide.replace("\"0.04\"", "\"0.05\""))?;
+    fs::write(&file, wide.replace("\"0.04\"", "\"0.07\""))?;
     let (agent, site) = stage::agent(&mut world).await?;
     let told = site.get("strategies/demo-lp/versions").await?;
     assert_described("strategies/{id}/versions", &told);
