@@ -14,6 +14,10 @@ use crate::store::cluster;
 
 /// How often an agent is asked while something is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// After a halt all that moves has come to rest by then, unless the halt holds it back.
+const REST_WITHIN: Duration = Duration::from_secs(15);
+/// What was held back has left by then.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 /// Patience for an agent to tell where it is.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -168,6 +172,26 @@ impl Site {
         let (status, answer) = self.post(verb, &serde_json::json!({ "reason": reason })).await?;
         ensure!(status < 400, "{verb}: {status} {answer}");
         Ok(())
+    }
+
+    /// Halts until nothing of ours moves. A halt between commit and sending of a transaction holds
+    /// it back for as long as it lasts, so one without rest is lifted for a moment and tried again.
+    ///
+    /// # Errors
+    /// When the agent does not answer, or something still moves after `patience`.
+    pub async fn halt_until_quiet(&self, why: &str, patience: Duration) -> Result<()> {
+        let is_quiet = |seen: &Value| seen["state"]["kind"] == "halted" && seen["is_quiet"] == true;
+        let began = Instant::now();
+        loop {
+            self.direct("halt", why).await?;
+            let limit = patience.saturating_sub(began.elapsed()).min(REST_WITHIN);
+            let rest = self.wait_for("nothing to move after a halt", limit, is_quiet).await;
+            if rest.is_ok() || began.elapsed() >= patience {
+                return rest.map(drop);
+            }
+            self.direct("resume", "what the halt held back may leave").await?;
+            tokio::time::sleep(LEAVES_WITHIN).await;
+        }
     }
 
     /// Sends a document; answers status and document, whatever they say.

@@ -25,7 +25,7 @@ pub(crate) async fn come_to_rest(
     why: &str,
     patience: Duration,
 ) -> Result<Value> {
-    site.direct("halt", why).await?;
+    site.halt_until_quiet(why, patience).await?;
     exchange.freeze().await?;
     let frozen_ms = clock::now().ms();
     site.wait_for("everything to rest and be compared", patience, |snapshot| {

@@ -85,7 +85,7 @@ async fn nonce(world: &World) -> Result<i64> {
 
 async fn come_to_rest(world: &World, site: &Site) -> Result<()> {
     world.stop_flow();
-    site.direct("halt", "the test is over").await?;
+    site.halt_until_quiet("the test is over", SETTLE_TIMEOUT).await?;
     world.freeze_exchange(true).await?;
     let since = clock::now().ms();
     let is_settled = |snapshot: &serde_json::Value| stage::is_settled(snapshot, since + 1_500);

@@ -29,7 +29,7 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 async fn one_stolen_wei_and_one_stolen_step_turn_reconciliation_red() -> Result<()> {
     let mut world = stage::world("theft").await?;
     let (_agent, site) = stage::agent(&mut world).await?;
-    site.direct("halt", "a quiet moment for thieves").await?;
+    site.halt_until_quiet("a quiet moment for thieves", NOTICE_TIMEOUT).await?;
     let is_quiet = |s: &Value| s["is_quiet"] == true && s["reconciliation"]["ok"] == true;
     site.wait_for("a quiet moment", NOTICE_TIMEOUT, is_quiet).await?;
     steal_wei(&world, 1).await?;

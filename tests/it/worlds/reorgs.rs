@@ -148,7 +148,7 @@ async fn reversed_mints(database: &PgPool) -> Result<i64> {
 /// Everything rests; both reconcilers agree to the unit.
 async fn judge(world: &World, site: &Site) -> Result<()> {
     world.stop_flow();
-    site.direct("halt", "the test is over").await?;
+    site.halt_until_quiet("the test is over", AGREE_TIMEOUT).await?;
     world.freeze_exchange(true).await?;
     let since = clock::now().ms();
     let is_settled = |snapshot: &Value| stage::is_settled(snapshot, since + 1_500);
