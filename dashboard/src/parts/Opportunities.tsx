@@ -101,7 +101,7 @@ function sightColumns(snapshot: Snapshot): Column<Opportunity>[] {
           <Dot state={row.fate} title={row.why} />
           <span className="unit second">
             {row.tx_hash === null ? (
-              'not sent'
+              row.fate === 'sent' ? 'not signed yet' : 'not sent'
             ) : (
               <Foreign text={short(row.tx_hash)} title={row.tx_hash} />
             )}
