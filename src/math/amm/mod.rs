@@ -4,25 +4,30 @@
 //! would revert; no input panics. Prices of a pool are square roots in Q64.96 held in a [`U256`]
 //! (the contracts' `uint160`), amounts are raw units of a token.
 
+mod boundaries;
 pub mod liquidity;
 pub mod price;
 pub mod segments;
 pub mod sqrt_price;
+pub mod swap;
 pub mod tick;
+mod tick_price;
 pub mod v2;
 pub mod v3;
 pub mod v3_step;
 pub mod v4;
 pub mod v4_step;
+mod wide;
 
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod vectors;
 
-use alloy::primitives::{U256, U512, Uint};
+use alloy::primitives::{U256, Uint};
 use thiserror::Error;
-use uniswap_v3_sdk::error::Error as SdkError;
+
+use wide::Divided;
 
 /// 2^96, the one of a Q64.96 number.
 pub const Q96: U256 = U256::from_limbs([0, 1 << 32, 0, 0]);
@@ -145,31 +150,24 @@ pub enum AmmError {
     },
 }
 
-impl From<SdkError> for AmmError {
-    /// The SDK converts ticks and prices that are checked before, so its errors never arise; they
-    /// would count as overflow, which refuses just as firmly.
-    fn from(_: SdkError) -> Self {
-        Self::Overflow
-    }
-}
-
 /// `a * b / denominator` with a 512-bit product.
 ///
 /// # Errors
 /// [`AmmError::Overflow`] when the denominator is zero or the result needs more than 256 bits.
 pub fn mul_div(a: U256, b: U256, denominator: U256, rounding: Rounding) -> Result<U256, AmmError> {
-    if denominator.is_zero() {
-        return Err(AmmError::Overflow);
-    }
-    let product: U512 = a.widening_mul(b);
-    let (quotient, rest) = product.div_rem(U512::from(denominator));
-    if quotient.bit_len() > U256::BITS {
-        return Err(AmmError::Overflow);
-    }
-    let floor = U256::from(quotient);
+    rounded(wide::mul_div(a, b, denominator), rounding)
+}
+
+/// `a * b / 2^96`, as [`mul_div`] by [`Q96`] answers.
+fn mul_shift_96(a: U256, b: U256, rounding: Rounding) -> Result<U256, AmmError> {
+    rounded(wide::mul_shift_96(a, b), rounding)
+}
+
+fn rounded(divided: Option<Divided>, rounding: Rounding) -> Result<U256, AmmError> {
+    let Divided { quotient, is_inexact } = divided.ok_or(AmmError::Overflow)?;
     match rounding {
-        Rounding::Up if !rest.is_zero() => floor.checked_add(U256::ONE).ok_or(AmmError::Overflow),
-        _ => Ok(floor),
+        Rounding::Up if is_inexact => quotient.checked_add(U256::ONE).ok_or(AmmError::Overflow),
+        _ => Ok(quotient),
     }
 }
 

@@ -31,17 +31,12 @@ use std::sync::{Arc, OnceLock};
 
 use alloy::primitives::U256;
 
+use crate::math::amm::boundaries::{Boundaries, Boundary};
 use crate::math::amm::sqrt_price::{next_from_input, next_from_output};
-use crate::math::amm::tick::{
-    check_spacing, check_sqrt_price, check_tick, next_within_word, sqrt_price_at, tick_at,
-};
-use crate::math::amm::v3::{
-    Curve, MAX_SWAP_AMOUNT, Quote, SwapAmount, SwapOrder, beyond, last_price, swap,
-};
-use crate::math::amm::v3_step::{
-    StepInput, compute_swap_step, fee_on, input_between, less_fee, output_between,
-};
-use crate::math::amm::{AmmError, Direction};
+use crate::math::amm::swap::{Curve, Profile, Quote, SwapAmount, SwapOrder, last_price, swap};
+use crate::math::amm::tick::{MAX_TICK, MIN_TICK, sqrt_price_at, tick_at};
+use crate::math::amm::v3_step::{fee_on, input_between, less_fee, output_between};
+use crate::math::amm::{AmmError, Direction, PIPS};
 
 /// Segments of the first stretch behind the nearest boundary; each further one has twice as many.
 const STRETCH_SEGMENTS: usize = 8;
@@ -68,7 +63,7 @@ impl Segments {
     ///
     /// # Errors
     /// Those of [`swap`].
-    pub fn quote(&self, curve: &Curve<'_>, order: &SwapOrder) -> Result<Quote, AmmError> {
+    pub fn quote(&self, curve: &impl Curve, order: &SwapOrder) -> Result<Quote, AmmError> {
         match self.tabled(curve, order) {
             Some(quote) => Ok(quote),
             None => Ok(Quote::from(&swap(curve, order)?)),
@@ -76,7 +71,7 @@ impl Segments {
     }
 
     /// `None` for what only the loop can answer.
-    pub(super) fn tabled(&self, curve: &Curve<'_>, order: &SwapOrder) -> Option<Quote> {
+    pub(super) fn tabled<C: Curve>(&self, curve: &C, order: &SwapOrder) -> Option<Quote> {
         let end = last_price(order.direction);
         if order.sqrt_limit_x96.is_some_and(|limit| limit != end) {
             return None;
@@ -86,17 +81,18 @@ impl Segments {
             SwapAmount::ExactOut(amount) => (amount, false),
         };
         let amount = u128::try_from(amount).ok().filter(|&amount| amount > 0)?;
-        let asked = Asked { direction: order.direction, is_in, amount };
-        self.way(order.direction).quote(curve, &asked)
+        let road = Road::of(curve, order.direction)?;
+        let quote = self.way(order.direction).quote(&road, &Asked { is_in, amount })?;
+        (quote.amount_in.max(quote.amount_out) < C::TOO_MUCH).then_some(quote)
     }
 
     /// Keeps what still holds of the state after a change, and forgets the rest.
     ///
     /// `touched` are the ticks whose liquidity changed. The segment the price stands in is computed
     /// anew; while it ends as it did, the ones behind it hold up to the first touched tick.
-    pub fn follow(&mut self, curve: &Curve<'_>, touched: &[i32]) {
-        self.down.follow(curve, Direction::ZeroForOne, touched);
-        self.up.follow(curve, Direction::OneForZero, touched);
+    pub fn follow(&mut self, curve: &impl Curve, touched: &[i32]) {
+        self.down.follow(Road::of(curve, Direction::ZeroForOne), touched);
+        self.up.follow(Road::of(curve, Direction::OneForZero), touched);
     }
 
     /// Segments tabulated in a direction.
@@ -128,10 +124,122 @@ impl PartialEq for Segments {
 
 impl Eq for Segments {}
 
+/// A way that prices can take from where one stands now.
+struct Road<'a> {
+    profile: Profile<'a>,
+    direction: Direction,
+    fee_pips: u32,
+}
+
+impl<'a> Road<'a> {
+    /// `None` at a fee of one, which leaves nothing to trade.
+    fn of(curve: &'a impl Curve, direction: Direction) -> Option<Self> {
+        let fee_pips = curve.fee_pips(direction).ok().filter(|&fee| fee < PIPS)?;
+        Some(Self { profile: curve.profile(), direction, fee_pips })
+    }
+
+    /// The segment the price stands in; none for a state that no contract can be in, and at the
+    /// end of the prices.
+    fn first(&self) -> Stretch {
+        let Profile { sqrt_price_x96, tick, liquidity, .. } = self.profile;
+        let start = Mark::start(Point { sqrt_price_x96, tick, liquidity });
+        let is_state = self.profile.check().is_ok()
+            && leads(sqrt_price_x96, last_price(self.direction), self.direction);
+        if is_state {
+            return self.stretch(start, 1);
+        }
+        let (fee_pips, ends) = (self.fee_pips, Vec::new());
+        Stretch { fee_pips, start, ends, ending: Ending::Unknown }
+    }
+
+    fn stretch(&self, start: Mark, segments: usize) -> Stretch {
+        let Profile { tick_spacing, ticks, .. } = self.profile;
+        let mut ahead = Boundaries::from(ticks, start.point.tick, tick_spacing, self.direction);
+        let (fee_pips, mut ends, mut at) = (self.fee_pips, Vec::with_capacity(segments), start);
+        let mut ending = Ending::Open;
+        while ends.len() < segments && ending == Ending::Open {
+            let next = ahead.next();
+            let Some(end) = self.whole_segment(&at, next) else {
+                ending = Ending::Unknown;
+                break;
+            };
+            ends.push(end);
+            at = end;
+            if is_last(next) {
+                ending = Ending::LastPrice;
+            }
+        }
+        Stretch { fee_pips, start, ends, ending }
+    }
+
+    /// The step of the loop from a boundary to the next, with more than enough to give. The last
+    /// price lies short of the last tick's.
+    fn whole_segment(&self, from: &Mark, next: Boundary) -> Option<Mark> {
+        let Point { sqrt_price_x96: price, liquidity, .. } = from.point;
+        let direction = self.direction;
+        let target =
+            if is_last(next) { last_price(direction) } else { sqrt_price_at(next.tick).ok()? };
+        if leads(target, price, direction) {
+            return None;
+        }
+        let traded = input_between(price, target, liquidity, direction).ok()?;
+        let paid = traded.checked_add(fee_on(traded, self.fee_pips).ok()?)?;
+        let bought = output_between(price, target, liquidity, direction).ok()?;
+        let (tick, liquidity) = if is_last(next) {
+            (tick_at(target).ok()?, liquidity)
+        } else {
+            next.beyond(direction, liquidity).ok()?
+        };
+        let point = Point { sqrt_price_x96: target, tick, liquidity };
+        from.plus(u128::try_from(paid).ok()?, u128::try_from(bought).ok()?, point)
+    }
+
+    /// Where a swap ends whose amount is reached in this segment, or at its end.
+    fn reached(&self, asked: &Asked, (from, end): (&Mark, &Mark)) -> Option<Mark> {
+        if end.sum(asked) == asked.amount {
+            return Some(*end);
+        }
+        let left = asked.amount.checked_sub(from.sum(asked))?;
+        let Point { sqrt_price_x96: price, liquidity, .. } = from.point;
+        let (direction, amount) = (self.direction, U256::from(left));
+        let (paid, bought, next) = if asked.is_in {
+            let traded = less_fee(amount, self.fee_pips).ok()?;
+            let next = next_from_input(price, liquidity, traded, direction).ok()?;
+            let bought = output_between(price, next, liquidity, direction).ok()?;
+            (left, u128::try_from(bought).ok()?, next)
+        } else {
+            let next = next_from_output(price, liquidity, amount, direction).ok()?;
+            let traded = input_between(price, next, liquidity, direction).ok()?;
+            let paid = traded.checked_add(fee_on(traded, self.fee_pips).ok()?)?;
+            (u128::try_from(paid).ok()?, left, next)
+        };
+        let point = if next == end.point.sqrt_price_x96 {
+            end.point
+        } else if next == price {
+            // A step that did not move leaves the tick alone: it may stand one below its price.
+            from.point
+        } else {
+            Point { sqrt_price_x96: next, tick: tick_at(next).ok()?, liquidity }
+        };
+        from.plus(paid, bought, point)
+    }
+
+    fn told(&self, end: &Mark, unfilled: u128) -> Quote {
+        Quote {
+            direction: self.direction,
+            amount_in: U256::from(end.paid),
+            amount_out: U256::from(end.bought),
+            unfilled: U256::from(unfilled),
+            sqrt_price_x96: end.point.sqrt_price_x96,
+            tick: end.point.tick,
+            liquidity: end.point.liquidity,
+        }
+    }
+}
+
 /// What a trader asks, where a table can tell.
 #[derive(Clone, Copy)]
 struct Asked {
-    direction: Direction,
     is_in: bool,
     amount: u128,
 }
@@ -184,6 +292,8 @@ enum Ending {
 
 /// Segments one after the other.
 struct Stretch {
+    /// What a swap paid in all when it was tabulated.
+    fee_pips: u32,
     start: Mark,
     /// The end of each segment.
     ends: Vec<Mark>,
@@ -191,36 +301,6 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn new(curve: &Curve<'_>, direction: Direction, start: Mark, segments: usize) -> Self {
-        let (mut ends, mut at) = (Vec::new(), start);
-        while ends.len() < segments {
-            if at.point.sqrt_price_x96 == last_price(direction) {
-                return Self { start, ends, ending: Ending::LastPrice };
-            }
-            let Some(end) = whole_segment(curve, direction, &at) else {
-                return Self { start, ends, ending: Ending::Unknown };
-            };
-            ends.push(end);
-            at = end;
-        }
-        Self { start, ends, ending: Ending::Open }
-    }
-
-    /// The segment the price stands in.
-    fn first(curve: &Curve<'_>, direction: Direction) -> Self {
-        let Curve { sqrt_price_x96, tick, liquidity, .. } = *curve;
-        let start = Mark::start(Point { sqrt_price_x96, tick, liquidity });
-        let is_state = check_spacing(curve.tick_spacing).is_ok()
-            && check_sqrt_price(sqrt_price_x96).is_ok()
-            && check_tick(tick).is_ok()
-            && leads(sqrt_price_x96, last_price(direction), direction);
-        if is_state {
-            Self::new(curve, direction, start, 1)
-        } else {
-            Self { start, ends: Vec::new(), ending: Ending::Unknown }
-        }
-    }
-
     fn last(&self) -> &Mark {
         self.ends.last().unwrap_or(&self.start)
     }
@@ -252,30 +332,31 @@ struct Way {
 }
 
 impl Way {
-    fn quote(&self, curve: &Curve<'_>, asked: &Asked) -> Option<Quote> {
-        let first = || Arc::new(Stretch::first(curve, asked.direction));
-        let first = self.first.get_or_init(first);
+    fn quote(&self, road: &Road<'_>, asked: &Asked) -> Option<Quote> {
+        let first = self.first.get_or_init(|| Arc::new(road.first()));
+        if first.fee_pips != road.fee_pips {
+            return None;
+        }
         if let Some(segment) = first.find(asked) {
-            return Some(told(asked, &reached(curve, asked, segment)?, 0));
+            return Some(road.told(&road.reached(asked, segment)?, 0));
         }
         if first.ending != Ending::Open {
             return None;
         }
         let nearest = first.last();
         let amount = asked.amount.checked_sub(nearest.sum(asked))?;
-        let (end, unfilled) =
-            self.behind(curve, &Asked { amount, ..*asked }, Mark::start(nearest.point))?;
-        Some(told(asked, &nearest.plus(end.paid, end.bought, end.point)?, unfilled))
+        let behind = Asked { amount, ..*asked };
+        let (end, unfilled) = self.behind(road, &behind, Mark::start(nearest.point))?;
+        Some(road.told(&nearest.plus(end.paid, end.bought, end.point)?, unfilled))
     }
 
     /// Where a swap ends that begins at the nearest boundary, and what it leaves unfilled.
-    fn behind(&self, curve: &Curve<'_>, asked: &Asked, boundary: Mark) -> Option<(Mark, u128)> {
+    fn behind(&self, road: &Road<'_>, asked: &Asked, boundary: Mark) -> Option<(Mark, u128)> {
         let (mut start, mut segments) = (boundary, STRETCH_SEGMENTS);
         for stretch in &self.rest {
-            let further = || Arc::new(Stretch::new(curve, asked.direction, start, segments));
-            let stretch = stretch.get_or_init(further);
+            let stretch = stretch.get_or_init(|| Arc::new(road.stretch(start, segments)));
             if let Some(segment) = stretch.find(asked) {
-                return Some((reached(curve, asked, segment)?, 0));
+                return Some((road.reached(asked, segment)?, 0));
             }
             start = *stretch.last();
             match stretch.ending {
@@ -289,20 +370,24 @@ impl Way {
         None
     }
 
-    fn follow(&mut self, curve: &Curve<'_>, direction: Direction, touched: &[i32]) {
+    fn follow(&mut self, road: Option<Road<'_>>, touched: &[i32]) {
         // Before the first quote nothing is tabulated.
         let Some(before) = self.first.take() else { return };
-        let now = Stretch::first(curve, direction);
-        let ends_as_before = now.ending == Ending::Open
-            && before.ending == Ending::Open
-            && now.last().point == before.last().point;
-        let holds =
-            |stretch: &&Arc<Stretch>| !touched.iter().any(|&t| stretch.depends_on(t, direction));
-        let n_held = if ends_as_before { self.later().take_while(holds).count() } else { 0 };
+        let now = road.map(|road| (road.first(), road.direction));
+        let n_held = now.as_ref().map_or(0, |(now, direction)| {
+            let ends_as_before = now.ending == Ending::Open
+                && before.ending == Ending::Open
+                && now.fee_pips == before.fee_pips
+                && now.last().point == before.last().point;
+            let holds = |stretch: &&Arc<Stretch>| {
+                !touched.iter().any(|&tick| stretch.depends_on(tick, *direction))
+            };
+            if ends_as_before { self.later().take_while(holds).count() } else { 0 }
+        });
         for stretch in self.rest.iter_mut().skip(n_held) {
             *stretch = OnceLock::new();
         }
-        self.first = OnceLock::from(Arc::new(now));
+        self.first = now.map_or_else(OnceLock::new, |(now, _)| OnceLock::from(Arc::new(now)));
     }
 
     /// The stretches behind the first that are tabulated.
@@ -311,83 +396,15 @@ impl Way {
     }
 }
 
+/// Whether the protocol's prices end at this boundary.
+fn is_last(boundary: Boundary) -> bool {
+    boundary.tick == MIN_TICK || boundary.tick == MAX_TICK
+}
+
 /// Whether a price lies before another on the way.
 fn leads(sqrt_price_x96: U256, sqrt_other_x96: U256, direction: Direction) -> bool {
     match direction {
         Direction::ZeroForOne => sqrt_price_x96 > sqrt_other_x96,
         Direction::OneForZero => sqrt_price_x96 < sqrt_other_x96,
-    }
-}
-
-/// The step of the loop from a boundary to the next, with more than enough to give.
-fn whole_segment(curve: &Curve<'_>, direction: Direction, from: &Mark) -> Option<Mark> {
-    let Point { sqrt_price_x96, tick, liquidity } = from.point;
-    let next = next_within_word(curve.ticks, tick, curve.tick_spacing, direction);
-    let sqrt_next_x96 = sqrt_price_at(next.tick).ok()?;
-    let end = last_price(direction);
-    let sqrt_target_x96 = if leads(sqrt_next_x96, end, direction) { sqrt_next_x96 } else { end };
-    if leads(sqrt_target_x96, sqrt_price_x96, direction) {
-        return None;
-    }
-    let step = compute_swap_step(&StepInput {
-        sqrt_price_x96,
-        sqrt_target_x96,
-        liquidity,
-        remaining: SwapAmount::ExactIn(MAX_SWAP_AMOUNT),
-        fee_pips: curve.fee_pips,
-    })
-    .ok()?;
-    if step.sqrt_next_x96 != sqrt_target_x96 {
-        return None;
-    }
-    let (tick, liquidity) = if sqrt_target_x96 == sqrt_next_x96 {
-        beyond(curve.ticks, next, direction, liquidity).ok()?
-    } else {
-        (tick_at(sqrt_target_x96).ok()?, liquidity)
-    };
-    let paid = u128::try_from(step.amount_in.checked_add(step.fee)?).ok()?;
-    let bought = u128::try_from(step.amount_out).ok()?;
-    from.plus(paid, bought, Point { sqrt_price_x96: sqrt_target_x96, tick, liquidity })
-}
-
-/// Where a swap ends whose amount is reached in this segment, or at its end.
-fn reached(curve: &Curve<'_>, asked: &Asked, (from, end): (&Mark, &Mark)) -> Option<Mark> {
-    if end.sum(asked) == asked.amount {
-        return Some(*end);
-    }
-    let left = asked.amount.checked_sub(from.sum(asked))?;
-    let Point { sqrt_price_x96: price, liquidity, .. } = from.point;
-    let (direction, amount) = (asked.direction, U256::from(left));
-    let (paid, bought, next) = if asked.is_in {
-        let traded = less_fee(amount, curve.fee_pips).ok()?;
-        let next = next_from_input(price, liquidity, traded, direction).ok()?;
-        let bought = output_between(price, next, liquidity, direction).ok()?;
-        (left, u128::try_from(bought).ok()?, next)
-    } else {
-        let next = next_from_output(price, liquidity, amount, direction).ok()?;
-        let traded = input_between(price, next, liquidity, direction).ok()?;
-        let paid = traded.checked_add(fee_on(traded, curve.fee_pips).ok()?)?;
-        (u128::try_from(paid).ok()?, left, next)
-    };
-    let point = if next == end.point.sqrt_price_x96 {
-        end.point
-    } else if next == price {
-        // A step that did not move leaves the tick alone: it may stand one below its price.
-        from.point
-    } else {
-        Point { sqrt_price_x96: next, tick: tick_at(next).ok()?, liquidity }
-    };
-    from.plus(paid, bought, point)
-}
-
-fn told(asked: &Asked, end: &Mark, unfilled: u128) -> Quote {
-    Quote {
-        direction: asked.direction,
-        amount_in: U256::from(end.paid),
-        amount_out: U256::from(end.bought),
-        unfilled: U256::from(unfilled),
-        sqrt_price_x96: end.point.sqrt_price_x96,
-        tick: end.point.tick,
-        liquidity: end.point.liquidity,
     }
 }

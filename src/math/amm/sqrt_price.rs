@@ -1,11 +1,12 @@
 //! How far amounts move a price, and what amounts a price move needs: v3-core's `SqrtPriceMath`.
 //!
-//! Written here with one division of 512 bits where the SDK makes up to three; the SDK also wraps
+//! Written here with one division where the SDK makes up to three; the SDK also wraps
 //! or divides by zero where the contract reverts. The tests hold both together.
 
 use alloy::primitives::U256;
 
-use crate::math::amm::{AmmError, Direction, Q96, Rounding, mul_div};
+use crate::math::amm::wide::{self, difference};
+use crate::math::amm::{AmmError, Direction, Q96, Rounding, mul_div, mul_shift_96};
 
 /// Bits of the contract's price type.
 const SQRT_PRICE_BITS: usize = 160;
@@ -22,8 +23,15 @@ pub fn amount0_delta(
 ) -> Result<U256, AmmError> {
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
-    let (lower, upper) = (sqrt_a_x96.min(sqrt_b_x96), sqrt_a_x96.max(sqrt_b_x96));
-    let between = mul_div(scaled(liquidity), upper - lower, upper, rounding)?;
+    let (between, is_rising) = difference(sqrt_a_x96, sqrt_b_x96);
+    let (lower, upper) =
+        if is_rising { (sqrt_a_x96, sqrt_b_x96) } else { (sqrt_b_x96, sqrt_a_x96) };
+    // The contract divides by one price after the other, each time rounded the same way, which is
+    // the quotient by their product rounded once.
+    if let Some(product) = wide::mul(upper, lower) {
+        return mul_div(between, scaled(liquidity), product, rounding);
+    }
+    let between = mul_div(between, scaled(liquidity), upper, rounding)?;
     Ok(match rounding {
         Rounding::Down => between / lower,
         Rounding::Up => between.div_ceil(lower),
@@ -42,7 +50,7 @@ pub fn amount1_delta(
 ) -> Result<U256, AmmError> {
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
-    mul_div(U256::from(liquidity), sqrt_a_x96.abs_diff(sqrt_b_x96), Q96, rounding)
+    mul_shift_96(U256::from(liquidity), difference(sqrt_a_x96, sqrt_b_x96).0, rounding)
 }
 
 /// Price after giving `amount_in` (fee already taken off).
@@ -62,9 +70,9 @@ pub fn next_from_input(
     match direction {
         Direction::ZeroForOne => {
             let (scaled, price) = (scaled(liquidity), sqrt_price_x96);
-            let product = amount_in.checked_mul(price);
+            let product = wide::mul(amount_in, price);
             match product.and_then(|product| product.checked_add(scaled)) {
-                Some(denominator) => mul_div(scaled, price, denominator, Rounding::Up),
+                Some(denominator) => mul_div(price, scaled, denominator, Rounding::Up),
                 // The contract's second formula, less exact and without the large product.
                 None => {
                     let denominator = (scaled / price).checked_add(amount_in);
@@ -102,18 +110,19 @@ pub fn next_from_output(
         }
         Direction::OneForZero => {
             let scaled = scaled(liquidity);
-            let left = amount_out.checked_mul(sqrt_price_x96);
+            let left = wide::mul(amount_out, sqrt_price_x96);
             let left = left.and_then(|product| scaled.checked_sub(product));
             let left = left.filter(|left| !left.is_zero());
             let denominator = left.ok_or(AmmError::InsufficientLiquidity)?;
-            narrow(mul_div(scaled, sqrt_price_x96, denominator, Rounding::Up)?)
+            narrow(mul_div(sqrt_price_x96, scaled, denominator, Rounding::Up)?)
         }
     }
 }
 
 /// Liquidity in Q96: below 2^224.
 fn scaled(liquidity: u128) -> U256 {
-    U256::from(liquidity) << 96
+    let (low, high) = (wide::lower(liquidity), wide::upper(liquidity));
+    U256::from_limbs([0, low << 32, low >> 32 | high << 32, high >> 32])
 }
 
 /// The contract's cast to `uint160`.
@@ -125,7 +134,8 @@ fn narrow(sqrt_price_x96: U256) -> Result<U256, AmmError> {
 }
 
 fn check_width(sqrt_price_x96: U256) -> Result<(), AmmError> {
-    if sqrt_price_x96.is_zero() || sqrt_price_x96.bit_len() > SQRT_PRICE_BITS {
+    let [p0, p1, p2, p3] = *sqrt_price_x96.as_limbs();
+    if p0 | p1 | p2 == 0 || p2 >> 32 != 0 || p3 != 0 {
         return Err(AmmError::SqrtPriceOutOfRange { sqrt_price_x96 });
     }
     Ok(())

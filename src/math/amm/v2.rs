@@ -6,7 +6,7 @@
 use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use crate::math::amm::{AmmError, Amounts, integer_sqrt};
+use crate::math::amm::{AmmError, Amounts, integer_sqrt, wide};
 
 /// Liquidity shares the first mint locks away for ever.
 pub const MINIMUM_LIQUIDITY: U256 = U256::from_limbs([1_000, 0, 0, 0]);
@@ -48,12 +48,35 @@ pub struct Reserves {
 /// # Errors
 /// [`AmmError::ZeroAmount`], [`AmmError::NoLiquidity`], [`AmmError::Overflow`].
 pub fn amount_out(amount_in: U256, reserves: Reserves, kept: KeptPart) -> Result<U256, AmmError> {
+    if let Some(bought) = small_amount_out(amount_in, reserves, kept) {
+        return Ok(bought);
+    }
     check(amount_in, reserves)?;
     let with_fee = mul(amount_in, U256::from(kept.num))?;
     let numerator = mul(with_fee, reserves.reserve_out)?;
     let scaled = mul(reserves.reserve_in, U256::from(kept.den))?;
     let denominator = scaled.checked_add(with_fee).ok_or(AmmError::Overflow)?;
     Ok(numerator / denominator)
+}
+
+/// The same where all but the last product fit 128 bits, as they do for reserves of `uint112` and a
+/// fee in thousandths; `None` where they do not, or a side is zero.
+fn small_amount_out(amount_in: U256, reserves: Reserves, kept: KeptPart) -> Option<U256> {
+    let (given, held) = (small(amount_in)?, small(reserves.reserve_in)?);
+    let sold = small(reserves.reserve_out)?;
+    let with_fee = given.checked_mul(kept.num.into())?;
+    let denominator = held.checked_mul(kept.den.into())?.checked_add(with_fee)?;
+    let bought = match with_fee.checked_mul(sold) {
+        Some(numerator) => numerator / denominator,
+        None => wide::mul_div_128(with_fee, sold, denominator)?,
+    };
+    Some(U256::from_limbs([wide::lower(bought), wide::upper(bought), 0, 0]))
+}
+
+fn small(amount: U256) -> Option<u128> {
+    let [low, high, above0, above1] = *amount.as_limbs();
+    let amount = wide::joined(high, low);
+    (amount != 0 && above0 | above1 == 0).then_some(amount)
 }
 
 /// Least that must be given for `amount_out`, rounded up as the library does: plus one always.

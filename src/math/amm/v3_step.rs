@@ -8,7 +8,7 @@ use alloy::primitives::U256;
 use crate::math::amm::sqrt_price::{
     amount0_delta, amount1_delta, next_from_input, next_from_output,
 };
-use crate::math::amm::v3::SwapAmount;
+use crate::math::amm::swap::SwapAmount;
 use crate::math::amm::{AmmError, Direction, PIPS, Rounding, mul_div};
 
 /// One step of a swap.
@@ -116,16 +116,33 @@ pub(super) fn output_between(
 
 /// Fee on an input that does not hold it, rounded up.
 pub(super) fn fee_on(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
-    mul_div(amount, U256::from(fee_pips), U256::from(rest_of(fee_pips)?), Rounding::Up)
+    let rest = PIPS.checked_sub(fee_pips).filter(|&rest| rest > 0);
+    let rest = rest.ok_or(AmmError::Fee { fee: fee_pips })?;
+    part_of(amount, fee_pips, rest, Rounding::Up)
 }
 
-/// What an input that holds its fee leaves to trade, rounded down.
+/// What an input that holds its fee leaves to trade, rounded down; nothing at a fee of one.
 pub(super) fn less_fee(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
-    mul_div(amount, U256::from(rest_of(fee_pips)?), U256::from(PIPS), Rounding::Down)
+    let rest = PIPS.checked_sub(fee_pips).ok_or(AmmError::Fee { fee: fee_pips })?;
+    part_of(amount, rest, PIPS, Rounding::Down)
 }
 
-fn rest_of(fee_pips: u32) -> Result<u32, AmmError> {
-    PIPS.checked_sub(fee_pips).filter(|&rest| rest > 0).ok_or(AmmError::Fee { fee: fee_pips })
+/// `amount * part / whole`: of most amounts the whole times and what is left over, apart.
+fn part_of(amount: U256, part: u32, whole: u32, rounding: Rounding) -> Result<U256, AmmError> {
+    let small = u128::try_from(amount).ok().and_then(|amount| {
+        let (part, whole) = (u128::from(part), u128::from(whole));
+        let times = amount.checked_div(whole)?;
+        let left = (amount - times * whole) * part;
+        let left = match rounding {
+            Rounding::Down => left / whole,
+            Rounding::Up => left.div_ceil(whole),
+        };
+        times.checked_mul(part)?.checked_add(left)
+    });
+    match small {
+        Some(small) => Ok(U256::from(small)),
+        None => mul_div(amount, U256::from(part), U256::from(whole), rounding),
+    }
 }
 
 #[cfg(test)]

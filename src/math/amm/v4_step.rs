@@ -5,12 +5,12 @@
 
 use alloy::primitives::U256;
 
-use crate::math::amm::sqrt_price::{
-    amount0_delta, amount1_delta, next_from_input, next_from_output,
+use crate::math::amm::sqrt_price::{next_from_input, next_from_output};
+use crate::math::amm::swap::SwapAmount;
+use crate::math::amm::v3_step::{
+    StepInput, SwapStep, fee_on, input_between, less_fee, output_between,
 };
-use crate::math::amm::v3::SwapAmount;
-use crate::math::amm::v3_step::{StepInput, SwapStep};
-use crate::math::amm::{AmmError, Direction, PIPS, Rounding, mul_div};
+use crate::math::amm::{AmmError, Direction, PIPS};
 
 /// One step within constant liquidity, exactly as V4's `SwapMath.computeSwapStep`.
 ///
@@ -22,20 +22,13 @@ pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
     let rest_pips = PIPS.checked_sub(input.fee_pips).ok_or(refused)?;
     let (price, target, liquidity) = (input.sqrt_price_x96, input.sqrt_target_x96, input.liquidity);
     let direction = if price >= target { Direction::ZeroForOne } else { Direction::OneForZero };
-    let input_to = |sqrt_x96| match direction {
-        Direction::ZeroForOne => amount0_delta(sqrt_x96, price, liquidity, Rounding::Up),
-        Direction::OneForZero => amount1_delta(price, sqrt_x96, liquidity, Rounding::Up),
-    };
-    let output_to = |sqrt_x96| match direction {
-        Direction::ZeroForOne => amount1_delta(sqrt_x96, price, liquidity, Rounding::Down),
-        Direction::OneForZero => amount0_delta(price, sqrt_x96, liquidity, Rounding::Down),
-    };
-    let (fee_pips, fee_rest) = (U256::from(input.fee_pips), U256::from(rest_pips));
-    let fee_on = |amount| mul_div(amount, fee_pips, fee_rest, Rounding::Up);
+    let input_to = |sqrt_x96| input_between(price, sqrt_x96, liquidity, direction);
+    let output_to = |sqrt_x96| output_between(price, sqrt_x96, liquidity, direction);
+    let fee_on = |amount| fee_on(amount, input.fee_pips);
 
     match input.remaining {
         SwapAmount::ExactIn(remaining) => {
-            let less_fee = mul_div(remaining, fee_rest, U256::from(PIPS), Rounding::Down)?;
+            let less_fee = less_fee(remaining, input.fee_pips)?;
             let full_in = input_to(target)?;
             if less_fee < full_in {
                 let next = next_from_input(price, liquidity, less_fee, direction)?;

@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::math::amm::Q96;
+use crate::math::amm::swap::MAX_SWAP_AMOUNT;
 use crate::math::amm::tick::{TickState, Ticks};
+use crate::math::amm::v3::Curve;
 use crate::math::amm::vectors::add_position;
 
 const DOWN: Direction = Direction::ZeroForOne;

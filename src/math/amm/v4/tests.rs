@@ -7,9 +7,13 @@ use uniswap_v3_sdk::utils::swap_math;
 use super::*;
 use crate::math::amm::liquidity::fees_owed;
 use crate::math::amm::properties::{any_amount, any_direction, any_u256};
-use crate::math::amm::tick::TickState;
+use crate::math::amm::segments::Segments;
+use crate::math::amm::swap::{Crossing, Curve as _, Quote, SwapAmount, SwapOrder, SwapOutcome};
+use crate::math::amm::tick::{MAX_SQRT_PRICE_X96, MIN_SQRT_PRICE_X96, TickState, sqrt_price_at};
 use crate::math::amm::vectors::add_position;
-use crate::math::amm::{Q96, v3, v3_step};
+use crate::math::amm::{Q96, Q128, v3, v3_step};
+
+const TOO_MUCH: U256 = Curve::TOO_MUCH;
 
 const SPACING: i32 = 60;
 const LIQUIDITY: u128 = 1_000_000_000_000;
@@ -237,6 +241,9 @@ proptest! {
         for sqrt_limit_x96 in [None, Some(sqrt_price_at(away).unwrap())] {
             let order = SwapOrder { direction, amount, sqrt_limit_x96 };
             let (ours, theirs) = (swap(&v4, &order).unwrap(), v3::swap(&v3, &order).unwrap());
+            let tabled = Segments::default().tabled(&v4, &order);
+            let is_tabled = tabled == Some(Quote::from(&ours));
+            prop_assert!(is_tabled || sqrt_limit_x96.is_some(), "{:?}", tabled);
             let at = |crossed: &[Crossing]| crossed.iter().map(|c| c.tick).collect::<Vec<_>>();
             prop_assert_eq!(at(&ours.crossed), at(&theirs.crossed));
             let split = |outcome: SwapOutcome| SwapOutcome {
@@ -360,7 +367,11 @@ proptest! {
             ticks: &ticks,
         };
         for sqrt_limit_x96 in [None, Some(sqrt_target_x96)] {
-            if let Ok(outcome) = swap(&curve, &SwapOrder { direction, amount, sqrt_limit_x96 }) {
+            let order = SwapOrder { direction, amount, sqrt_limit_x96 };
+            let looped = swap(&curve, &order);
+            let quote = Segments::default().quote(&curve, &order);
+            prop_assert_eq!(quote, looped.clone().map(|outcome| Quote::from(&outcome)));
+            if let Ok(outcome) = looped {
                 prop_assert!(outcome.amount_in.max(outcome.amount_out) < TOO_MUCH);
             }
         }
