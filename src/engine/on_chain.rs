@@ -1,12 +1,14 @@
 //! Chain facts: blocks, receipts, audits of pools.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::{Address, U256};
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Position};
 use crate::engine::output::{Mined, Record};
-use crate::engine::reorg::UndoBlock;
+use crate::engine::reorg::{PoolPast, PoolUndo, UndoBlock};
 use crate::engine::state::{FEE_WINDOW_MS, PoolState};
 use crate::execution::tx::{CYCLE, SWAP, Spender, TxEvent, TxState};
 use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
@@ -41,6 +43,7 @@ impl Engine {
             .collect();
         chain.read_at = start.header.block.number;
         chain.undo.clear();
+        chain.forgotten = None;
         chain.allowances =
             start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
         // Before our first slot the count says nothing: the signer may have lived before us.
@@ -103,21 +106,25 @@ impl Engine {
         let now = self.now;
         let mut broken = Vec::new();
         let Some(chain) = self.chains.get_mut(&block.header.block.chain) else { return };
-        let mut undo = UndoBlock { number: block.header.block.number, pools: Vec::new() };
+        let mut undo = UndoBlock { number: block.header.block.number, pools: BTreeMap::new() };
         for (address, event) in &block.pool_logs {
             let Some(state) = chain.pools.get_mut(address) else { continue };
-            if !undo.pools.iter().any(|(known, _, _)| known == address) {
-                let before = (*address, state.pool.clone(), state.quarantined.clone());
-                undo.pools.push(before);
-            }
+            let past = undo.pools.entry(*address).or_insert_with(|| PoolPast {
+                quarantined: state.quarantined.clone(),
+                logs: Vec::new(),
+            });
             if state.quarantined.is_some() {
                 continue;
             }
             state.n_events += 1;
             chain.n_pool_events += 1;
-            if let Err(why) = state.pool.apply(event) {
-                broken.push((*address, why.clone()));
-                state.quarantined = Some(why);
+            match state.pool.apply(event) {
+                Ok(log) => past.logs.push(log),
+                Err(why) => {
+                    past.logs.push(PoolUndo::Misfit);
+                    broken.push((*address, why.clone()));
+                    state.quarantined = Some(why);
+                }
             }
         }
         chain.remember(undo);
@@ -364,24 +371,40 @@ impl Engine {
 }
 
 impl Pool {
-    /// Follows what a block tells of it.
+    /// Follows what a block tells of it, and answers what takes it back.
     ///
     /// # Errors
-    /// Why it does not follow from the state before; the pool is not to be believed any more.
-    pub fn apply(&mut self, event: &PoolEvent) -> Result<(), String> {
+    /// Why it does not follow from the state before; the pool is not to be believed any more, until
+    /// [`PoolUndo::Misfit`] takes it back.
+    pub fn apply(&mut self, event: &PoolEvent) -> Result<PoolUndo, String> {
         match (self, event) {
-            (Self::V3(pool), PoolEvent::V3(event)) => pool.apply(event).map_err(|e| e.to_string()),
-            (Self::V2(pool), PoolEvent::V2(event)) => pool.apply(event).map_err(|e| e.to_string()),
-            (Self::V3(pool), PoolEvent::Watched(range)) => {
-                pool.watch(*range);
-                Ok(())
+            (Self::V3(pool), PoolEvent::V3(event)) => {
+                pool.apply(event).map(PoolUndo::V3).map_err(|e| e.to_string())
             }
+            (Self::V2(pool), PoolEvent::V2(event)) => {
+                pool.apply(event).map(PoolUndo::V2).map_err(|e| e.to_string())
+            }
+            (Self::V3(pool), PoolEvent::Watched(range)) => Ok(PoolUndo::V3(pool.watch(*range))),
             (Self::V3(pool), PoolEvent::Unwatched { lower, upper }) => {
-                pool.unwatch(*lower, *upper);
-                Ok(())
+                Ok(PoolUndo::V3(pool.unwatch(*lower, *upper)))
             }
             (_, PoolEvent::Broken(why)) => Err(why.clone()),
             _ => Err("a log of another kind of pool".into()),
         }
+    }
+
+    /// Takes back the newest log that is not taken back yet.
+    ///
+    /// # Errors
+    /// Another kind of pool followed it; nothing is changed.
+    pub fn undo(&mut self, log: PoolUndo) -> Result<(), String> {
+        match (self, log) {
+            (Self::V3(pool), PoolUndo::V3(log)) => pool.undo(log),
+            (Self::V2(pool), PoolUndo::V2(log)) => pool.undo(log),
+            (Self::V3(pool), PoolUndo::Misfit) => pool.undo_misfit(),
+            (Self::V2(pool), PoolUndo::Misfit) => pool.undo_misfit(),
+            _ => return Err("a log of another kind of pool cannot be taken back".into()),
+        }
+        Ok(())
     }
 }

@@ -4,29 +4,49 @@
 //! from the reversed entries, and the stored bytes of our transactions are sent again. What our
 //! hedge did on a venue is not undone: it follows the delta that remains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, U256};
 use serde_json::json;
 
 use crate::engine::Engine;
 use crate::engine::act::is_trade;
-use crate::engine::event::Pool;
 use crate::engine::output::{Command, Record};
 use crate::engine::state::ChainState;
 use crate::execution::tx::TxEvent;
 use crate::ledger::entry::{Entry, Kind};
+use crate::market::pools::{v2, v3};
 use crate::model::chain::Header;
 use crate::model::opportunity::Fate;
 use crate::model::unit::{Account, Unit};
 
-/// What the pools of one block were before it.
+/// What takes back one log of a pool.
+#[derive(Debug)]
+pub enum PoolUndo {
+    /// Uniswap V3.
+    V3(v3::Undo),
+    /// Uniswap V2.
+    V2(v2::Undo),
+    /// The log did not fit, and changed nothing else.
+    Misfit,
+}
+
+/// What takes a block's logs back.
 #[derive(Debug)]
 pub struct UndoBlock {
     /// Height.
     pub number: u64,
-    /// Pools whose logs the block had: state and quarantine before it.
-    pub pools: Vec<(Address, Pool, Option<String>)>,
+    /// Pools whose logs the block had.
+    pub pools: BTreeMap<Address, PoolPast>,
+}
+
+/// What a pool was before a block.
+#[derive(Debug)]
+pub struct PoolPast {
+    /// Why it must not have been used, if so.
+    pub quarantined: Option<String>,
+    /// What takes the block's logs back, in their order.
+    pub logs: Vec<PoolUndo>,
 }
 
 impl Engine {
@@ -158,19 +178,24 @@ impl Engine {
 fn restore_pools(chain: &mut ChainState, to: u64) {
     while chain.undo.back().is_some_and(|undo| undo.number > to) {
         let Some(undo) = chain.undo.pop_back() else { break };
-        for (address, pool, quarantined) in undo.pools {
+        for (address, past) in undo.pools {
             if let Some(state) = chain.pools.get_mut(&address) {
-                state.pool = pool;
-                state.quarantined = quarantined;
+                let undone = past.logs.into_iter().rev().try_for_each(|log| state.pool.undo(log));
+                state.quarantined = past.quarantined.or(undone.err());
                 // Growth that goes back would read as a vast sum of fees.
                 state.fee_samples.clear();
             }
         }
     }
-    if chain.read_at > to {
-        for state in chain.pools.values_mut() {
-            let why = format!("it was read at block {}, which the chain took back", chain.read_at);
-            state.quarantined.get_or_insert(why);
-        }
+    let read_at = chain.read_at;
+    let why = if read_at > to {
+        format!("it was read at block {read_at}, which the chain took back")
+    } else if let Some(number) = chain.forgotten.filter(|number| *number > to) {
+        format!("the chain took back block {number}, which is too old to be undone")
+    } else {
+        return;
+    };
+    for state in chain.pools.values_mut() {
+        state.quarantined.get_or_insert_with(|| why.clone());
     }
 }

@@ -28,6 +28,8 @@ pub const FEE_WINDOW_MIN_MS: i64 = 5_000;
 const CHAIN_CLOCK_ROOM_MS: i64 = 2_000;
 /// Settled orders remembered, so that a late word about them changes nothing.
 const SETTLED_KEPT: usize = 500;
+/// Blocks for which pools can be taken back, however short the chain's window.
+pub const UNDO_BLOCKS_MIN: u64 = 256;
 /// Slots kept for display after they are final.
 pub const TXS_KEPT: usize = 200;
 
@@ -110,8 +112,10 @@ pub struct ChainState {
     pub n_blocks: u64,
     /// Pool logs applied in this run.
     pub n_pool_events: u64,
-    /// What the pools were before each of the newest blocks that changed one.
+    /// What takes back each of the newest blocks that changed a pool.
     pub undo: VecDeque<UndoBlock>,
+    /// The newest block that changed a pool and cannot be taken back any more.
+    pub forgotten: Option<u64>,
     /// Height at which the pools were read whole.
     pub read_at: u64,
     /// Entries by the block they stand on, while it can be taken back.
@@ -140,6 +144,7 @@ impl ChainState {
             n_blocks: 0,
             n_pool_events: 0,
             undo: VecDeque::new(),
+            forgotten: None,
             read_at: 0,
             provisional: BTreeMap::new(),
             gas_spent: U256::ZERO,
@@ -148,14 +153,15 @@ impl ChainState {
 
     /// Keeps what a block changed for as long as the block can be taken back.
     pub fn remember(&mut self, undo: UndoBlock) {
-        let oldest = undo.number.saturating_sub(self.setup.final_after_blocks);
+        let window = self.setup.final_after_blocks;
+        let (head, oldest) = (undo.number, undo.number.saturating_sub(window.max(UNDO_BLOCKS_MIN)));
         if !undo.pools.is_empty() {
             self.undo.push_back(undo);
         }
-        while self.undo.front().is_some_and(|undo| undo.number < oldest) {
-            self.undo.pop_front();
+        while let Some(undo) = self.undo.pop_front_if(|undo| undo.number < oldest) {
+            self.forgotten = Some(undo.number);
         }
-        self.provisional = self.provisional.split_off(&oldest);
+        self.provisional = self.provisional.split_off(&head.saturating_sub(window));
     }
 
     /// True while a slot is unmined or a want waits: the lane takes one act at a time.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use alloy::primitives::{I256, U256};
 use rust_decimal::{Decimal, dec};
 
-use crate::engine::event::{Body, FillSource, Pool};
+use crate::engine::event::{Body, FillSource, Pool, PoolEvent};
 use crate::engine::output::Command;
+use crate::engine::state::UNDO_BLOCKS_MIN;
 use crate::engine::tests::asked::{estimates, places, submits};
 use crate::engine::tests::on_chain::TOKEN_ID;
 use crate::engine::tests::stage::{
@@ -16,6 +17,7 @@ use crate::engine::tests::world::{Checkpoint, World, ether};
 use crate::execution::order::Order;
 use crate::execution::tx::{Act, TxRequest, TxState};
 use crate::ledger::entry::Kind;
+use crate::market::pools::v3::V3Event;
 use crate::model::opportunity::Fate;
 use crate::model::unit::{Account, Unit};
 use crate::model::venue::Reported;
@@ -41,10 +43,7 @@ fn resends(asked: &[Command]) -> Vec<u64> {
 fn assert_pool(world: &World) {
     let state = &world.engine.chains[&CHAIN].pools[&POOL];
     let Pool::V3(pool) = &state.pool else { panic!("another kind of pool") };
-    assert_eq!(
-        (pool.sqrt_price_x96(), pool.ticks()),
-        (world.pool.sqrt_price_x96(), world.pool.ticks())
-    );
+    assert_eq!(**pool, world.pool);
     assert_eq!(state.quarantined, None);
 }
 
@@ -134,6 +133,49 @@ fn a_gift_taken_back_is_neither_held_nor_profit() {
     world.take_back(&before);
     assert_eq!(world.profit(), profit);
     assert_agrees(&mut world);
+}
+
+fn is_quarantined(world: &World) -> bool {
+    world.engine.snapshot(world.now).pools[0].state == "quarantined"
+}
+
+#[test]
+fn a_pool_follows_again_once_the_log_that_did_not_fit_is_taken_back() {
+    let (mut world, _) = World::open(only_liquidity());
+    let misfit = V3Event::Burn { lower: -10, upper: 10, amount: 1 };
+    for misfit in [PoolEvent::V3(misfit), PoolEvent::Broken("no such log".into())] {
+        let before = world.checkpoint();
+        world.swap_to(TICK + 700);
+        world.swap_to(TICK - 700);
+        world.block_with(vec![misfit], Vec::new());
+        world.swap_to(TICK);
+        assert!(is_quarantined(&world));
+        world.take_back(&before);
+        assert_pool(&world);
+        world.swap_to(TICK + 100);
+        world.swap_to(TICK);
+        assert_pool(&world);
+    }
+}
+
+#[test]
+fn a_pool_is_restored_as_deep_as_is_remembered_and_quarantined_deeper() {
+    for (n_blocks, is_known) in [(UNDO_BLOCKS_MIN, true), (UNDO_BLOCKS_MIN + 1, false)] {
+        let (mut world, _) = World::open(only_liquidity());
+        let before = world.checkpoint();
+        world.swap_to(TICK + 50);
+        let after = world.checkpoint();
+        for _ in 0..n_blocks {
+            world.block();
+        }
+        world.take_back(&after);
+        assert_pool(&world);
+        world.take_back(&before);
+        assert_eq!(is_quarantined(&world), !is_known, "{n_blocks}");
+        if is_known {
+            assert_pool(&world);
+        }
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! A pool starts from one snapshot read at a block and from then on believes only logs. Each log is
 //! checked against the state it must follow from; the first one that does not fit makes the pool
-//! refuse everything (a *desync*), until it is built anew from a snapshot. A pool knows no chain,
-//! no address and no token; it can be cloned as a checkpoint to return to after a reorg. Only a V4
-//! pool knows its key: the hooks' address in it says whether a swap is arithmetic alone.
+//! refuse everything (a *desync*), until it is built anew from a snapshot. Each log leaves a small
+//! `Undo`: given back newest first, they make a pool again what it was, to the bit, after a reorg.
+//! A pool knows no chain, no address and no token. Only a V4 pool knows its key: the hooks' address
+//! in it says whether a swap is arithmetic alone.
 
+pub mod concentrated;
 pub mod v2;
 pub mod v3;
 pub mod v4;

@@ -13,7 +13,7 @@ use crate::math::amm::Direction;
 use crate::math::amm::tick::{MAX_TICK, TickRange, TickState, sqrt_price_at};
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder};
 
-fn empty_pool(fee_pips: u32) -> PoolV3 {
+pub(super) fn empty_pool(fee_pips: u32) -> PoolV3 {
     let nothing = V3Snapshot {
         fee_pips,
         tick_spacing: SPACING,
@@ -110,9 +110,15 @@ proptest! {
             V3Event::Collect { lower, upper, amount0: liquidity, amount1: amount },
         ] {
             for mut pool in [base.clone(), empty_pool(0)] {
-                if pool.apply(&event).is_err() {
-                    assert_eq!(pool.snapshot(), Err(ViewError::Desynced));
+                let before = pool.clone();
+                match pool.apply(&event) {
+                    Ok(undo) => pool.undo(undo),
+                    Err(_) => {
+                        assert_eq!(pool.snapshot(), Err(ViewError::Desynced));
+                        pool.undo_misfit();
+                    }
                 }
+                assert_eq!(pool, before, "{event:?}");
             }
         }
         let state = |net| TickState { gross: amount, net, ..TickState::default() };

@@ -94,6 +94,13 @@ pub struct PoolV2 {
     desync: Option<Desync>,
 }
 
+/// What one log overwrote: to be given back to the pair that followed it, the newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undo {
+    reserves: (u128, u128),
+    before_sync: Option<(u128, u128)>,
+}
+
 impl PoolV2 {
     /// A pair with these reserves, read between two of its transactions.
     pub fn from_snapshot(reserves: V2Observed, kept: KeptPart) -> Self {
@@ -101,17 +108,29 @@ impl PoolV2 {
         Self { kept, reserves, before_sync: None, desync: None }
     }
 
-    /// Follows one log, in the chain's order.
+    /// Follows one log, in the chain's order, and answers what takes it back.
     ///
     /// # Errors
     /// [`Desync`] for a log that does not fit, and again for every log after it.
-    pub fn apply(&mut self, event: &V2Event) -> Result<(), Desync> {
+    /// [`PoolV2::undo_misfit`] takes back the first of them.
+    pub fn apply(&mut self, event: &V2Event) -> Result<Undo, Desync> {
         if let Some(desync) = self.desync {
             return Err(desync);
         }
+        let before = Undo { reserves: self.reserves, before_sync: self.before_sync };
         let followed = self.follow(event);
         self.desync = followed.err();
-        followed
+        followed.map(|()| before)
+    }
+
+    /// Takes back the newest log that is not taken back yet.
+    pub fn undo(&mut self, undo: Undo) {
+        (self.reserves, self.before_sync) = (undo.reserves, undo.before_sync);
+    }
+
+    /// Takes back the log that did not fit: it changed nothing but that the pair is not believed.
+    pub fn undo_misfit(&mut self) {
+        self.desync = None;
     }
 
     /// Raw reserves of token0 and token1.
@@ -191,7 +210,7 @@ impl PoolV2 {
         sent: Amounts,
         fits: fn(U256, U256) -> bool,
     ) -> Result<(), Desync> {
-        let before = self.before_sync.take().ok_or(Desync::MissingSync)?;
+        let before = self.before_sync.ok_or(Desync::MissingSync)?;
         let after = self.reserves;
         let is_explained = |before: u128, after: u128, paid: U256, sent: U256| {
             let with_paid = U256::from(before).checked_add(paid);
@@ -200,7 +219,11 @@ impl PoolV2 {
         };
         let explains0 = is_explained(before.0, after.0, paid.amount0, sent.amount0);
         let explains1 = is_explained(before.1, after.1, paid.amount1, sent.amount1);
-        if explains0 && explains1 { Ok(()) } else { Err(Desync::Reserves { before, after }) }
+        if !explains0 || !explains1 {
+            return Err(Desync::Reserves { before, after });
+        }
+        self.before_sync = None;
+        Ok(())
     }
 }
 
@@ -283,5 +306,39 @@ mod tests {
         assert!(
             pool().compare(&V2Observed { reserve0: 1_000_000, reserve1: 2_000_000 }).is_empty()
         );
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there_and_can_be_told_again() {
+        let mut pool = pool();
+        let (amount0, amount1) = (U256::from(10), U256::from(20));
+        let logs = [
+            sync(1_001_000, 1_999_000),
+            trade(1_000, 1_000),
+            sync(1_001_010, 1_999_020),
+            V2Event::Mint { amount0, amount1 },
+            sync(7, 9),
+            sync(1_001_000, 1_999_000),
+            sync(1_001_000 - 10, 1_999_000 - 20),
+            V2Event::Burn { amount0, amount1 },
+        ];
+        for _ in 0..2 {
+            let mut past = Vec::new();
+            for log in &logs {
+                let before = pool.clone();
+                past.push((before, pool.apply(log).unwrap()));
+                // A cause that explains nothing, and one without its sync.
+                for wrong in [trade(1, 1), V2Event::Mint { amount0: U256::MAX, amount1 }] {
+                    let before = pool.clone();
+                    assert!(pool.apply(&wrong).is_err() && pool.apply(log).is_err());
+                    pool.undo_misfit();
+                    assert_eq!(pool, before);
+                }
+            }
+            for (before, undo) in past.into_iter().rev() {
+                pool.undo(undo);
+                assert_eq!(pool, before);
+            }
+        }
     }
 }

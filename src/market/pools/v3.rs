@@ -6,23 +6,24 @@
 //! the contract. Anything that does not fit is a [`Desync`], after which the pool answers nothing.
 
 mod follow;
+mod undo;
 mod views;
 mod watch;
 
 #[cfg(test)]
 mod quoting;
 
-use std::collections::btree_map::Entry;
-
 use alloy::primitives::{I256, U256};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::market::pools::concentrated::{Concentrated, Scalars, StateError};
 use crate::math::amm::segments::Segments;
-use crate::math::amm::tick::{TickState, Ticks, check_spacing, sqrt_price_at, tick_at};
+use crate::math::amm::tick::{TickState, Ticks, check_spacing};
 use crate::math::amm::v3::Curve;
 use crate::math::amm::{AmmError, PIPS};
 
+pub use undo::Undo;
 pub use watch::Watched;
 
 /// A pool as read at one block; `ticks` are all initialized ticks.
@@ -142,25 +143,9 @@ pub enum SnapshotError {
         /// The fee read.
         fee_pips: u32,
     },
-    /// Spacing or price out of the protocol's bounds.
-    #[error("snapshot is out of the protocol's bounds")]
-    Bounds(#[from] AmmError),
-    /// `slot0.tick` is not the price's.
-    #[error("tick {tick} is not the tick of the price")]
-    Tick {
-        /// The tick read.
-        tick: i32,
-    },
-    /// A tick twice, off the grid, empty, or with a net above its gross.
-    #[error("tick {tick} cannot be an initialized tick")]
-    TickState {
-        /// The tick read.
-        tick: i32,
-    },
-    /// Nets do not sum to zero, or up to the price not to the liquidity: ticks are missing or read
-    /// at another block.
-    #[error("ticks and liquidity do not close")]
-    TicksDoNotClose,
+    /// Values of no state.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// The part of a swap's result its log tells.
@@ -269,13 +254,9 @@ pub struct PositionFees {
 pub struct PoolV3 {
     fee_pips: u32,
     tick_spacing: i32,
-    sqrt_price_x96: U256,
-    tick: i32,
-    liquidity: u128,
-    fee_growth_global: [U256; 2],
+    state: Concentrated,
     fee_protocol: u8,
     protocol_fees: [u128; 2],
-    ticks: Ticks,
     block: u64,
     desync: Option<Desync>,
     /// Ranges of pretend positions.
@@ -292,39 +273,22 @@ impl PoolV3 {
     /// # Errors
     /// [`SnapshotError`] for values that cannot belong to one state of one pool.
     pub fn from_snapshot(snapshot: V3Snapshot) -> Result<Self, SnapshotError> {
-        check_spacing(snapshot.tick_spacing)?;
+        check_spacing(snapshot.tick_spacing).map_err(StateError::Bounds)?;
         if snapshot.fee_pips >= PIPS {
             return Err(SnapshotError::Fee { fee_pips: snapshot.fee_pips });
         }
-        let mut ticks = Ticks::new();
-        for &(tick, state) in &snapshot.ticks {
-            let is_sane = tick % snapshot.tick_spacing == 0
-                && sqrt_price_at(tick).is_ok()
-                && state.gross > 0
-                && state.net.unsigned_abs() <= state.gross;
-            match ticks.entry(tick) {
-                Entry::Vacant(entry) if is_sane => entry.insert(state),
-                _ => return Err(SnapshotError::TickState { tick }),
-            };
-        }
-        check_slot0(&snapshot)?;
-        let in_range = sum_of_nets(ticks.range(..=snapshot.tick));
-        let is_closed = in_range.and_then(|sum| u128::try_from(sum).ok())
-            == Some(snapshot.liquidity)
-            && sum_of_nets(ticks.iter()) == Some(0);
-        if !is_closed {
-            return Err(SnapshotError::TicksDoNotClose);
-        }
-        Ok(Self {
-            fee_pips: snapshot.fee_pips,
-            tick_spacing: snapshot.tick_spacing,
+        let now = Scalars {
             sqrt_price_x96: snapshot.sqrt_price_x96,
             tick: snapshot.tick,
             liquidity: snapshot.liquidity,
             fee_growth_global: [snapshot.fee_growth_global0, snapshot.fee_growth_global1],
+        };
+        Ok(Self {
+            fee_pips: snapshot.fee_pips,
+            tick_spacing: snapshot.tick_spacing,
+            state: Concentrated::new(now, &snapshot.ticks, snapshot.tick_spacing)?,
             fee_protocol: snapshot.fee_protocol,
             protocol_fees: [snapshot.protocol_fees0, snapshot.protocol_fees1],
-            ticks,
             block: snapshot.block,
             desync: None,
             watched: Vec::new(),
@@ -339,18 +303,19 @@ impl PoolV3 {
     /// [`ViewError::Desynced`]: a state that cannot be believed is not handed on.
     pub fn snapshot(&self) -> Result<V3Snapshot, ViewError> {
         self.believed()?;
+        let Scalars { sqrt_price_x96, tick, liquidity, fee_growth_global } = self.state.now;
         Ok(V3Snapshot {
             fee_pips: self.fee_pips,
             tick_spacing: self.tick_spacing,
-            sqrt_price_x96: self.sqrt_price_x96,
-            tick: self.tick,
-            liquidity: self.liquidity,
-            fee_growth_global0: self.fee_growth_global[0],
-            fee_growth_global1: self.fee_growth_global[1],
+            sqrt_price_x96,
+            tick,
+            liquidity,
+            fee_growth_global0: fee_growth_global[0],
+            fee_growth_global1: fee_growth_global[1],
             fee_protocol: self.fee_protocol,
             protocol_fees0: self.protocol_fees[0],
             protocol_fees1: self.protocol_fees[1],
-            ticks: self.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
+            ticks: self.state.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
             block: self.block,
         })
     }
@@ -382,38 +347,39 @@ impl PoolV3 {
 
     /// Price, Q64.96; zero before `initialize`.
     pub fn sqrt_price_x96(&self) -> U256 {
-        self.sqrt_price_x96
+        self.state.now.sqrt_price_x96
     }
 
     /// `slot0.tick`.
     pub fn tick(&self) -> i32 {
-        self.tick
+        self.state.now.tick
     }
 
     /// Liquidity in range.
     pub fn liquidity(&self) -> u128 {
-        self.liquidity
+        self.state.now.liquidity
     }
 
     /// `feeGrowthGlobal` of token0 and token1, Q128.128.
     pub fn fee_growth_global(&self) -> [U256; 2] {
-        self.fee_growth_global
+        self.state.now.fee_growth_global
     }
 
     /// Initialized ticks.
     pub fn ticks(&self) -> &Ticks {
-        &self.ticks
+        &self.state.ticks
     }
 
     fn curve(&self) -> Curve<'_> {
+        let Scalars { sqrt_price_x96, tick, liquidity, .. } = self.state.now;
         Curve {
             fee_pips: self.fee_pips,
             tick_spacing: self.tick_spacing,
             fee_protocol: self.fee_protocol,
-            sqrt_price_x96: self.sqrt_price_x96,
-            tick: self.tick,
-            liquidity: self.liquidity,
-            ticks: &self.ticks,
+            sqrt_price_x96,
+            tick,
+            liquidity,
+            ticks: &self.state.ticks,
         }
     }
 
@@ -423,26 +389,6 @@ impl PoolV3 {
 
     fn ready(&self) -> Result<(), ViewError> {
         self.believed()?;
-        if self.is_initialized() { Ok(()) } else { Err(ViewError::NotInitialized) }
+        if self.state.is_initialized() { Ok(()) } else { Err(ViewError::NotInitialized) }
     }
-
-    fn is_initialized(&self) -> bool {
-        !self.sqrt_price_x96.is_zero()
-    }
-}
-
-/// A swap that stops on an initialized tick from above leaves `slot0.tick` one below the price's.
-fn check_slot0(snapshot: &V3Snapshot) -> Result<(), SnapshotError> {
-    let (price, tick) = (snapshot.sqrt_price_x96, snapshot.tick);
-    let is_consistent = if price.is_zero() {
-        tick == 0
-    } else {
-        let of_price = tick_at(price)?;
-        tick == of_price || (of_price - 1 == tick && sqrt_price_at(of_price)? == price)
-    };
-    if is_consistent { Ok(()) } else { Err(SnapshotError::Tick { tick }) }
-}
-
-fn sum_of_nets<'a>(mut ticks: impl Iterator<Item = (&'a i32, &'a TickState)>) -> Option<i128> {
-    ticks.try_fold(0i128, |sum, (_, state)| sum.checked_add(state.net))
 }

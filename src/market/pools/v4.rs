@@ -11,21 +11,23 @@
 
 mod follow;
 pub mod key;
+mod undo;
 mod views;
 
 #[cfg(test)]
 mod replay;
 
-use std::collections::btree_map::Entry;
-
 use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::market::pools::concentrated::{Concentrated, Scalars, StateError};
 use crate::market::pools::v4::key::{KeyError, PoolKey, SwapHook};
 use crate::math::amm::AmmError;
-use crate::math::amm::tick::{TickState, Ticks, sqrt_price_at, tick_at};
+use crate::math::amm::tick::{TickState, Ticks};
 use crate::math::amm::v4::{Curve, MAX_LP_FEE_PIPS, check_protocol_fee};
+
+pub use undo::Undo;
 
 /// A pool as read at one block; `ticks` are all initialized ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,25 +119,9 @@ pub enum SnapshotError {
         /// The fee read.
         lp_fee_pips: u32,
     },
-    /// Price or protocol fee out of the protocol's bounds.
-    #[error("snapshot is out of the protocol's bounds")]
-    Bounds(#[from] AmmError),
-    /// `slot0.tick` is not the price's.
-    #[error("tick {tick} is not the tick of the price")]
-    Tick {
-        /// The tick read.
-        tick: i32,
-    },
-    /// A tick twice, off the grid, empty, or with a net above its gross.
-    #[error("tick {tick} cannot be an initialized tick")]
-    TickState {
-        /// The tick read.
-        tick: i32,
-    },
-    /// Nets do not sum to zero, or up to the price not to the liquidity: ticks are missing or read
-    /// at another block.
-    #[error("ticks and liquidity do not close")]
-    TicksDoNotClose,
+    /// Values of no state.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// Why a log does not follow from the state kept.
@@ -221,13 +207,9 @@ pub struct V4Observed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolV4 {
     key: PoolKey,
-    sqrt_price_x96: U256,
-    tick: i32,
+    state: Concentrated,
     protocol_fee: u32,
     lp_fee_pips: u32,
-    liquidity: u128,
-    fee_growth_global: [U256; 2],
-    ticks: Ticks,
     block: u64,
     desync: Option<Desync>,
 }
@@ -238,36 +220,17 @@ impl PoolV4 {
     /// # Errors
     /// [`SnapshotError`] for values that cannot belong to one state of one pool.
     pub fn from_snapshot(snapshot: V4Snapshot) -> Result<Self, SnapshotError> {
-        snapshot.key.check()?;
-        check_protocol_fee(snapshot.protocol_fee)?;
-        check_slot0(&snapshot)?;
-        let mut ticks = Ticks::new();
-        for &(tick, state) in &snapshot.ticks {
-            let is_sane = tick % snapshot.key.tick_spacing == 0
-                && sqrt_price_at(tick).is_ok()
-                && state.gross > 0
-                && state.net.unsigned_abs() <= state.gross;
-            match ticks.entry(tick) {
-                Entry::Vacant(entry) if is_sane => entry.insert(state),
-                _ => return Err(SnapshotError::TickState { tick }),
-            };
-        }
-        let in_range = sum_of_nets(ticks.range(..=snapshot.tick));
-        let is_closed = in_range.and_then(|sum| u128::try_from(sum).ok())
-            == Some(snapshot.liquidity)
-            && sum_of_nets(ticks.iter()) == Some(0);
-        if !is_closed {
-            return Err(SnapshotError::TicksDoNotClose);
-        }
+        let V4Snapshot { key, sqrt_price_x96, tick, liquidity, .. } = snapshot;
+        key.check()?;
+        check_protocol_fee(snapshot.protocol_fee).map_err(StateError::Bounds)?;
+        check_lp_fee(&key, sqrt_price_x96, snapshot.lp_fee_pips)?;
+        let fee_growth_global = [snapshot.fee_growth_global0, snapshot.fee_growth_global1];
+        let now = Scalars { sqrt_price_x96, tick, liquidity, fee_growth_global };
         Ok(Self {
-            key: snapshot.key,
-            sqrt_price_x96: snapshot.sqrt_price_x96,
-            tick: snapshot.tick,
+            key,
+            state: Concentrated::new(now, &snapshot.ticks, key.tick_spacing)?,
             protocol_fee: snapshot.protocol_fee,
             lp_fee_pips: snapshot.lp_fee_pips,
-            liquidity: snapshot.liquidity,
-            fee_growth_global: [snapshot.fee_growth_global0, snapshot.fee_growth_global1],
-            ticks,
             block: snapshot.block,
             desync: None,
         })
@@ -298,16 +261,17 @@ impl PoolV4 {
     /// [`ViewError::Desynced`]: a state that cannot be believed is not handed on.
     pub fn snapshot(&self) -> Result<V4Snapshot, ViewError> {
         self.believed()?;
+        let Scalars { sqrt_price_x96, tick, liquidity, fee_growth_global } = self.state.now;
         Ok(V4Snapshot {
             key: self.key,
-            sqrt_price_x96: self.sqrt_price_x96,
-            tick: self.tick,
+            sqrt_price_x96,
+            tick,
             protocol_fee: self.protocol_fee,
             lp_fee_pips: self.lp_fee_pips,
-            liquidity: self.liquidity,
-            fee_growth_global0: self.fee_growth_global[0],
-            fee_growth_global1: self.fee_growth_global[1],
-            ticks: self.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
+            liquidity,
+            fee_growth_global0: fee_growth_global[0],
+            fee_growth_global1: fee_growth_global[1],
+            ticks: self.state.ticks.iter().map(|(&tick, &state)| (tick, state)).collect(),
             block: self.block,
         })
     }
@@ -318,7 +282,7 @@ impl PoolV4 {
     /// # Errors
     /// [`SnapshotError::LpFee`], with nothing changed, for a fee that cannot be this pool's.
     pub fn set_lp_fee(&mut self, lp_fee_pips: u32) -> Result<(), SnapshotError> {
-        check_lp_fee(&self.key, self.sqrt_price_x96, lp_fee_pips)?;
+        check_lp_fee(&self.key, self.state.now.sqrt_price_x96, lp_fee_pips)?;
         self.lp_fee_pips = lp_fee_pips;
         Ok(())
     }
@@ -355,38 +319,39 @@ impl PoolV4 {
 
     /// Price, Q64.96; zero before `initialize`.
     pub fn sqrt_price_x96(&self) -> U256 {
-        self.sqrt_price_x96
+        self.state.now.sqrt_price_x96
     }
 
     /// `slot0.tick`.
     pub fn tick(&self) -> i32 {
-        self.tick
+        self.state.now.tick
     }
 
     /// Liquidity in range.
     pub fn liquidity(&self) -> u128 {
-        self.liquidity
+        self.state.now.liquidity
     }
 
     /// `feeGrowthGlobal` of token0 and token1, Q128.128.
     pub fn fee_growth_global(&self) -> [U256; 2] {
-        self.fee_growth_global
+        self.state.now.fee_growth_global
     }
 
     /// Initialized ticks.
     pub fn ticks(&self) -> &Ticks {
-        &self.ticks
+        &self.state.ticks
     }
 
     fn curve(&self, lp_fee_pips: u32) -> Curve<'_> {
+        let Scalars { sqrt_price_x96, tick, liquidity, .. } = self.state.now;
         Curve {
             lp_fee_pips,
             protocol_fee: self.protocol_fee,
             tick_spacing: self.key.tick_spacing,
-            sqrt_price_x96: self.sqrt_price_x96,
-            tick: self.tick,
-            liquidity: self.liquidity,
-            ticks: &self.ticks,
+            sqrt_price_x96,
+            tick,
+            liquidity,
+            ticks: &self.state.ticks,
         }
     }
 
@@ -396,25 +361,8 @@ impl PoolV4 {
 
     fn ready(&self) -> Result<(), ViewError> {
         self.believed()?;
-        if self.is_initialized() { Ok(()) } else { Err(ViewError::NotInitialized) }
+        if self.state.is_initialized() { Ok(()) } else { Err(ViewError::NotInitialized) }
     }
-
-    fn is_initialized(&self) -> bool {
-        !self.sqrt_price_x96.is_zero()
-    }
-}
-
-/// A swap that stops on an initialized tick from above leaves `slot0.tick` one below the price's.
-fn check_slot0(snapshot: &V4Snapshot) -> Result<(), SnapshotError> {
-    let (price, tick) = (snapshot.sqrt_price_x96, snapshot.tick);
-    check_lp_fee(&snapshot.key, price, snapshot.lp_fee_pips)?;
-    let is_consistent = if price.is_zero() {
-        tick == 0
-    } else {
-        let of_price = tick_at(price)?;
-        tick == of_price || (of_price - 1 == tick && sqrt_price_at(of_price)? == price)
-    };
-    if is_consistent { Ok(()) } else { Err(SnapshotError::Tick { tick }) }
 }
 
 /// Without a price all of `slot0` is zero.
@@ -425,8 +373,4 @@ fn check_lp_fee(key: &PoolKey, price: U256, lp_fee_pips: u32) -> Result<(), Snap
         None => lp_fee_pips <= MAX_LP_FEE_PIPS,
     };
     if is_possible { Ok(()) } else { Err(SnapshotError::LpFee { lp_fee_pips }) }
-}
-
-fn sum_of_nets<'a>(mut ticks: impl Iterator<Item = (&'a i32, &'a TickState)>) -> Option<i128> {
-    ticks.try_fold(0i128, |sum, (_, state)| sum.checked_add(state.net))
 }

@@ -14,6 +14,7 @@ use rust_decimal::Decimal;
 use crate::engine::event::{
     Block, ChainStart, OwnedPosition, Pool, PoolEvent, Recovered, WalletAudit,
 };
+use crate::engine::reorg::PoolUndo;
 use crate::engine::setup::{ChainSetup, StrategySetup};
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
 use crate::market::pools::v3::Watched;
@@ -23,13 +24,23 @@ use crate::sim::paper::acts::{self, Done, Moved, Place};
 use crate::sim::paper::wallet::{Nft, Wallet};
 use crate::sim::paper::{money, past};
 
-/// What was before a block.
+/// What takes a block back.
 #[derive(Debug)]
 pub(super) struct Undo {
-    pub(super) number: u64,
-    pub(super) wallet: Wallet,
-    /// Pools that the block moved.
-    pub(super) pools: Vec<(Address, Pool)>,
+    number: u64,
+    /// The wallet before it.
+    wallet: Wallet,
+    /// What takes back each thing that pools were told.
+    logs: Vec<(Address, PoolUndo)>,
+    /// Pools that are followed no more since.
+    lost: Vec<(Address, Pool)>,
+}
+
+impl Undo {
+    /// Of a block that has not told any pool anything yet.
+    pub(super) fn new(number: u64, wallet: Wallet) -> Self {
+        Self { number, wallet, logs: Vec::new(), lost: Vec::new() }
+    }
 }
 
 /// One slot of the pretend signer.
@@ -125,7 +136,7 @@ impl PaperChain {
     pub fn block(&mut self, block: &mut Block) -> Option<WalletAudit> {
         let header = block.header;
         let number = header.block.number;
-        let mut undo = Undo { number, wallet: self.wallet.clone(), pools: Vec::new() };
+        let mut undo = Undo::new(number, self.wallet.clone());
         self.head = Some(header);
         if self.read_at.is_some() {
             for (address, event) in &block.pool_logs {
@@ -154,12 +165,11 @@ impl PaperChain {
     /// A pool follows what a block tells of it; one that cannot is followed no more.
     fn follow(&mut self, undo: &mut Undo, address: Address, event: &PoolEvent) {
         let Some(pool) = self.pools.get_mut(&address) else { return };
-        if !undo.pools.iter().any(|(known, _)| *known == address) {
-            undo.pools.push((address, pool.clone()));
+        let followed = pool.apply(event);
+        if followed.is_err() {
+            undo.lost.extend(self.pools.remove_entry(&address));
         }
-        if pool.apply(event).is_err() {
-            self.pools.remove(&address);
-        }
+        undo.logs.push((address, followed.unwrap_or(PoolUndo::Misfit)));
     }
 
     /// Puts a slot into a block; `None` while no block would take it.
@@ -199,7 +209,7 @@ impl PaperChain {
     /// Keeps what a block changed for as long as the block can be taken back.
     fn remember(&mut self, undo: Undo) {
         let oldest = undo.number.saturating_sub(self.setup.final_after_blocks);
-        if !undo.pools.is_empty() || undo.wallet != self.wallet {
+        if !undo.logs.is_empty() || undo.wallet != self.wallet {
             self.undo.push_back(undo);
         }
         while self.undo.front().is_some_and(|undo| undo.number < oldest) {
@@ -214,7 +224,15 @@ impl PaperChain {
         while self.undo.back().is_some_and(|undo| undo.number > number) {
             let Some(undo) = self.undo.pop_back() else { break };
             self.wallet = undo.wallet;
-            self.pools.extend(undo.pools);
+            self.pools.extend(undo.lost);
+            // One that was read whole above this block is not the chain's any more; what its ranges
+            // had earned here is all that is still asked of it.
+            for (address, log) in undo.logs.into_iter().rev() {
+                let pool = self.pools.get_mut(&address);
+                if pool.is_some_and(|pool| pool.undo(log).is_err()) {
+                    self.pools.remove(&address);
+                }
+            }
         }
         for slot in self.slots.values_mut() {
             if slot.mined.is_some_and(|mined| mined > number) {

@@ -76,7 +76,7 @@ pub(super) fn history(
         for posting in entries.iter().rev().flat_map(|entry| &entry.postings) {
             take_back(setup, &mut wallet, posting, recovered);
         }
-        undo.push_front(Undo { number, wallet: wallet.clone(), pools: Vec::new() });
+        undo.push_front(Undo::new(number, wallet.clone()));
     }
     undo
 }

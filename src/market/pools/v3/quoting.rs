@@ -1,4 +1,5 @@
-//! [`PoolV3::quote`] against the loop, after every log of random lives of random pools.
+//! [`PoolV3::quote`] against the loop, after every log of random lives of random pools, and after
+//! each was taken back.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use proptest::sample::select;
 use proptest::strategy::Strategy;
 
-use crate::market::pools::v3::{PoolV3, V3Event, V3Snapshot, ViewError};
+use crate::market::pools::v3::{PoolV3, Undo, V3Event, V3Snapshot, ViewError};
 use crate::math::amm::Direction;
 use crate::math::amm::tick::{MAX_TICK, MIN_TICK, sqrt_price_at};
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, Quote, SwapAmount, SwapOrder, swap};
@@ -82,6 +83,8 @@ struct Life {
     /// Where ranges are counted from, on the grid.
     base: i32,
     held: BTreeMap<(i32, i32), u128>,
+    /// The pool before each log, and what takes the log back.
+    past: Vec<(PoolV3, Undo)>,
 }
 
 impl Life {
@@ -104,7 +107,13 @@ impl Life {
         .unwrap();
         pool.apply(&V3Event::Initialize { sqrt_price_x96, tick }).unwrap();
         let base = tick.div_euclid(tick_spacing) * tick_spacing;
-        Self { pool, base, held: BTreeMap::new() }
+        Self { pool, base, held: BTreeMap::new(), past: Vec::new() }
+    }
+
+    fn tell(&mut self, log: V3Event) {
+        let before = self.pool.clone();
+        let undo = self.pool.apply(&log).unwrap();
+        self.past.push((before, undo));
     }
 
     fn mint(&mut self, range: &Range) {
@@ -113,7 +122,7 @@ impl Life {
         let upper = lower + range.width * spacing;
         if MIN_TICK <= lower && upper <= MAX_TICK {
             let amount = range.liquidity;
-            self.pool.apply(&V3Event::Mint { lower, upper, amount }).unwrap();
+            self.tell(V3Event::Mint { lower, upper, amount });
             *self.held.entry((lower, upper)).or_default() += amount;
         }
     }
@@ -126,16 +135,16 @@ impl Life {
                 let (&(lower, upper), held) = self.held.iter_mut().nth(at).unwrap();
                 let amount = if *is_all { *held } else { *held / 2 };
                 *held -= amount;
-                self.pool.apply(&V3Event::Burn { lower, upper, amount }).unwrap();
                 self.held.retain(|_, held| *held > 0);
+                self.tell(V3Event::Burn { lower, upper, amount });
             }
             Act::Swap(way, amount, away) => self.swap(*way, *amount, *away),
             Act::Aside => {
                 let parts = V3Event::SetFeeProtocol { old0: 0, old1: 0, new0: 4, new1: 10 };
                 let nothing = V3Event::SetFeeProtocol { old0: 4, old1: 10, new0: 0, new1: 0 };
-                self.pool.apply(&parts).unwrap();
+                self.tell(parts);
                 self.quote(&order(Direction::OneForZero, true, 1 << 40));
-                self.pool.apply(&nothing).unwrap();
+                self.tell(nothing);
             }
         }
     }
@@ -153,15 +162,13 @@ impl Life {
             return;
         }
         let (amount0, amount1) = outcome.deltas();
-        self.pool
-            .apply(&V3Event::Swap {
-                amount0,
-                amount1,
-                sqrt_price_x96: outcome.sqrt_price_x96,
-                liquidity: outcome.liquidity,
-                tick: outcome.tick,
-            })
-            .unwrap();
+        self.tell(V3Event::Swap {
+            amount0,
+            amount1,
+            sqrt_price_x96: outcome.sqrt_price_x96,
+            liquidity: outcome.liquidity,
+            tick: outcome.tick,
+        });
     }
 
     fn quote(&self, order: &SwapOrder) {
@@ -190,6 +197,15 @@ impl Life {
         }
     }
 
+    fn quote_everywhere(&self, asked: &[(Direction, bool, u128)]) {
+        for (direction, is_in, amount) in asked {
+            self.quote(&order(*direction, *is_in, *amount));
+        }
+        for direction in [Direction::ZeroForOne, Direction::OneForZero] {
+            self.quote_at_boundaries(direction);
+        }
+    }
+
     /// Amounts that end on boundaries, and one unit to either side.
     fn quote_at_boundaries(&self, direction: Direction) {
         for to in self.boundaries(direction) {
@@ -215,7 +231,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_table_answers_as_the_loop_after_every_log(
+    fn the_table_answers_as_the_loop_after_every_log_and_every_undo(
         fee_pips in select(vec![100u32, 500, 3_000, 10_000]),
         tick_spacing in select(vec![1i32, 10, 60, 200]),
         (word, beside, is_above) in start(),
@@ -228,14 +244,15 @@ proptest! {
         for position in &positions {
             life.mint(position);
         }
+        life.past.clear();
         for act in &acts {
             life.act(act);
-            for (direction, is_in, amount) in &asked {
-                life.quote(&order(*direction, *is_in, *amount));
-            }
-            for direction in [Direction::ZeroForOne, Direction::OneForZero] {
-                life.quote_at_boundaries(direction);
-            }
+            life.quote_everywhere(&asked);
+        }
+        while let Some((before, undo)) = life.past.pop() {
+            life.pool.undo(undo);
+            assert_eq!(life.pool, before);
+            life.quote_everywhere(&asked);
         }
     }
 }

@@ -4,9 +4,10 @@ use alloy::primitives::U256;
 use rust_decimal::Decimal;
 
 use crate::market::pools::Difference;
+use crate::market::pools::concentrated::Scalars;
 use crate::market::pools::v3::{PoolV3, PositionFees, V3Observed, ViewError};
 use crate::math::amm::Rounding;
-use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, tokens_owed};
+use crate::math::amm::liquidity::tokens_owed;
 use crate::math::amm::price::PriceFrame;
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::v3::{self, Quote, SwapOrder, SwapOutcome};
@@ -18,7 +19,7 @@ impl PoolV3 {
     /// [`ViewError`].
     pub fn price(&self, frame: PriceFrame, rounding: Rounding) -> Result<Decimal, ViewError> {
         self.ready()?;
-        Ok(frame.price(self.sqrt_price_x96, rounding)?)
+        Ok(frame.price(self.state.now.sqrt_price_x96, rounding)?)
     }
 
     /// What a swap would do now: quotes exact in and exact out, with or without a price limit.
@@ -49,16 +50,8 @@ impl PoolV3 {
         if let Some(watched) = self.watched_growth(range.lower(), range.upper()) {
             return Ok(watched);
         }
-        let at = |tick| self.ticks.get(&tick).ok_or(ViewError::TickNotInitialized { tick });
-        let (lower, upper) = (at(range.lower())?, at(range.upper())?);
-        let inside = |global, outside_lower, outside_upper| {
-            let growth = FeeGrowth { global, outside_lower, outside_upper };
-            fee_growth_inside(growth, range, self.tick)
-        };
-        Ok([
-            inside(self.fee_growth_global[0], lower.outside0, upper.outside0),
-            inside(self.fee_growth_global[1], lower.outside1, upper.outside1),
-        ])
+        let inside = self.state.fee_growth_inside(range);
+        inside.map_err(|tick| ViewError::TickNotInitialized { tick })
     }
 
     /// Fees of a position since its last reading of the fee growth inside its range.
@@ -82,12 +75,13 @@ impl PoolV3 {
 
     /// Where the kept state and a reading of the same block differ; empty when they agree.
     pub fn compare(&self, observed: &V3Observed) -> Vec<Difference> {
-        let [growth0, growth1] = self.fee_growth_global;
+        let Scalars { sqrt_price_x96, tick, liquidity, .. } = self.state.now;
+        let [growth0, growth1] = self.state.now.fee_growth_global;
         let [fees0, fees1] = self.protocol_fees;
         let fields = [
-            Difference::between("sqrtPriceX96", self.sqrt_price_x96, observed.sqrt_price_x96),
-            Difference::between("tick", self.tick, observed.tick),
-            Difference::between("liquidity", self.liquidity, observed.liquidity),
+            Difference::between("sqrtPriceX96", sqrt_price_x96, observed.sqrt_price_x96),
+            Difference::between("tick", tick, observed.tick),
+            Difference::between("liquidity", liquidity, observed.liquidity),
             Difference::between("feeGrowthGlobal0X128", growth0, observed.fee_growth_global0),
             Difference::between("feeGrowthGlobal1X128", growth1, observed.fee_growth_global1),
             Difference::between("protocolFees.token0", fees0, observed.protocol_fees.0),

@@ -7,7 +7,8 @@
 use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use crate::market::pools::v3::PoolV3;
+use crate::market::pools::concentrated::Scalars;
+use crate::market::pools::v3::{PoolV3, Undo};
 use crate::math::amm::tick::sqrt_price_at;
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder, SwapOutcome, swap};
 use crate::math::amm::{Direction, Rounding, mul_div};
@@ -27,14 +28,17 @@ pub struct Watched {
 
 impl PoolV3 {
     /// From here on the fee growth inside this range is kept; it replaces an older watch of it.
-    pub fn watch(&mut self, range: Watched) {
-        self.unwatch(range.lower, range.upper);
+    pub fn watch(&mut self, range: Watched) -> Undo {
+        let before = self.unwatch(range.lower, range.upper);
         self.watched.push(range);
+        before
     }
 
     /// The range is not asked for any more.
-    pub fn unwatch(&mut self, lower: i32, upper: i32) {
+    pub fn unwatch(&mut self, lower: i32, upper: i32) -> Undo {
+        let before = self.before();
         self.watched.retain(|range| (range.lower, range.upper) != (lower, upper));
+        before
     }
 
     /// Fee growth inside a watched range; `None` for every other one.
@@ -63,13 +67,13 @@ impl PoolV3 {
 
     /// Growth of a swap up to a price on its way, with the liquidity in range there.
     fn grown_to(&self, sqrt_price_x96: U256, outcome: &SwapOutcome) -> Option<(U256, u128)> {
-        let (start, end) = (self.sqrt_price_x96, outcome.sqrt_price_x96);
+        let (start, end) = (self.state.now.sqrt_price_x96, outcome.sqrt_price_x96);
         let (is_behind, is_beyond) = match outcome.direction {
             Direction::ZeroForOne => (sqrt_price_x96 >= start, sqrt_price_x96 <= end),
             Direction::OneForZero => (sqrt_price_x96 <= start, sqrt_price_x96 >= end),
         };
         if is_behind {
-            return Some((U256::ZERO, self.liquidity));
+            return Some((U256::ZERO, self.state.now.liquidity));
         }
         if is_beyond {
             return Some((outcome.fee_growth_x128, outcome.liquidity));
@@ -85,7 +89,7 @@ impl PoolV3 {
 
     /// A flash loan's fees grow where the price stands.
     pub(super) fn share_flash(&mut self, token: usize, grown: U256) {
-        let (tick, liquidity) = (self.tick, self.liquidity);
+        let Scalars { tick, liquidity, .. } = self.state.now;
         let here = self.watched.iter_mut().filter(|w| w.lower <= tick && tick < w.upper);
         for range in here {
             if let Some(inside) = range.inside.get_mut(token) {

@@ -20,7 +20,7 @@ use crate::math::amm::{AmmError, Direction};
 
 const DEEP: u128 = 1 << 70;
 
-fn recorded() -> Value {
+pub(super) fn recorded() -> Value {
     let gz = include_bytes!(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/data/amm/v4_core_vectors.json.gz"
@@ -30,7 +30,7 @@ fn recorded() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn rows(value: &Value) -> &[Value] {
+pub(super) fn rows(value: &Value) -> &[Value] {
     value.as_array().unwrap()
 }
 
@@ -42,7 +42,7 @@ fn i(value: &Value) -> i32 {
     i32::try_from(value.as_i64().unwrap()).unwrap()
 }
 
-fn pips(value: &Value) -> u32 {
+pub(super) fn pips(value: &Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn address(value: &Value) -> Address {
     value.as_str().unwrap().parse().unwrap()
 }
 
-fn key_of(pool: &Value) -> PoolKey {
+pub(super) fn key_of(pool: &Value) -> PoolKey {
     let key = &pool["key"];
     PoolKey {
         currency0: address(&key[0]),
@@ -65,7 +65,7 @@ fn key_of(pool: &Value) -> PoolKey {
     }
 }
 
-fn event(log: &Value) -> V4Event {
+pub(super) fn event(log: &Value) -> V4Event {
     match log[0].as_str().unwrap() {
         "Initialize" => V4Event::Initialize { sqrt_price_x96: u(&log[1]), tick: i(&log[2]) },
         "Swap" => V4Event::Swap(SwapEnd {
@@ -180,7 +180,7 @@ fn the_contract_s_logs_rebuild_its_state_and_its_swaps_are_quoted_to_the_unit() 
                 pool.set_lp_fee(pips(&step["lp_fee"])).unwrap();
             }
             if !step["log"].is_null() {
-                assert_eq!(pool.apply(&event(&step["log"])), Ok(()), "{step}");
+                assert_eq!(pool.apply(&event(&step["log"])).map(drop), Ok(()), "{step}");
                 logs += 1;
             }
             check_state(&pool, step);
@@ -208,7 +208,7 @@ fn a_dynamic_fee_is_learnt_from_the_next_swap() {
     for step in rows(&recorded["steps"]).iter().filter(|step| !step["log"].is_null()) {
         let known = pool.lp_fee_pips();
         let event = event(&step["log"]);
-        assert_eq!(pool.apply(&event), Ok(()), "{step}");
+        assert_eq!(pool.apply(&event).map(drop), Ok(()), "{step}");
         check_state(&pool, step);
         if matches!(event, V4Event::Swap(_)) {
             // Two neighbours can pay the same; the higher is believed.
@@ -220,7 +220,7 @@ fn a_dynamic_fee_is_learnt_from_the_next_swap() {
     assert!(learnt > 2, "{learnt}");
 }
 
-fn key(fee_pips: u32, hook_flags: u16) -> PoolKey {
+pub(super) fn key(fee_pips: u32, hook_flags: u16) -> PoolKey {
     let [high, low] = hook_flags.to_be_bytes();
     let mut hooks = [0; 20];
     (hooks[0], hooks[18], hooks[19]) = (u8::from(hook_flags > 0), high, low);
@@ -234,7 +234,7 @@ fn key(fee_pips: u32, hook_flags: u16) -> PoolKey {
 }
 
 /// A pool at tick 5 with a position on [-6000, 6000).
-fn pool(key: PoolKey) -> PoolV4 {
+pub(super) fn pool(key: PoolKey) -> PoolV4 {
     let mut pool = PoolV4::unopened(key, 0).unwrap();
     let sqrt_price_x96 = sqrt_price_at(5).unwrap();
     pool.apply(&V4Event::Initialize { sqrt_price_x96, tick: 5 }).unwrap();
@@ -248,7 +248,7 @@ fn given(direction: Direction, amount: u128) -> SwapOrder {
     SwapOrder { direction, amount, sqrt_limit_x96: None }
 }
 
-fn logged(pool: &PoolV4, outcome: &SwapOutcome) -> SwapEnd {
+pub(super) fn logged(pool: &PoolV4, outcome: &SwapOutcome) -> SwapEnd {
     let part = protocol_part_pips(pool.protocol_fee(), outcome.direction);
     end_of(outcome, swap_fee_pips(pool.lp_fee_pips(), part).unwrap()).unwrap()
 }
@@ -259,7 +259,7 @@ fn a_swap_log_that_is_off_stops_the_pool() {
     let before = pool(key(3_000, 0));
     let order = given(Direction::ZeroForOne, 1 << 60);
     let honest = logged(&before, &before.quote(&order).unwrap());
-    assert_eq!(before.clone().apply(&V4Event::Swap(honest)), Ok(()));
+    assert_eq!(before.clone().apply(&V4Event::Swap(honest)).map(drop), Ok(()));
     let moved = honest.sqrt_price_x96 + (U256::ONE << 40);
     for wrong in [
         SwapEnd { amount0: honest.amount0 - 1_000_000, ..honest },
@@ -329,7 +329,7 @@ fn a_pool_whose_hooks_take_part_in_swaps_is_followed_but_not_quoted() {
             None => assert_eq!(pool.quote(&order), Ok(outcome.clone())),
         }
         let end = logged(&pool, &outcome);
-        assert_eq!(pool.apply(&V4Event::Swap(end)), Ok(()));
+        assert_eq!(pool.apply(&V4Event::Swap(end)).map(drop), Ok(()));
         assert_eq!(pool.sqrt_price_x96(), outcome.sqrt_price_x96);
         // Hooks that may take the whole trade leave a log in which nothing happened.
         let nothing = SwapEnd { amount0: 0, amount1: 0, ..end };
@@ -407,7 +407,7 @@ proptest! {
             let Ok(outcome) = pool.quote(&order) else { continue };
             let before = pool.fee_growth_global();
             let end = logged(&pool, &outcome);
-            prop_assert_eq!(pool.apply(&V4Event::Swap(end)), Ok(()));
+            prop_assert_eq!(pool.apply(&V4Event::Swap(end)).map(drop), Ok(()));
             let paid = usize::from(!zero_for_one);
             let mut after = before;
             after[paid] = before[paid].wrapping_add(outcome.fee_growth_x128);
@@ -444,9 +444,15 @@ proptest! {
         ] {
             let pools = [pool(key(3_000, 0)), pool(key(DYNAMIC_FEE, 1 << 12))];
             for mut pool in pools.into_iter().chain([PoolV4::unopened(key(500, 0), 1).unwrap()]) {
-                if pool.apply(&event).is_err() {
-                    prop_assert_eq!(pool.snapshot(), Err(ViewError::Desynced));
+                let before = pool.clone();
+                match pool.apply(&event) {
+                    Ok(undo) => pool.undo(undo),
+                    Err(_) => {
+                        prop_assert_eq!(pool.snapshot(), Err(ViewError::Desynced));
+                        pool.undo_misfit();
+                    }
                 }
+                prop_assert_eq!(&pool, &before);
                 let _ = pool.set_lp_fee(fee_pips);
             }
         }

@@ -4,8 +4,9 @@ use alloy::primitives::U256;
 use rust_decimal::Decimal;
 
 use crate::market::pools::Difference;
+use crate::market::pools::concentrated::Scalars;
 use crate::market::pools::v4::{PoolV4, V4Observed, ViewError};
-use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside, fees_owed};
+use crate::math::amm::liquidity::fees_owed;
 use crate::math::amm::price::PriceFrame;
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::v3::{SwapOrder, SwapOutcome};
@@ -19,7 +20,7 @@ impl PoolV4 {
     /// [`ViewError`].
     pub fn price(&self, frame: PriceFrame, rounding: Rounding) -> Result<Decimal, ViewError> {
         self.ready()?;
-        Ok(frame.price(self.sqrt_price_x96, rounding)?)
+        Ok(frame.price(self.state.now.sqrt_price_x96, rounding)?)
     }
 
     /// What a swap would do now: quotes exact in and exact out, with or without a price limit.
@@ -41,16 +42,8 @@ impl PoolV4 {
     /// [`ViewError`]; both ends must be initialized.
     pub fn fee_growth_inside(&self, range: TickRange) -> Result<[U256; 2], ViewError> {
         self.ready()?;
-        let at = |tick| self.ticks.get(&tick).ok_or(ViewError::TickNotInitialized { tick });
-        let (lower, upper) = (at(range.lower())?, at(range.upper())?);
-        let inside = |global, outside_lower, outside_upper| {
-            let growth = FeeGrowth { global, outside_lower, outside_upper };
-            fee_growth_inside(growth, range, self.tick)
-        };
-        Ok([
-            inside(self.fee_growth_global[0], lower.outside0, upper.outside0),
-            inside(self.fee_growth_global[1], lower.outside1, upper.outside1),
-        ])
+        let inside = self.state.fee_growth_inside(range);
+        inside.map_err(|tick| ViewError::TickNotInitialized { tick })
     }
 
     /// Fees of a position since its last reading of the fee growth inside its range, before hooks
@@ -74,12 +67,13 @@ impl PoolV4 {
     /// Where the kept state and a reading of the same block differ; empty when they agree. The LP
     /// fee is not among it: without hooks it is the key's, and with them it changes without a log.
     pub fn compare(&self, observed: &V4Observed) -> Vec<Difference> {
-        let [growth0, growth1] = self.fee_growth_global;
+        let Scalars { sqrt_price_x96, tick, liquidity, .. } = self.state.now;
+        let [growth0, growth1] = self.state.now.fee_growth_global;
         let fields = [
-            Difference::between("sqrtPriceX96", self.sqrt_price_x96, observed.sqrt_price_x96),
-            Difference::between("tick", self.tick, observed.tick),
+            Difference::between("sqrtPriceX96", sqrt_price_x96, observed.sqrt_price_x96),
+            Difference::between("tick", tick, observed.tick),
             Difference::between("protocolFee", self.protocol_fee, observed.protocol_fee),
-            Difference::between("liquidity", self.liquidity, observed.liquidity),
+            Difference::between("liquidity", liquidity, observed.liquidity),
             Difference::between("feeGrowthGlobal0X128", growth0, observed.fee_growth_global0),
             Difference::between("feeGrowthGlobal1X128", growth1, observed.fee_growth_global1),
         ];

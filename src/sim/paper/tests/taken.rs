@@ -123,3 +123,22 @@ fn a_block_that_is_taken_back_took_nothing() {
     assert!(again.receipts[0].1.is_success);
     assert!(chain.estimate(&buy(fresh)).is_err());
 }
+
+#[test]
+fn pools_are_again_what_they_were_before_a_block_that_is_taken_back() {
+    let (mut chain, real) = allowed();
+    let fresh = given(&real, Direction::OneForZero, AMOUNT);
+    let (lower, upper, amount) = (-198_000, -197_000, 1 << 120);
+    let misfit = PoolEvent::V3(V3Event::Burn { lower, upper, amount });
+    for last in [None, Some(misfit), Some(PoolEvent::Broken("no such log".into()))] {
+        let mut moved = real.clone();
+        let is_followed = last.is_none();
+        let sold = [(); 2].map(|()| a_trade(&mut moved, Direction::ZeroForOne, BACK));
+        let logs = sold.into_iter().chain(last).map(|log| (POOL, log)).collect();
+        assert!(chain.block(&mut block(102, logs)).is_none(), "nothing of ours is in it");
+        assert_eq!(chain.estimate(&buy(fresh + U256::ONE)).is_ok(), is_followed);
+        chain.reorganised(&header(101));
+        assert!(chain.estimate(&buy(fresh)).is_ok());
+        assert!(chain.estimate(&buy(fresh + U256::ONE)).is_err());
+    }
+}
