@@ -934,14 +934,14 @@ export interface components {
             events: number;
             /**
              * Format: int32
-             * @description Swap fee, pips.
+             * @description Swap fee, pips; of V4 the LPs' part.
              */
             fee_pips: number;
             /** @description In range. */
             liquidity: string | null;
             /** @description Pair. */
             pair: string;
-            /** @description Address. */
+            /** @description Address; of a V4 pool its id. */
             pool: string;
             /** @description Quote per base. */
             price: string | null;

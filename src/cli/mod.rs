@@ -62,7 +62,8 @@ enum Verb {
     Explain(replay::ExplainArguments),
     /// Look at everything a keeper needs, and say what to do about what is missing
     Doctor(doctor::DoctorArguments),
-    /// The pools of the operator's files at one block: list, inspect, quote, depth, verify
+    /// The pools of the operator's files at one block: list, inspect, quote, depth, verify; and
+    /// discover others
     Pool(pool::PoolArguments),
     /// Say how a running agent is doing
     Status(ClientArguments),

@@ -3,6 +3,8 @@
 //!
 //! Reads only, at one block a chain. Invariant: what could not be asked fails; it is never ok.
 
+mod pools;
+
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -17,15 +19,14 @@ use crate::cli::endpoints::{self, Reached};
 use crate::cli::findings::{Progress, Report, Status};
 use crate::config::Config;
 use crate::config::chain::{Chain, token_key};
-use crate::config::pool::{Contracts, Dex, Pool};
+use crate::config::pool::{Contracts, Dex};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::text::plain;
 use crate::venues::erc20::Erc20;
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
-use crate::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
-use crate::venues::uniswap_v3::abi::{SwapRouter, SwapRouter02, UniswapV3Factory, UniswapV3Pool};
-use crate::venues::uniswap_v3::pool_address;
+use crate::venues::uniswap_v3::abi::{SwapRouter, SwapRouter02, UniswapV3Factory};
+use crate::venues::uniswap_v4::abi::PoolManager;
 
 /// A fee and its tick spacing that every V3 factory has from the start (`UniswapV3Factory.sol`).
 const FIRST_TIER: (U24, I24) = (uint!(500_U24), I24::from_raw(uint!(10_U24)));
@@ -70,7 +71,7 @@ async fn examine(config: &Config) -> Report {
         let site = Site { config, chain, client: &client, at: head.hash };
         site.tokens(&mut report).await;
         for (dex, contracts) in &chain.dexes {
-            site.factory(&mut report, *dex, contracts.factory).await;
+            site.maker(&mut report, *dex, contracts.factory).await;
             site.periphery(&mut report, *dex, contracts).await;
         }
         site.executor(&mut report).await;
@@ -129,19 +130,26 @@ impl Site<'_> {
         }
     }
 
-    async fn factory(&self, report: &mut Report, dex: Dex, address: Address) {
-        let key = dex.key("factory");
+    /// The contract that makes pools: a factory or, of V4, the manager.
+    async fn maker(&self, report: &mut Report, dex: Dex, address: Address) {
+        let key = dex.key(dex.maker());
         let blame = [key.as_str()];
         let mut row = self.row(&key, address);
         if row.has_code(address, &blame).await {
             match dex {
-                Dex::UniswapV3 => {
+                Dex::UniswapV3 | Dex::SushiswapV3 => {
                     let (fee, spacing) = FIRST_TIER;
                     let call = UniswapV3Factory::feeAmountTickSpacingCall(fee);
                     row.expect(address, &call, spacing, &blame).await;
                 }
                 Dex::UniswapV2 | Dex::SushiswapV2 => {
                     row.note(address, &UniswapV2Factory::feeToCall {}, &blame).await;
+                }
+                Dex::UniswapV4 => {
+                    let call = PoolManager::extsloadCall { slots: vec![B256::ZERO] };
+                    if row.ask(address, &call, &blame).await.is_some() {
+                        row.facts.push("its storage can be read".to_owned());
+                    }
                 }
             }
         }
@@ -150,7 +158,7 @@ impl Site<'_> {
 
     /// What stands beside the factory, and names it and the wrapped native coin.
     async fn periphery(&self, report: &mut Report, dex: Dex, contracts: &Contracts) {
-        let factory_key = dex.key("factory");
+        let factory_key = dex.key(dex.maker());
         let named = [
             ("router", contracts.router),
             (ROUTER02, contracts.router02),
@@ -164,21 +172,21 @@ impl Site<'_> {
             let wrapped_blame = [key.as_str(), "wrapped_native"];
             let wrapped = self.chain.wrapped_native;
             let mut row = self.row(&key, address);
-            if row.has_code(address, &blame[..1]).await {
+            // V4's quoter shares no word with the others: its own quotes are compared with ours.
+            if row.has_code(address, &blame[..1]).await && dex != Dex::UniswapV4 {
                 // One word in all of them; the contracts of V3 have it and the next one from
                 // `PeripheryImmutableState`.
                 let call = SwapRouter::factoryCall {};
                 row.expect(address, &call, contracts.factory, &blame).await;
-                match dex {
-                    Dex::UniswapV3 => {
-                        let call = SwapRouter::WETH9Call {};
-                        row.expect(address, &call, wrapped, &wrapped_blame).await;
-                        self.which_router(&mut row, name, address, contracts).await;
-                    }
-                    Dex::UniswapV2 | Dex::SushiswapV2 => {
-                        let call = UniswapV2Router02::WETHCall {};
-                        row.expect(address, &call, wrapped, &wrapped_blame).await;
-                    }
+                if matches!(dex, Dex::UniswapV2 | Dex::SushiswapV2) {
+                    let call = UniswapV2Router02::WETHCall {};
+                    row.expect(address, &call, wrapped, &wrapped_blame).await;
+                } else {
+                    let call = SwapRouter::WETH9Call {};
+                    row.expect(address, &call, wrapped, &wrapped_blame).await;
+                }
+                if dex == Dex::UniswapV3 {
+                    self.which_router(&mut row, name, address, contracts).await;
                 }
             }
             row.tell(report);
@@ -217,90 +225,6 @@ impl Site<'_> {
         }
         row.tell(report);
     }
-
-    /// A pool by its factory, which must know it.
-    async fn pool(&self, report: &mut Report, index: usize, pool: &Pool) {
-        let key = format!("pools.allow[{index}]");
-        let (fee_key, pair_key) = (format!("{key}.fee_pips"), format!("{key}.pair"));
-        let factory_key = pool.dex.key("factory");
-        let blame = [fee_key.as_str(), pair_key.as_str(), factory_key.as_str()];
-        let Members { factory, base, quote, fee } = self.members(pool);
-        let mut row = self.row(&key, pool);
-        // All pairs of V2 have one fee, so that it cannot be to blame.
-        let (found, blame) = match pool.dex {
-            Dex::UniswapV3 => {
-                let call = UniswapV3Factory::getPoolCall { _0: base, _1: quote, _2: fee };
-                (row.ask(factory, &call, &blame).await, &blame[..])
-            }
-            Dex::UniswapV2 | Dex::SushiswapV2 => {
-                let call = UniswapV2Factory::getPairCall { _0: base, _1: quote };
-                (row.ask(factory, &call, &blame[1..]).await, &blame[1..])
-            }
-        };
-        match found {
-            Some(Address::ZERO) => {
-                row.wrong(format!("the factory {factory} has no such pool"), blame);
-            }
-            Some(address) => self.inside(&mut row, pool, address, blame).await,
-            // Why was noted.
-            None => {}
-        }
-        row.tell(report);
-    }
-
-    /// What a pool says of itself, and whether its code is the one we know.
-    async fn inside(&self, row: &mut Row<'_>, pool: &Pool, address: Address, blame: &[&str]) {
-        if !row.has_code(address, blame).await {
-            return;
-        }
-        row.facts.push(format!("at {address}"));
-        let Members { factory, base, quote, fee } = self.members(pool);
-        let (token0, token1) = if base < quote { (base, quote) } else { (quote, base) };
-        // Pairs of V2 have these three words as well.
-        row.expect(address, &UniswapV3Pool::factoryCall {}, factory, blame).await;
-        row.expect(address, &UniswapV3Pool::token0Call {}, token0, blame).await;
-        row.expect(address, &UniswapV3Pool::token1Call {}, token1, blame).await;
-        let derived = match pool.dex {
-            Dex::UniswapV3 => {
-                row.expect(address, &UniswapV3Pool::feeCall {}, fee, blame).await;
-                let call = UniswapV3Factory::feeAmountTickSpacingCall(fee);
-                if let Some(spacing) = row.ask(factory, &call, blame).await {
-                    let call = UniswapV3Pool::tickSpacingCall {};
-                    row.expect(address, &call, spacing, blame).await;
-                }
-                Some(pool_address(factory, base, quote, pool.fee_pips))
-            }
-            Dex::UniswapV2 => Some(pair_address(factory, PAIR_INIT_CODE_HASH, base, quote)),
-            // The files have no hash of its pairs' code.
-            Dex::SushiswapV2 => None,
-        };
-        match derived {
-            Some(derived) if derived != address => {
-                let found = format!("is at {address}, the code we know would be at {derived}");
-                row.wrong(found, &[pool.dex.key("factory").as_str()]);
-            }
-            Some(_) => row.facts.push("CREATE2 gives this address".to_owned()),
-            None => {}
-        }
-    }
-
-    /// The loader refuses a pool of an unknown exchange or of unknown tokens.
-    fn members(&self, pool: &Pool) -> Members {
-        Members {
-            factory: self.chain.dexes[&pool.dex].factory,
-            base: self.chain.tokens[&pool.base].address,
-            quote: self.chain.tokens[&pool.quote].address,
-            fee: U24::saturating_from(pool.fee_pips),
-        }
-    }
-}
-
-/// What the files say of a pool.
-struct Members {
-    factory: Address,
-    base: Address,
-    quote: Address,
-    fee: U24,
 }
 
 /// One row of the table while its contract is being asked. `blame` are the keys of the chain's file
@@ -449,7 +373,7 @@ mod tests {
         let client = ChainClient::new("http://127.0.0.1:1").unwrap();
         let site = Site { config: &config, chain, client: &client, at: B256::ZERO };
         let mut keys = vec!["wrapped_native".to_owned()];
-        keys.extend(chain.dexes.keys().map(|dex| dex.key("factory")));
+        keys.extend(chain.dexes.keys().map(|dex| dex.key(dex.maker())));
         keys.extend(chain.tokens.keys().map(|symbol| token_key(symbol) + ".decimals"));
         keys.extend(["pair", "fee_pips"].map(|name| format!("pools.allow[0].{name}")));
         assert!(keys.iter().any(|key| key.contains("\"USDC.e\"")), "{keys:?}");

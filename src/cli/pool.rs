@@ -1,10 +1,12 @@
-//! `pool`: the pools of the operator's files, as their chains have them at one block.
+//! `pool`: the pools of the operator's files, as their chains have them at one block, and others
+//! that the files could name.
 //!
 //! It asks and changes nothing: no key, no keeper, no database. Invariant: every figure is of the
 //! block that is told with it, and what could not be asked is unknown.
 
 mod curve;
 mod depth;
+mod discover;
 mod figures;
 mod inspect;
 mod list;
@@ -12,6 +14,8 @@ pub(super) mod name;
 mod picture;
 mod place;
 mod quote;
+mod quoter;
+mod ranges;
 mod verify;
 
 use std::io::Write as _;
@@ -44,6 +48,8 @@ enum PoolVerb {
     Quote(quote::QuoteArguments),
     /// The liquidity around the price as a picture, and what moves the price how far
     Depth(depth::DepthArguments),
+    /// Pools of a chain that its file could name, found by what their factories logged
+    Discover(discover::DiscoverArguments),
     /// Read every pool twice, and bring the first reading forward by the logs between
     Verify(SomeArguments),
 }
@@ -71,8 +77,8 @@ struct SomeArguments {
 struct OneArguments {
     #[command(flatten)]
     files: FilesArguments,
-    /// CHAIN/DEX/BASE/QUOTE/FEE as `pool list` names it, or its address, after CHAIN/ where several
-    /// chains have one there
+    /// CHAIN/DEX/BASE/QUOTE/FEE as `pool list` names it, a V4 pool with /SPACING and /HOOKS behind
+    /// its fee; or its address or V4 id, after CHAIN/ where several chains have one there
     pool: String,
 }
 
@@ -110,6 +116,7 @@ impl PoolVerb {
             Self::Inspect(one) => &one.files,
             Self::Quote(quote) => &quote.one.files,
             Self::Depth(depth) => &depth.one.files,
+            Self::Discover(discover) => &discover.files,
         }
     }
 }
@@ -146,6 +153,7 @@ async fn answer(verb: &PoolVerb) -> Result<Answer> {
         PoolVerb::Depth(arguments) => {
             depth::depth(&place::read(&config, &arguments.one.pool).await?, arguments)
         }
+        PoolVerb::Discover(arguments) => discover::discover(&config, arguments).await,
         PoolVerb::Verify(some) => verify::verify(some.chains(&config)?).await,
     }
 }

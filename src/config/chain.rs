@@ -19,6 +19,9 @@ pub const LOCAL_CHAIN_IDS: std::ops::RangeInclusive<u64> = 31_337..=31_350;
 /// Mode `live` wants a second opinion about the chain.
 const LIVE_ENDPOINTS_MIN: usize = 2;
 
+/// Decimals of every chain's native coin.
+const NATIVE_DECIMALS: u8 = 18;
+
 /// One chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
@@ -53,6 +56,15 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Address and decimals of one of a pool's two coins; the zero address is the native coin,
+    /// which V4 trades as it is.
+    pub fn coin(&self, pool: &Pool, symbol: &str) -> Option<(Address, u8)> {
+        if pool.dex == Dex::UniswapV4 && symbol == self.native {
+            return Some((Address::ZERO, NATIVE_DECIMALS));
+        }
+        self.tokens.get(symbol).map(|token| (token.address, token.decimals))
+    }
+
     /// Whether this is a local world of play money.
     pub fn is_local(&self) -> bool {
         LOCAL_CHAIN_IDS.contains(&self.chain_id)
@@ -181,7 +193,7 @@ pub(super) fn read_chain(
     let dexes = read_dexes(&mut node);
     let pools = node
         .table("pools", "the pools that are watched")
-        .and_then(|node| read_pools(node, &tokens, &dexes));
+        .and_then(|node| read_pools(node, native.as_deref(), &tokens, &dexes));
     let has_executor = node.has("executor");
     let executor = if has_executor {
         node.table("executor", "the arbitrage contract").and_then(read_executor).map(Some)

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alloy::primitives::Address;
 use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config as Runs, TestRunner};
 
@@ -106,6 +107,30 @@ fn good_folders_load() {
     assert_eq!(half_width_pct.to_string(), "4.0");
     let HedgeBy::Own(hedge) = &liquidity.hedge else { panic!("{:?}", liquidity.hedge) };
     assert_eq!(hedge.symbol(), "ETHUSDT");
+}
+
+#[test]
+fn pools_of_v4_and_sushiswap_are_told_whole() {
+    let config = loaded(&files_of(&root().join("tests/data/config/good/v4-and-sushiswap")));
+    let chain = config.chain("local").unwrap();
+    let told: Vec<String> = chain.pools[1..].iter().map(ToString::to_string).collect();
+    let expected = [
+        "uniswap_v3 WETH/USDT 3000",
+        "sushiswap_v3 WETH/USDT 3000",
+        "uniswap_v4 ETH/USDT 500/10",
+        "uniswap_v4 WETH/USDT 0/1",
+        "uniswap_v4 ETH/USDT dynamic/60/0x0000000000000000000000000000000000000080",
+    ];
+    assert_eq!(told, expected);
+    let [v3, _, _, native, wrapped, hooked] = &chain.pools[..] else { panic!("{told:?}") };
+    // The coin itself is V4's alone, and no token is taken for it.
+    assert_eq!(chain.coin(native, "ETH"), Some((Address::ZERO, 18)));
+    assert_eq!(chain.coin(wrapped, "WETH"), Some((chain.wrapped_native, 18)));
+    assert_eq!((chain.coin(v3, "ETH"), chain.coin(native, "USDC")), (None, None));
+    let (usdt, _) = chain.coin(hooked, "USDT").unwrap();
+    let key = hooked.key(Address::ZERO, usdt).unwrap();
+    assert_eq!((key.check(), hooked.fixed_fee_pips()), (Ok(()), None));
+    assert_eq!((native.fixed_fee_pips(), v3.key(Address::ZERO, usdt)), (Some(500), None));
 }
 
 #[test]

@@ -180,7 +180,8 @@ fn read_own_pool(mut node: Node<'_>, chain: Option<&ChainDraft>) -> Option<(Pool
     let origin = node.origin_of("pair");
     if let Some(pool) = &pool {
         if pool.dex != Dex::UniswapV3 {
-            let what = "has no ranges: a liquidity strategy needs uniswap_v3";
+            let what =
+                format!("is {}: positions are made by Uniswap V3's own contract", pool.dex.name());
             node.fault("dex", Fault::new(what, "name a uniswap_v3 pool"));
         }
         let pools = chain.and_then(|chain| chain.pools.as_ref());

@@ -10,6 +10,9 @@ use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
 use crate::config::secret::shown;
 use crate::config::values::{self, integer};
+use crate::market::pools::v4::key::{DYNAMIC_FEE, KeyError, PoolKey};
+use crate::math::amm::tick::MAX_TICK_SPACING_V4;
+use crate::math::amm::v4::MAX_LP_FEE_PIPS;
 
 /// A kind of exchange on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +23,10 @@ pub enum Dex {
     SushiswapV2,
     /// Uniswap V3.
     UniswapV3,
+    /// SushiSwap V3: the same curve and, on most chains, the same pool code under another factory.
+    SushiswapV3,
+    /// Uniswap V4: all pools in one contract.
+    UniswapV4,
 }
 
 impl Dex {
@@ -29,6 +36,24 @@ impl Dex {
             Self::UniswapV2 => "uniswap_v2",
             Self::SushiswapV2 => "sushiswap_v2",
             Self::UniswapV3 => "uniswap_v3",
+            Self::SushiswapV3 => "sushiswap_v3",
+            Self::UniswapV4 => "uniswap_v4",
+        }
+    }
+
+    /// The key of the contract that makes its pools.
+    pub fn maker(self) -> &'static str {
+        match self {
+            Self::UniswapV4 => "manager",
+            Self::UniswapV2 | Self::SushiswapV2 | Self::UniswapV3 | Self::SushiswapV3 => "factory",
+        }
+    }
+
+    /// Whether it has a contract that quotes.
+    pub fn has_quoter(self) -> bool {
+        match self {
+            Self::UniswapV3 | Self::SushiswapV3 | Self::UniswapV4 => true,
+            Self::UniswapV2 | Self::SushiswapV2 => false,
         }
     }
 
@@ -42,23 +67,26 @@ const DEXES: &[(&str, Dex)] = &[
     ("uniswap_v3", Dex::UniswapV3),
     ("uniswap_v2", Dex::UniswapV2),
     ("sushiswap_v2", Dex::SushiswapV2),
+    ("sushiswap_v3", Dex::SushiswapV3),
+    ("uniswap_v4", Dex::UniswapV4),
 ];
 
-/// Exchanges of the design that this version does not know.
-const DEXES_LATER: &[&str] = &["uniswap_v4", "sushiswap_v3"];
+/// The word for the fee of a V4 pool whose hooks set it.
+const DYNAMIC: &str = "dynamic";
 
 /// Contracts of one exchange on one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contracts {
-    /// Makes pools.
+    /// Makes pools; V4's `PoolManager` holds them as well.
     pub factory: Address,
-    /// `NonfungiblePositionManager`; V3 has one, V2 none.
+    /// `NonfungiblePositionManager`; of Uniswap V3 alone.
     pub position_manager: Option<Address>,
-    /// `UniswapV2Router02` or `SwapRouter`.
+    /// `UniswapV2Router02` or `SwapRouter`; V4 has none here.
     pub router: Option<Address>,
-    /// `SwapRouter02`, which takes other calls; V3 only, and never beside the one above.
+    /// `SwapRouter02`, which takes other calls; of Uniswap V3 alone, and never beside the one
+    /// above.
     pub router02: Option<Address>,
-    /// `QuoterV2`; V3 only.
+    /// `QuoterV2` of V3 or `V4Quoter`.
     pub quoter: Option<Address>,
 }
 
@@ -74,17 +102,28 @@ impl Contracts {
 pub struct Pool {
     /// The exchange.
     pub dex: Dex,
-    /// Symbol of the token that is priced.
+    /// Symbol of the token that is priced; in V4 the chain's native symbol is the native coin.
     pub base: String,
     /// Symbol of the token it is priced in.
     pub quote: String,
-    /// Fee in millionths of the amount in.
+    /// Fee in millionths of the amount in; [`DYNAMIC_FEE`] where V4's hooks set it.
     pub fee_pips: u32,
+    /// What else makes a V4 pool; `None` for the others.
+    pub v4: Option<V4Part>,
+}
+
+/// What a V4 pool's key has besides currencies and fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct V4Part {
+    /// Grid of the ticks.
+    pub tick_spacing: i32,
+    /// The hooks contract; `None` for a pool without.
+    pub hooks: Option<Address>,
 }
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{} {}", self.dex.name(), self.base, self.quote, self.fee_pips)
+        write!(f, "{} {}/{} {}", self.dex.name(), self.base, self.quote, self.terms())
     }
 }
 
@@ -93,7 +132,32 @@ impl Pool {
     pub fn is_same_pool(&self, other: &Self) -> bool {
         let same_order = self.base == other.base && self.quote == other.quote;
         let turned = self.base == other.quote && self.quote == other.base;
-        self.dex == other.dex && self.fee_pips == other.fee_pips && (same_order || turned)
+        let same_terms =
+            (self.dex, self.fee_pips, self.v4) == (other.dex, other.fee_pips, other.v4);
+        same_terms && (same_order || turned)
+    }
+
+    /// What tells it from other pools of its exchange and pair: `FEE`, and of V4 `FEE/SPACING` or
+    /// `FEE/SPACING/HOOKS`, where the fee may be `dynamic`.
+    pub fn terms(&self) -> String {
+        let Some(V4Part { tick_spacing, hooks }) = self.v4 else {
+            return self.fee_pips.to_string();
+        };
+        let fee = self.fixed_fee_pips().map_or_else(|| DYNAMIC.to_owned(), |fee| fee.to_string());
+        let hooks = hooks.map(|hooks| format!("/{hooks}")).unwrap_or_default();
+        format!("{fee}/{tick_spacing}{hooks}")
+    }
+
+    /// Its fee, where no hooks set it.
+    pub fn fixed_fee_pips(&self) -> Option<u32> {
+        (self.fee_pips != DYNAMIC_FEE).then_some(self.fee_pips)
+    }
+
+    /// The key of a V4 pool between these currencies, lower one first; `None` for other exchanges.
+    pub fn key(&self, currency0: Address, currency1: Address) -> Option<PoolKey> {
+        let V4Part { tick_spacing, hooks } = self.v4?;
+        let hooks = hooks.unwrap_or(Address::ZERO);
+        Some(PoolKey { currency0, currency1, fee_pips: self.fee_pips, tick_spacing, hooks })
     }
 }
 
@@ -103,11 +167,19 @@ const V2_FEE_PIPS: u32 = 3_000;
 /// A V3 factory refuses a fee of one or more: `UniswapV3Factory.enableFeeAmount`.
 const V3_FEE_PIPS_MAX: i128 = 999_999;
 
-/// Reads `dex`, `pair` and `fee_pips` of a table; the caller finishes it.
+/// Reads `dex`, `pair`, `fee_pips` and what V4 adds of a table; the caller finishes it.
 pub(super) fn read_pool(node: &mut Node<'_>) -> Option<Pool> {
-    let dex = node.need("dex", &values::choice(DEXES, DEXES_LATER));
+    let dex = node.need("dex", &values::choice(DEXES, &[]));
     let pair = node.need("pair", &values::text("WETH/USDC"));
-    let fee_pips = node.need("fee_pips", &integer::<u32>(1..=V3_FEE_PIPS_MAX, 500));
+    let fee_pips = read_fee(node, dex);
+    let v4 = match dex {
+        Some(Dex::UniswapV4) => read_v4_part(node, fee_pips).map(Some),
+        Some(_) => Some(None),
+        None => {
+            node.skip_all(&["tick_spacing", "hooks"]);
+            None
+        }
+    };
     let is_v2 = matches!(dex, Some(Dex::UniswapV2 | Dex::SushiswapV2));
     if is_v2 && fee_pips.is_some_and(|fee| fee != V2_FEE_PIPS) {
         let fault = Fault::new("is not the fee of a V2 pool", format!("write {V2_FEE_PIPS}"));
@@ -126,14 +198,56 @@ pub(super) fn read_pool(node: &mut Node<'_>) -> Option<Pool> {
         symbols.map(|(base, quote)| (base.to_owned(), quote.to_owned()))
     });
     let (base, quote) = pair?;
-    Some(Pool { dex: dex?, base, quote, fee_pips: fee_pips? })
+    Some(Pool { dex: dex?, base, quote, fee_pips: fee_pips?, v4: v4? })
+}
+
+/// A number or, of V4, the word that hooks set it.
+fn read_fee(node: &mut Node<'_>, dex: Option<Dex>) -> Option<u32> {
+    let may_be_v4 = dex.is_none_or(|dex| dex == Dex::UniswapV4);
+    if may_be_v4 && node.is_text("fee_pips") {
+        return node.need("fee_pips", &values::choice(&[(DYNAMIC, DYNAMIC_FEE)], &[]));
+    }
+    let bounds = match may_be_v4 {
+        true => 0..=i128::from(MAX_LP_FEE_PIPS),
+        false => 1..=V3_FEE_PIPS_MAX,
+    };
+    node.need("fee_pips", &integer::<u32>(bounds, 500))
+}
+
+/// Reads `tick_spacing` and `hooks`, which must fit the fee.
+fn read_v4_part(node: &mut Node<'_>, fee_pips: Option<u32>) -> Option<V4Part> {
+    let spacing = integer::<i32>(1..=i128::from(MAX_TICK_SPACING_V4), 10);
+    let tick_spacing = node.need("tick_spacing", &spacing);
+    let hooks = node.may("hooks", &values::address());
+    let (fee_pips, tick_spacing, hooks) = (fee_pips?, tick_spacing?, hooks?);
+    // Whichever the currencies are: the rest must fit without them.
+    let key = PoolKey {
+        currency0: Address::ZERO,
+        currency1: Address::with_last_byte(1),
+        fee_pips,
+        tick_spacing,
+        hooks: hooks.unwrap_or(Address::ZERO),
+    };
+    match key.check() {
+        Ok(()) => Some(V4Part { tick_spacing, hooks }),
+        Err(KeyError::Hooks { .. }) if key.has_dynamic_fee() && hooks.is_none() => {
+            let what = format!("is {DYNAMIC:?}, and the pool has no hooks that could set it");
+            node.fault("fee_pips", Fault::new(what, "write the fee, or add hooks = \"0x…\""));
+            None
+        }
+        Err(error) => {
+            let what = format!("can be no pool's: {error}");
+            node.fault("hooks", Fault::new(what, "copy the pool's key as Initialize logged it"));
+            None
+        }
+    }
 }
 
 /// Reads the exchanges; `None` under one that exists but is wrong.
 pub(super) fn read_dexes(chain: &mut Node<'_>) -> BTreeMap<Dex, Option<Contracts>> {
     let mut dexes = BTreeMap::new();
     for (name, mut node) in chain.named("dex") {
-        match values::choice(DEXES, DEXES_LATER).parse(&name) {
+        match values::choice(DEXES, &[]).parse(&name) {
             Ok(dex) => {
                 let contracts = read_contracts(&mut node, dex);
                 node.finish();
@@ -146,10 +260,13 @@ pub(super) fn read_dexes(chain: &mut Node<'_>) -> BTreeMap<Dex, Option<Contracts
 }
 
 fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
-    let factory = node.need("factory", &values::address());
-    let router = node.may("router", &values::address());
-    let (router02, position_manager, quoter) = match dex {
-        Dex::UniswapV2 | Dex::SushiswapV2 => (Some(None), Some(None), Some(None)),
+    let factory = node.need(dex.maker(), &values::address());
+    let router = match dex {
+        Dex::UniswapV4 => Some(None),
+        _ => node.may("router", &values::address()),
+    };
+    let quoter = if dex.has_quoter() { node.may("quoter", &values::address()) } else { Some(None) };
+    let (router02, position_manager) = match dex {
         Dex::UniswapV3 => {
             // The split of the fee is a fact of each pool; there is nothing else to choose.
             let protocol_fee = values::choice(&[("read_per_pool", ())], &[]);
@@ -160,8 +277,9 @@ fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
                 let what = "stands beside router, SwapRouter: which of them is called?";
                 node.fault("router02", Fault::new(what, "keep one of them"));
             }
-            (router02, manager.map(Some), node.may("quoter", &values::address()))
+            (router02, manager.map(Some))
         }
+        _ => (Some(None), Some(None)),
     };
     Some(Contracts {
         factory: factory?,
@@ -173,8 +291,10 @@ fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
 }
 
 /// Reads the allowed pools; each must name a known exchange and known tokens, and none twice.
+/// `native` is the chain's coin, when that could be read.
 pub(super) fn read_pools(
     mut node: Node<'_>,
+    native: Option<&str>,
     tokens: &BTreeMap<String, Option<Token>>,
     dexes: &BTreeMap<Dex, Option<Contracts>>,
 ) -> Option<Vec<Pool>> {
@@ -191,7 +311,15 @@ pub(super) fn read_pools(
                 item.fault("dex", Fault::new(format!("has no table [dex.{name}]"), help));
             }
             for symbol in [&pool.base, &pool.quote] {
-                if !tokens.contains_key(symbol) {
+                let is_token = tokens.contains_key(symbol);
+                // Without the chain's own symbol it may be this one.
+                let is_native = native.is_none_or(|native| native == symbol);
+                if pool.dex == Dex::UniswapV4 && is_native {
+                    if is_token && native.is_some() {
+                        let what = format!("names {symbol}, the native coin and a token as well");
+                        item.fault("pair", Fault::new(what, "give the token another symbol"));
+                    }
+                } else if !is_token {
                     let what = format!("names {symbol}, which has no table [tokens.{symbol}]");
                     item.fault("pair", Fault::new(what, suggest(symbol, &symbols)));
                 }

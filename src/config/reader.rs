@@ -228,6 +228,11 @@ impl<'a> Node<'a> {
         self.value(key).is_some()
     }
 
+    /// Whether the value of a key is a string.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.value(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     /// Tells a problem with the value of a key.
     pub(super) fn fault(&self, key: &str, fault: Fault) {
         self.push(self.origin_of(key), &self.dotted(key), fault);

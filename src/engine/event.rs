@@ -13,7 +13,8 @@ use crate::ledger::entry::Entry;
 use crate::market::book::BookUpdate;
 use crate::market::pools::v2::{PoolV2, V2Event, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Event, V3Observed, Watched};
-use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::market::pools::v4::{PoolV4, V4Event, V4Observed};
+use crate::model::chain::{BlockRef, Header, PoolAddress, Receipt, TokenTransfer};
 use crate::model::opportunity::{Opportunity, OpportunityKind, Tally};
 use crate::model::time::Timestamp;
 use crate::model::venue::{AccountView, Fill, Income, MarketRules, OrderReply, OrderReport};
@@ -48,7 +49,7 @@ pub enum Body {
     /// The endpoint answers or not.
     ChainFeed { chain: u64, is_up: bool, why: String },
     /// A pool read from the chain at the last handled block.
-    PoolAudit { chain: u64, pool: Address, block: BlockRef, observed: Observed },
+    PoolAudit { chain: u64, pool: PoolAddress, block: BlockRef, observed: Observed },
     /// Our balances read from the chain at the last handled block.
     WalletAudit(Box<WalletAudit>),
     /// What a transaction would use, or why it would fail.
@@ -131,7 +132,7 @@ pub struct Block {
     /// Header.
     pub header: Header,
     /// Pool logs in order.
-    pub pool_logs: Vec<(Address, PoolEvent)>,
+    pub pool_logs: Vec<(PoolAddress, PoolEvent)>,
     /// Receipts of our transactions in it, by nonce.
     pub receipts: Vec<(u64, Receipt)>,
     /// Token transfers touching our signer that no transaction of ours made.
@@ -143,10 +144,12 @@ pub struct Block {
 /// A pool's log, decoded.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum PoolEvent {
-    /// Uniswap V3.
+    /// Uniswap V3 and its forks.
     V3(V3Event),
     /// Uniswap V2 and its forks.
     V2(V2Event),
+    /// Uniswap V4.
+    V4(V4Event),
     /// It is the pool's, and we cannot read it: the pool is not to be trusted from here on.
     Broken(String),
     /// No log: a pretend position begins, and its share of the fees is kept from here on.
@@ -162,15 +165,19 @@ pub enum Observed {
     V3(Box<V3Observed>),
     /// Uniswap V2.
     V2(V2Observed),
+    /// Uniswap V4.
+    V4(Box<V4Observed>),
 }
 
 /// A pool's exact state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Pool {
-    /// Uniswap V3.
+    /// Uniswap V3 and its forks.
     V3(Box<PoolV3>),
     /// Uniswap V2 and its forks.
     V2(PoolV2),
+    /// Uniswap V4.
+    V4(Box<PoolV4>),
 }
 
 /// The chain at the block from which live heads continue.
@@ -179,7 +186,7 @@ pub struct ChainStart {
     /// That block.
     pub header: Header,
     /// Pools at it.
-    pub pools: Vec<(Address, Pool)>,
+    pub pools: Vec<(PoolAddress, Pool)>,
     /// Our balances at it.
     pub wallet: WalletAudit,
     /// Transactions our signer ever made, as of it.

@@ -2,7 +2,7 @@
 //!
 //! Everything here is `Option`: what cannot be known is `None`, never zero.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::U256;
 use rust_decimal::Decimal;
 
 use crate::engine::Engine;
@@ -15,6 +15,7 @@ use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::{Amounts, Q128, Rounding, mul_div};
 use crate::model::amount::{human, human_unsigned};
+use crate::model::chain::PoolAddress;
 use crate::model::intent::PoolId;
 use crate::model::unit::{Account, Reason, Unit, VENUE_DECIMALS};
 
@@ -26,21 +27,23 @@ pub const NATIVE_DECIMALS: u32 = 18;
 const SCALE_MAX: u32 = 28;
 
 /// Quote per base of a pool, in whole tokens.
-pub fn pool_price(chain: &ChainSetup, address: Address, pool: &Pool) -> Option<Decimal> {
+pub fn pool_price(chain: &ChainSetup, address: PoolAddress, pool: &Pool) -> Option<Decimal> {
     let setup = chain.pool(address)?;
-    let (t0, t1) = (chain.token(setup.token0)?, chain.token(setup.token1)?);
+    let decimals = (chain.decimals(setup.token0)?, chain.decimals(setup.token1)?);
+    let at_root = |sqrt_price_x96| {
+        let base = if setup.base_is_token0 { Base::Token0 } else { Base::Token1 };
+        let (decimals0, decimals1) =
+            (u8::try_from(decimals.0).ok()?, u8::try_from(decimals.1).ok()?);
+        let frame = PriceFrame::new(decimals0, decimals1, base).ok()?;
+        let price = frame.price(sqrt_price_x96, Rounding::Down).ok()?;
+        Some(price.round_dp(PRICE_DP))
+    };
     match pool {
-        Pool::V3(pool) => {
-            let base = if setup.base_is_token0 { Base::Token0 } else { Base::Token1 };
-            let decimals0 = u8::try_from(t0.decimals).ok()?;
-            let decimals1 = u8::try_from(t1.decimals).ok()?;
-            let frame = PriceFrame::new(decimals0, decimals1, base).ok()?;
-            let price = frame.price(pool.sqrt_price_x96(), Rounding::Down).ok()?;
-            Some(price.round_dp(PRICE_DP))
-        }
+        Pool::V3(pool) => at_root(pool.sqrt_price_x96()),
+        Pool::V4(pool) => at_root(pool.sqrt_price_x96()),
         Pool::V2(pool) => {
-            let reserve0 = human_unsigned(U256::from(pool.reserves().0), t0.decimals)?;
-            let reserve1 = human_unsigned(U256::from(pool.reserves().1), t1.decimals)?;
+            let reserve0 = human_unsigned(U256::from(pool.reserves().0), decimals.0)?;
+            let reserve1 = human_unsigned(U256::from(pool.reserves().1), decimals.1)?;
             let (base, quote) =
                 if setup.base_is_token0 { (reserve0, reserve1) } else { (reserve1, reserve0) };
             quote.checked_div(base).map(|price| price.round_dp(PRICE_DP))
@@ -51,7 +54,7 @@ pub fn pool_price(chain: &ChainSetup, address: Address, pool: &Pool) -> Option<D
 /// Fees earned per unit of liquidity in range and second, in quote, over the recent window.
 pub fn fee_rate(
     chain: &ChainSetup,
-    address: Address,
+    address: PoolAddress,
     state: &PoolState,
     price: Decimal,
 ) -> Option<Decimal> {
@@ -68,9 +71,8 @@ pub fn fee_rate(
             mul_div(grown, U256::from(10).pow(U256::from(places)), Q128, Rounding::Down).ok()?;
         human_unsigned(scaled, SCALE_MAX)
     };
-    let (t0, t1) = (chain.token(setup.token0)?, chain.token(setup.token1)?);
-    let grown0 = per_liquidity(last.1, first.1, t0.decimals)?;
-    let grown1 = per_liquidity(last.2, first.2, t1.decimals)?;
+    let grown0 = per_liquidity(last.1, first.1, chain.decimals(setup.token0)?)?;
+    let grown1 = per_liquidity(last.2, first.2, chain.decimals(setup.token1)?)?;
     let (base, quote) = if setup.base_is_token0 { (grown0, grown1) } else { (grown1, grown0) };
     let total = base.checked_mul(price)?.checked_add(quote)?;
     total.checked_mul(Decimal::from(1_000))?.checked_div(Decimal::from(span_ms))

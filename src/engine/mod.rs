@@ -12,6 +12,7 @@ pub mod figures;
 mod on_chain;
 mod on_venue;
 pub mod output;
+mod pools;
 mod recover;
 pub mod reorg;
 pub mod setup;

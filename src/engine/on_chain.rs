@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::U256;
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -14,7 +14,7 @@ use crate::execution::tx::{CYCLE, SWAP, Spender, TxEvent, TxState};
 use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
 use crate::ledger::entry::OnBlock;
 use crate::market::book::feed::Feed;
-use crate::model::chain::{BlockRef, Header, NftLog, Receipt};
+use crate::model::chain::{BlockRef, Header, NftLog, PoolAddress, Receipt};
 use crate::model::intent::PoolId;
 use crate::model::opportunity::Fate;
 
@@ -129,8 +129,7 @@ impl Engine {
         }
         chain.remember(undo);
         for state in chain.pools.values_mut() {
-            if let Pool::V3(pool) = &state.pool {
-                let [growth0, growth1] = pool.fee_growth_global();
+            if let Some([growth0, growth1]) = state.pool.fee_growth_global() {
                 state.fee_samples.push_back((now, growth0, growth1));
                 while state.fee_samples.front().is_some_and(|s| now.ms_since(s.0) > FEE_WINDOW_MS) {
                     state.fee_samples.pop_front();
@@ -145,7 +144,7 @@ impl Engine {
     pub(super) fn pool_audit(
         &mut self,
         chain: u64,
-        address: Address,
+        address: PoolAddress,
         block: BlockRef,
         observed: &Observed,
     ) {
@@ -155,10 +154,8 @@ impl Engine {
         if !is_current || pool.quarantined.is_some() {
             return;
         }
-        let differences = match (&pool.pool, observed) {
-            (Pool::V3(pool), Observed::V3(observed)) => pool.compare(observed),
-            (Pool::V2(pool), Observed::V2(observed)) => pool.compare(observed),
-            _ => return self.halt(format!("pool {address} answered as another kind of pool")),
+        let Some(differences) = pool.pool.audit(observed) else {
+            return self.halt(format!("pool {address} answered as another kind of pool"));
         };
         let differences: Vec<String> = differences
             .iter()
@@ -381,6 +378,9 @@ impl Pool {
             (Self::V3(pool), PoolEvent::V3(event)) => {
                 pool.apply(event).map(PoolUndo::V3).map_err(|e| e.to_string())
             }
+            (Self::V4(pool), PoolEvent::V4(event)) => {
+                pool.apply(event).map(PoolUndo::V4).map_err(|e| e.to_string())
+            }
             (Self::V2(pool), PoolEvent::V2(event)) => {
                 pool.apply(event).map(PoolUndo::V2).map_err(|e| e.to_string())
             }
@@ -400,8 +400,10 @@ impl Pool {
     pub fn undo(&mut self, log: PoolUndo) -> Result<(), String> {
         match (self, log) {
             (Self::V3(pool), PoolUndo::V3(log)) => pool.undo(log),
+            (Self::V4(pool), PoolUndo::V4(log)) => pool.undo(log),
             (Self::V2(pool), PoolUndo::V2(log)) => pool.undo(log),
             (Self::V3(pool), PoolUndo::Misfit) => pool.undo_misfit(),
+            (Self::V4(pool), PoolUndo::Misfit) => pool.undo_misfit(),
             (Self::V2(pool), PoolUndo::Misfit) => pool.undo_misfit(),
             _ => return Err("a log of another kind of pool cannot be taken back".into()),
         }

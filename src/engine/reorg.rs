@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{B256, U256};
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -15,8 +15,8 @@ use crate::engine::output::{Command, Record};
 use crate::engine::state::ChainState;
 use crate::execution::tx::TxEvent;
 use crate::ledger::entry::{Entry, Kind};
-use crate::market::pools::{v2, v3};
-use crate::model::chain::Header;
+use crate::market::pools::{v2, v3, v4};
+use crate::model::chain::{Header, PoolAddress};
 use crate::model::opportunity::Fate;
 use crate::model::unit::{Account, Unit};
 
@@ -25,6 +25,8 @@ use crate::model::unit::{Account, Unit};
 pub enum PoolUndo {
     /// Uniswap V3.
     V3(v3::Undo),
+    /// Uniswap V4.
+    V4(v4::Undo),
     /// Uniswap V2.
     V2(v2::Undo),
     /// The log did not fit, and changed nothing else.
@@ -37,7 +39,7 @@ pub struct UndoBlock {
     /// Height.
     pub number: u64,
     /// Pools whose logs the block had.
-    pub pools: BTreeMap<Address, PoolPast>,
+    pub pools: BTreeMap<PoolAddress, PoolPast>,
 }
 
 /// What a pool was before a block.

@@ -4,8 +4,14 @@ use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::figures::NATIVE_DECIMALS;
+use crate::market::pools::v4::key::PoolKey;
+use crate::model::chain::PoolAddress;
 use crate::risk::gate::Limits;
 use crate::strategy::{arbitrage, cex_dex, hedging, liquidity, market_making};
+
+/// The exchange on which liquidity is provided, and whose router swaps for us.
+const UNISWAP_V3: &str = "uniswap_v3";
 
 /// Everything the engine is told once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,9 +115,13 @@ pub struct TokenSetup {
 /// One pool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PoolSetup {
-    /// Contract.
-    pub address: Address,
-    /// `uniswap_v2`, `sushiswap_v2`, `uniswap_v3`.
+    /// Contract or, of V4, id.
+    pub address: PoolAddress,
+    /// V4's `PoolManager`, which holds the pool; the others hold themselves.
+    pub manager: Option<Address>,
+    /// What the id is the hash of; V4 alone has one.
+    pub key: Option<PoolKey>,
+    /// `uniswap_v2`, `sushiswap_v2`, `uniswap_v3`, `sushiswap_v3`, `uniswap_v4`.
     pub dex: String,
     /// How it prices.
     pub curve: Curve,
@@ -119,16 +129,24 @@ pub struct PoolSetup {
     pub executor_dex: Option<u8>,
     /// For people.
     pub pair: String,
-    /// Swap fee.
+    /// Swap fee; where hooks set it, the one of the start.
     pub fee_pips: u32,
     /// Grid of ranges; 1 for pools without ticks.
     pub tick_spacing: i32,
-    /// token0.
+    /// token0; the zero address is the native coin, in V4 alone.
     pub token0: Address,
     /// token1.
     pub token1: Address,
     /// True when token0 is the base asset.
     pub base_is_token0: bool,
+}
+
+impl PoolSetup {
+    /// Whether Uniswap V3's own contracts work on it: its positions and its router know no other
+    /// exchange's pools, of whichever curve.
+    pub fn is_uniswap_v3(&self) -> bool {
+        self.dex == UNISWAP_V3
+    }
 }
 
 /// How a pool prices.
@@ -138,6 +156,8 @@ pub enum Curve {
     V2,
     /// Concentrated liquidity.
     V3,
+    /// The same with another split of the fee, and hooks.
+    V4,
 }
 
 /// One venue.
@@ -270,8 +290,14 @@ impl ChainSetup {
         self.tokens.iter().find(|token| token.symbol == symbol)
     }
 
-    /// A pool by address.
-    pub fn pool(&self, address: Address) -> Option<&PoolSetup> {
+    /// Decimal places of a token or, for the zero address, of the native coin.
+    pub fn decimals(&self, of: Address) -> Option<u32> {
+        if of.is_zero() { Some(NATIVE_DECIMALS) } else { Some(self.token(of)?.decimals) }
+    }
+
+    /// A pool by what names it.
+    pub fn pool(&self, address: impl Into<PoolAddress>) -> Option<&PoolSetup> {
+        let address = address.into();
         self.pools.iter().find(|pool| pool.address == address)
     }
 }

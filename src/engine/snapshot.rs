@@ -156,17 +156,15 @@ impl Engine {
     fn pool_rows(&self, chain: &ChainState, at: Timestamp) -> Vec<PoolRow> {
         let row = |setup: &PoolSetup| {
             let state = chain.pools.get(&setup.address);
-            let (tick, liquidity) = match state.map(|state| &state.pool) {
-                Some(Pool::V3(pool)) => (Some(pool.tick()), Some(pool.liquidity().to_string())),
-                _ => (None, None),
-            };
+            let (tick, liquidity) = state.and_then(|state| state.pool.in_range()).unzip();
+            let own_fee = state.and_then(|state| state.pool.own_fee_pips());
             let quarantined = state.and_then(|state| state.quarantined.clone());
             PoolRow {
                 chain_id: chain.setup.chain,
                 pool: format!("{:#x}", setup.address),
                 dex: setup.dex.clone(),
                 pair: setup.pair.clone(),
-                fee_pips: setup.fee_pips,
+                fee_pips: own_fee.unwrap_or(setup.fee_pips),
                 state: match (state, &quarantined) {
                     (None, _) => "syncing",
                     (_, Some(_)) => "quarantined",
@@ -177,7 +175,7 @@ impl Engine {
                     .and_then(|state| pool_price(&chain.setup, setup.address, &state.pool))
                     .map(|price| text(price.round_dp(6))),
                 tick,
-                liquidity,
+                liquidity: liquidity.map(|liquidity| liquidity.to_string()),
                 block: chain.head.map(|head| head.block.number),
                 age_ms: chain.head_at.map(|head| at.ms_since(head)),
                 audited_block: state.and_then(|state| state.audited),

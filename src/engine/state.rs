@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::reconcile::Comparison;
 use crate::market::book::Book;
 use crate::market::book::feed::Feed;
-use crate::model::chain::Header;
+use crate::model::chain::{Header, PoolAddress};
 use crate::model::time::Timestamp;
 use crate::model::venue::{Fill, MarketRules};
 use crate::strategy::liquidity;
@@ -74,7 +74,7 @@ pub struct Pending {
     /// What will be sent.
     pub act: Act,
     /// Pools that must be live when it leaves.
-    pub pools: Vec<Address>,
+    pub pools: Vec<PoolAddress>,
     /// Since when.
     pub since: Timestamp,
 }
@@ -96,8 +96,8 @@ pub struct ChainState {
     pub feed_since: Timestamp,
     /// True once the start state was taken over.
     pub is_ready: bool,
-    /// Pools by address.
-    pub pools: BTreeMap<Address, PoolState>,
+    /// Pools by what names them.
+    pub pools: BTreeMap<PoolAddress, PoolState>,
     /// Slots by nonce.
     pub txs: BTreeMap<u64, Tx>,
     /// Next free slot.
@@ -204,7 +204,7 @@ impl ChainState {
     }
 
     /// The pool was read and nothing contradicted it since.
-    pub fn pool_live(&self, address: Address) -> Result<(), String> {
+    pub fn pool_live(&self, address: PoolAddress) -> Result<(), String> {
         let state = self.pools.get(&address).ok_or("the pool is not read yet")?;
         match &state.quarantined {
             Some(why) => Err(format!("pool {address} is quarantined: {why}")),
@@ -363,7 +363,7 @@ pub struct HedgeState {
 /// Orientation of a pool for strategies; `None` while something is unknown.
 pub fn pool_view(
     chain: &ChainSetup,
-    address: Address,
+    address: PoolAddress,
     state: &PoolState,
 ) -> Option<liquidity::PoolView> {
     let setup = chain.pool(address)?;

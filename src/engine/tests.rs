@@ -7,6 +7,7 @@ mod asked;
 mod change;
 mod coin;
 mod cycles;
+mod dexes;
 pub(crate) mod kept;
 mod legs;
 mod liquidity;

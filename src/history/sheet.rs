@@ -101,8 +101,9 @@ pub static BOOKS: Sheet = Sheet {
 
 /// What happened in pools: one row for every log. The first 16 columns are those of recorded
 /// Uniswap V3 logs: a swap's amounts are signed, the pool's side; `timestamp` is the chain's, in
-/// seconds. A run does not keep which transaction and whose address made a log, nor what a V3 mint
-/// or burn was worth in tokens.
+/// seconds. A V4 pool is named by its id, and a change of its liquidity is one event with a sign. A
+/// run does not keep which transaction and whose address made a log, nor what a V3 mint or burn was
+/// worth in tokens.
 pub static POOLS: Sheet = Sheet {
     name: "pools",
     columns: &[
@@ -151,6 +152,9 @@ const POOL_EVENTS: &[&str] = &[
     "sync",
     "set_fee_protocol",
     "collect_protocol",
+    "modify_liquidity",
+    "donate",
+    "protocol_fee_updated",
     "reorganised",
     "reorganised_too_deep",
 ];

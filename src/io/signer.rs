@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::engine::setup::{ChainSetup, Router};
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
-use crate::model::intent::{CycleLeg, CyclePlan};
+use crate::model::intent::{CycleLeg, CyclePlan, PoolId};
 use crate::model::time::Timestamp;
 use crate::venues::erc20;
 use crate::venues::executor::{self, FeeTooLarge, Flash, Leg};
@@ -153,14 +153,18 @@ pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignErr
         Spender::PositionManager => Ok(chain.position_manager),
         Spender::SwapRouter => router().map(Router::address),
     };
-    let pool = |address| chain.pool(address).ok_or(SignError::NotConfigured);
+    // The contracts below are Uniswap V3's: by a pair and a fee they mean its pools alone.
+    let pool = |id: PoolId| {
+        let pool = chain.pool(id.address).filter(|pool| pool.is_uniswap_v3());
+        pool.ok_or(SignError::NotConfigured)
+    };
     Ok(match act {
         Act::Approve { token, spender, amount } => {
             let known = chain.token(*token).ok_or(SignError::NotConfigured)?;
             (known.address, erc20::approve(contract(*spender)?, *amount))
         }
         Act::Open { open, deadline } => {
-            let pool = pool(open.pool.address)?;
+            let pool = pool(open.pool)?;
             let order = MintOrder {
                 token0: pool.token0,
                 token1: pool.token1,
@@ -188,7 +192,7 @@ pub fn encode(chain: &ChainSetup, act: &Act) -> Result<(Address, Bytes), SignErr
             (chain.position_manager, calls::withdraw(&order))
         }
         Act::Swap { swap, deadline } => {
-            let pool = pool(swap.pool.address)?;
+            let pool = pool(swap.pool)?;
             let order = ExactInput {
                 token_in: swap.token_in,
                 token_out: swap.token_out,
@@ -240,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::engine::setup::{Curve, PoolSetup, TokenSetup};
-    use crate::model::intent::{PoolId, SwapPlan};
+    use crate::model::intent::SwapPlan;
 
     const MANAGER: Address = Address::with_last_byte(2);
     const ROUTER: Address = Address::with_last_byte(3);
@@ -264,7 +268,9 @@ mod tests {
                 asset: "ETH".into(),
             }],
             pools: vec![PoolSetup {
-                address: POOL,
+                address: POOL.into(),
+                manager: None,
+                key: None,
                 dex: "uniswap_v3".into(),
                 curve: Curve::V3,
                 executor_dex: None,
@@ -287,7 +293,7 @@ mod tests {
 
     fn swap() -> Act {
         let swap = SwapPlan {
-            pool: PoolId { chain: 31_337, address: POOL },
+            pool: PoolId { chain: 31_337, address: POOL.into() },
             token_in: WETH,
             token_out: USDT,
             amount_in: U256::from(7),
@@ -307,6 +313,13 @@ mod tests {
             let deadline = U256::from(1_700_000_000_u64).to_be_bytes::<32>();
             assert!(input[4..].chunks(32).any(|word| word == deadline), "{router:?}");
         }
+    }
+
+    #[test]
+    fn a_pool_of_another_exchange_is_not_what_the_router_would_swap_in() {
+        let mut chain = chain(Some(Router::SwapRouter02(ROUTER)));
+        chain.pools[0].dex = "sushiswap_v3".into();
+        assert!(matches!(encode(&chain, &swap()), Err(SignError::NotConfigured)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::model::chain::PoolAddress;
 use crate::model::order::Side;
 
 /// Namespace of intent ids: the same decision always has the same id (`UUIDv5`).
@@ -19,8 +20,8 @@ const ESTIMATE_PLACES: usize = 11;
 pub struct PoolId {
     /// Chain id.
     pub chain: u64,
-    /// Pool contract.
-    pub address: Address,
+    /// Where it is on it.
+    pub address: PoolAddress,
 }
 
 /// One want, with the name of who wants it and why.

@@ -364,7 +364,7 @@ mod tests {
     }
 
     fn close() -> Intent {
-        let pool = PoolId { chain: 1, address: Address::ZERO };
+        let pool = PoolId { chain: 1, address: Address::ZERO.into() };
         let want = Want::Close(CloseRange {
             pool,
             token_id: U256::ONE,
@@ -398,7 +398,7 @@ mod tests {
         let mut unknown = view(Mode::Running);
         unknown.gas_today = None;
         let want = Want::Swap(SwapPlan {
-            pool: PoolId { chain: 1, address: Address::ZERO },
+            pool: PoolId { chain: 1, address: Address::ZERO.into() },
             token_in: Address::ZERO,
             token_out: Address::ZERO,
             amount_in: U256::ONE,

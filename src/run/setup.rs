@@ -1,12 +1,14 @@
 //! The operator's files turned into what the engine is told: names resolved, pools found on chain.
 
+mod pools;
 mod strategies;
 
+pub(crate) use pools::find_pool;
 pub(super) use strategies::resolve as resolve_strategy;
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, bail, ensure};
 use rust_decimal::Decimal;
 
@@ -18,18 +20,13 @@ use crate::config::liquidity::Liquidity;
 use crate::config::pool::{Contracts, Dex, Pool};
 use crate::config::strategy::Strategy;
 use crate::config::venue::VenueKind;
-use crate::engine::setup::{
-    ChainSetup, Curve, HedgeSetup, PoolSetup, Router, Setup, TokenSetup, VenueSetup,
-};
+use crate::engine::setup::{ChainSetup, Curve, HedgeSetup, Router, Setup, TokenSetup, VenueSetup};
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
 use crate::risk::gate::Limits;
 use crate::run::editor::Versions;
 use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
-use crate::venues::uniswap_v2::abi::UniswapV2Factory;
-use crate::venues::uniswap_v3;
-use crate::venues::uniswap_v3::abi::UniswapV3Pool;
 
 /// Most exchanges read from an executor.
 const DEXES_MAX: u64 = 255;
@@ -276,7 +273,9 @@ async fn resolve_chain(
     for pool in &chain.pools {
         let factory = contracts(chain, pool)?.factory;
         let mut pool = find_pool(chain, pool, client, at).await?;
-        pool.executor_dex = dexes.iter().position(|dex| *dex == factory).and_then(to_u8);
+        // The executor has no word for V4, whatever it calls an exchange.
+        let known = dexes.iter().position(|dex| *dex == factory);
+        pool.executor_dex = known.filter(|_| pool.curve != Curve::V4).and_then(to_u8);
         pools.push(pool);
     }
     let gwei = |value: Decimal| -> Result<u128> {
@@ -354,53 +353,4 @@ fn to_u8(index: usize) -> Option<u8> {
 
 fn contracts<'c>(chain: &'c Chain, pool: &Pool) -> Result<&'c Contracts> {
     chain.dexes.get(&pool.dex).context("the pool's dex is not configured")
-}
-
-/// Finds a pool by its factory and proves that there is one in a block.
-pub(crate) async fn find_pool(
-    chain: &Chain,
-    pool: &Pool,
-    client: &ChainClient,
-    at: B256,
-) -> Result<PoolSetup> {
-    let factory = contracts(chain, pool)?.factory;
-    let token = |symbol: &String| -> Result<Address> {
-        let token = chain.tokens.get(symbol).with_context(|| format!("unknown token {symbol}"))?;
-        Ok(token.address)
-    };
-    let (base, quote) = (token(&pool.base)?, token(&pool.quote)?);
-    let (token0, token1) = if base < quote { (base, quote) } else { (quote, base) };
-    let pair = format!("{}/{}", pool.base, pool.quote);
-    let (curve, address, tick_spacing) = match pool.dex {
-        Dex::UniswapV2 | Dex::SushiswapV2 => {
-            let call = UniswapV2Factory::getPairCall { _0: base, _1: quote };
-            let address = client.view(factory, &call, at).await?;
-            let dex = pool.dex.name();
-            ensure!(address != Address::ZERO, "{dex} has no {pair} pair: check the factory");
-            (Curve::V2, address, 1)
-        }
-        Dex::UniswapV3 => {
-            let address = uniswap_v3::pool_address(factory, base, quote, pool.fee_pips);
-            let spacing = client.view(address, &UniswapV3Pool::tickSpacingCall {}, at).await;
-            let spacing = spacing.with_context(|| {
-                format!(
-                    "no {pair} pool of {} pips at {address}: check factory and fee",
-                    pool.fee_pips
-                )
-            })?;
-            (Curve::V3, address, spacing.as_i32())
-        }
-    };
-    Ok(PoolSetup {
-        address,
-        dex: pool.dex.name().to_owned(),
-        curve,
-        executor_dex: None,
-        pair,
-        fee_pips: pool.fee_pips,
-        tick_spacing,
-        token0,
-        token1,
-        base_is_token0: token0 == base,
-    })
 }

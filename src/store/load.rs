@@ -224,7 +224,7 @@ fn position(row: &PgRow) -> Result<Position, StoreError> {
     let closed_price: Option<String> = row.try_get("closed_price")?;
     let pool = address(row, "pool")?.unwrap_or_default();
     Ok(Position {
-        pool: PoolId { chain: read_u64(row, "chain_id")?, address: pool },
+        pool: PoolId { chain: read_u64(row, "chain_id")?, address: pool.into() },
         token_id: number("token_id")?,
         strategy: row.try_get("strategy")?,
         tick_lower: row.try_get("tick_lower")?,
@@ -275,7 +275,7 @@ fn tx(row: &PgRow) -> Result<(u64, Tx), StoreError> {
     let tx = Tx {
         nonce: read_u64(row, "nonce")?,
         purpose: row.try_get("purpose")?,
-        pool: address(row, "pool")?.map(|address| PoolId { chain, address }),
+        pool: address(row, "pool")?.map(|address| PoolId { chain, address: address.into() }),
         range: range.0.zip(range.1),
         strategy: row.try_get("strategy")?,
         intent: row.try_get("intent")?,

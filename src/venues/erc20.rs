@@ -5,7 +5,8 @@
 
 use alloy::primitives::{Address, Bytes, Log, U256};
 use alloy::sol_types::{SolCall, SolEvent};
-use thiserror::Error;
+
+use crate::venues::{DecodeError, EventLog};
 
 pub use abi::{Erc20, Weth9};
 
@@ -36,16 +37,6 @@ pub struct Transfer {
     pub amount: U256,
 }
 
-/// A log that bears the name of a transfer but not its form.
-#[derive(Debug, Error)]
-#[error("malformed transfer log of token {token}")]
-pub struct DecodeError {
-    /// The token's contract.
-    pub token: Address,
-    /// What is wrong with it.
-    pub source: alloy::sol_types::Error,
-}
-
 /// The transfer a log tells of; `None` when the log tells of something else.
 ///
 /// # Errors
@@ -56,9 +47,10 @@ pub fn decode_transfer(log: &Log) -> Result<Option<Transfer>, DecodeError> {
         return Ok(None);
     }
     let token = log.address;
-    let event = Erc20::Transfer::decode_log_validate(log)
-        .map_err(|source| DecodeError { token, source })?;
-    Ok(Some(Transfer { token, from: event.from, to: event.to, amount: event.amount }))
+    let log = EventLog::new(log, "Transfer");
+    let [_, from, to] = log.topics()?;
+    let [amount] = log.words()?.map(U256::from_be_bytes);
+    Ok(Some(Transfer { token, from: log.address(from)?, to: log.address(to)?, amount }))
 }
 
 /// Calldata: lets `spender` take up to `amount` smallest units from the sender.

@@ -28,7 +28,7 @@ const CHAINS: [(&str, u64); 6] = [
 const MARK: &str = "# one source";
 
 /// Key in a chain file → role in the deployment lists.
-const ROLES: [(&str, &str); 9] = [
+const ROLES: [(&str, &str); 13] = [
     ("dex.uniswap_v2.factory", "uniswap_v2_factory"),
     ("dex.uniswap_v2.router", "uniswap_v2_router02"),
     ("dex.uniswap_v3.factory", "uniswap_v3_factory"),
@@ -38,6 +38,10 @@ const ROLES: [(&str, &str); 9] = [
     ("dex.uniswap_v3.quoter", "uniswap_v3_quoter_v2"),
     ("dex.sushiswap_v2.factory", "sushi_v2_factory"),
     ("dex.sushiswap_v2.router", "sushi_v2_router"),
+    ("dex.uniswap_v4.manager", "uniswap_v4_pool_manager"),
+    ("dex.uniswap_v4.quoter", "uniswap_v4_quoter"),
+    ("dex.sushiswap_v3.factory", "sushi_v3_factory"),
+    ("dex.sushiswap_v3.quoter", "sushi_v3_quoter"),
 ];
 
 /// Symbol in a chain file → name in the deployment lists, where they differ.

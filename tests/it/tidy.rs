@@ -51,8 +51,10 @@ const MEASURED_ENDINGS: [&str; 10] =
 /// Words that say nothing of the field.
 const EMPTY_WORDS: [&str; 6] = ["manager", "handler", "helper", "util", "service", "processor"];
 /// Third parties' proper names that hold such a word.
-const PROPER_NAMES: [(&str, &str); 1] =
-    [("position_manager", "Uniswap's contract is called NonfungiblePositionManager")];
+const PROPER_NAMES: [(&str, &str); 2] = [
+    ("position_manager", "Uniswap's contract is called NonfungiblePositionManager"),
+    ("manager_log", "Uniswap's contract of all V4 pools is called PoolManager"),
+];
 
 /// Cut in two, so that this file does not name them itself.
 const MACHINE_PATHS: [&str; 4] =

@@ -5,8 +5,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use alloy::primitives::Address;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
@@ -17,6 +16,7 @@ use super::{history, pools};
 use crate::engine::event::Event;
 use crate::engine::setup::Setup;
 use crate::history::sheet::{self, Sheet};
+use crate::model::chain::PoolAddress;
 use crate::run::replay::{Reader, Written};
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(super) struct ExportArguments {
     /// Only this chain, by its name (of a run) or EIP-155 id; of pools
     #[arg(long)]
     chain: Option<String>,
-    /// Only the pool at this address; of pools
+    /// Only the pool at this address, or with this id of V4; of pools
     #[arg(long, value_name = "ADDRESS")]
     pool: Option<String>,
     /// State folder of the keeper
@@ -104,7 +104,7 @@ pub(super) struct Wanted {
     pub(super) venue: Option<String>,
     pub(super) symbol: Option<String>,
     pub(super) chain: Option<u64>,
-    pub(super) pool: Option<Address>,
+    pub(super) pool: Option<PoolAddress>,
 }
 
 impl Wanted {
@@ -156,7 +156,7 @@ impl Wanted {
         );
         let pool = pool
             .as_ref()
-            .map(|text| text.parse::<Address>().map_err(|_| anyhow!("{text} is not an address")));
+            .map(|text| text.parse::<PoolAddress>().with_context(|| format!("--pool {text}")));
         let (venue, symbol) = (venue.clone(), symbol.clone());
         Ok(Self { venue, symbol, chain: None, pool: pool.transpose()? })
     }
@@ -170,7 +170,7 @@ impl Wanted {
         self.chain.is_none_or(|wanted| wanted == chain)
     }
 
-    pub(super) fn pool(&self, chain: u64, pool: Address) -> bool {
+    pub(super) fn pool(&self, chain: u64, pool: PoolAddress) -> bool {
         self.chain(chain) && self.pool.is_none_or(|wanted| wanted == pool)
     }
 }

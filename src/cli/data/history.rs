@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use alloy::primitives::Address;
 use anyhow::{Result, ensure};
 
 use super::export::Wanted;
@@ -11,6 +10,7 @@ use super::sheets;
 use crate::history::HistoryError;
 use crate::history::sheet::Sheet;
 use crate::history::shelf::{self, Kept};
+use crate::model::chain::PoolAddress;
 use crate::model::time::Timestamp;
 
 /// The sources of the history, one line a sheet; nothing when there are none.
@@ -101,7 +101,7 @@ fn is_wanted(sheet: &Sheet, fields: &[&str], wanted: &Wanted) -> bool {
         return wanted.market(place, name);
     }
     let Ok(chain) = place.parse::<u64>() else { return false };
-    match name.parse::<Address>() {
+    match name.parse::<PoolAddress>() {
         Ok(pool) => wanted.pool(chain, pool),
         // What a whole chain took back concerns each of its pools.
         Err(_) => wanted.chain(chain),

@@ -1,13 +1,14 @@
 //! What changed pools: their logs, and the blocks that a chain took back.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::U256;
 
 use super::export::Wanted;
 use super::sheets::line;
 use crate::engine::event::{Body, Event, Pool, PoolEvent};
 use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::{V3Event, Watched};
-use crate::model::chain::Header;
+use crate::market::pools::v4::{SwapEnd, V4Event};
+use crate::model::chain::{Header, PoolAddress};
 
 /// Where and when a row belongs.
 struct Place<'a> {
@@ -64,7 +65,7 @@ pub(super) fn pools(event: &Event, wanted: &Wanted, text: &mut String) -> u64 {
 
 fn write<'a>(
     place: &Place<'_>,
-    changes: impl Iterator<Item = (&'a Address, Change)>,
+    changes: impl Iterator<Item = (&'a PoolAddress, Change)>,
     wanted: &Wanted,
     text: &mut String,
 ) -> u64 {
@@ -87,7 +88,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn row(&self, pool: Option<&Address>, change: &Change, text: &mut String) {
+    fn row(&self, pool: Option<&PoolAddress>, change: &Change, text: &mut String) {
         line(
             text,
             &[
@@ -145,6 +146,15 @@ impl Change {
                 },
                 Err(error) => Self { detail: error.to_string(), ..Self::bare("broken") },
             },
+            Pool::V4(pool) => match pool.snapshot() {
+                Ok(state) => Self {
+                    sqrt_price_x96: state.sqrt_price_x96.to_string(),
+                    pool_liquidity: state.liquidity.to_string(),
+                    tick: state.tick.to_string(),
+                    ..Self::bare("state")
+                },
+                Err(error) => Self { detail: error.to_string(), ..Self::bare("broken") },
+            },
         }
     }
 
@@ -152,6 +162,7 @@ impl Change {
         match log {
             PoolEvent::V3(log) => Self::of_v3(log),
             PoolEvent::V2(log) => Self::of_v2(log),
+            PoolEvent::V4(log) => Self::of_v4(log),
             PoolEvent::Broken(why) => Self { detail: why.clone(), ..Self::bare("broken") },
             PoolEvent::Watched(Watched { lower, upper, liquidity, .. }) => Self {
                 range: both(*lower, *upper),
@@ -225,6 +236,50 @@ impl Change {
             }
         }
     }
+
+    /// Its logs tell the swapper's side of the amounts; the columns are the pool's.
+    fn of_v4(log: &V4Event) -> Self {
+        match *log {
+            V4Event::Initialize { sqrt_price_x96, tick } => Self {
+                sqrt_price_x96: sqrt_price_x96.to_string(),
+                tick: tick.to_string(),
+                ..Self::bare("initialize")
+            },
+            V4Event::Swap(SwapEnd {
+                amount0,
+                amount1,
+                sqrt_price_x96,
+                liquidity,
+                tick,
+                fee_pips,
+            }) => Self {
+                amounts: [amount0, amount1].map(other_side),
+                sqrt_price_x96: sqrt_price_x96.to_string(),
+                pool_liquidity: liquidity.to_string(),
+                tick: tick.to_string(),
+                detail: format!("{fee_pips} pips paid"),
+                ..Self::bare("swap")
+            },
+            V4Event::ModifyLiquidity { lower, upper, delta } => Self {
+                range: both(lower, upper),
+                liquidity_delta: delta.to_string(),
+                ..Self::bare("modify_liquidity")
+            },
+            V4Event::Donate { amount0, amount1 } => {
+                Self { amounts: both(amount0, amount1), ..Self::bare("donate") }
+            }
+            V4Event::ProtocolFeeUpdated { protocol_fee } => Self {
+                detail: format!("{protocol_fee:#08x}, twelve bits a direction"),
+                ..Self::bare("protocol_fee_updated")
+            },
+        }
+    }
+}
+
+/// What one side lost the other got.
+fn other_side(amount: i128) -> String {
+    let size = U256::from(amount.unsigned_abs());
+    if amount > 0 { difference(U256::ZERO, size) } else { size.to_string() }
 }
 
 fn both<T: ToString>(zero: T, one: T) -> [String; 2] {

@@ -53,7 +53,7 @@ async fn contracts(report: &mut Report, chain: &Chain, reached: &Reached) {
     let mut places: Vec<(String, Address)> = Vec::new();
     for (dex, found) in &chain.dexes {
         let name = |what: &str| format!("{} {what}", dex.name());
-        places.push((name("factory"), found.factory));
+        places.push((name(dex.maker()), found.factory));
         places.extend(found.position_manager.map(|at| (name("position manager"), at)));
         places.extend(found.router.map(|at| (name("router"), at)));
         places.extend(found.router02.map(|at| (name("router02"), at)));

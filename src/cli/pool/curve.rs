@@ -5,12 +5,12 @@
 use alloy::primitives::{U256, U512};
 use rust_decimal::Decimal;
 
+use crate::cli::pool::ranges::Ranges;
 use crate::engine::event::Pool as State;
 use crate::market::pools::v2::PoolV2;
-use crate::market::pools::v3::PoolV3;
 use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::sqrt_price::{amount0_delta, amount1_delta};
-use crate::math::amm::tick::{sqrt_price_at, tick_at};
+use crate::math::amm::tick::{Ticks, sqrt_price_at, tick_at};
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder};
 use crate::math::amm::{AmmError, Amounts, Direction, Rounding};
 
@@ -66,8 +66,8 @@ pub(super) fn moves(state: &State, frame: PriceFrame) -> Vec<Move> {
     for way in [Way::Up, Way::Down] {
         for bps in MOVES_BPS {
             let trade = match state {
-                State::V3(pool) => v3_move(pool, frame, way, bps),
                 State::V2(pool) => v2_move(pool, frame.base(), way, bps),
+                State::V3(_) | State::V4(_) => ticked_move(state, frame, way, bps),
             };
             moves.push(Move { way, bps, trade });
         }
@@ -76,8 +76,8 @@ pub(super) fn moves(state: &State, frame: PriceFrame) -> Vec<Move> {
 }
 
 /// A swap of as much as it takes, stopped at the price.
-fn v3_move(pool: &PoolV3, frame: PriceFrame, way: Way, bps: u32) -> Option<Traded> {
-    let price = frame.price(pool.sqrt_price_x96(), Rounding::Down).ok()?;
+fn ticked_move(state: &State, frame: PriceFrame, way: Way, bps: u32) -> Option<Traded> {
+    let price = frame.price(Ranges::of(state)?.sqrt_price_x96, Rounding::Down).ok()?;
     let target = price.checked_mul(Decimal::new(way.part(bps).into(), 4))?;
     let direction = way.direction(frame.base());
     let rounding = match direction {
@@ -87,9 +87,18 @@ fn v3_move(pool: &PoolV3, frame: PriceFrame, way: Way, bps: u32) -> Option<Trade
     let limit = frame.sqrt_price_x96(target, rounding).ok()?;
     let amount = SwapAmount::ExactIn(MAX_SWAP_AMOUNT);
     let order = SwapOrder { direction, amount, sqrt_limit_x96: Some(limit) };
-    let outcome = pool.quote(&order).ok()?;
-    let traded = Traded { given: outcome.amount_in, taken: outcome.amount_out };
-    (outcome.sqrt_price_x96 == limit).then_some(traded)
+    let (given, taken, stopped) = match state {
+        State::V2(_) => return None,
+        State::V3(pool) => {
+            let quote = pool.quote(&order).ok()?;
+            (quote.amount_in, quote.amount_out, quote.sqrt_price_x96)
+        }
+        State::V4(pool) => {
+            let outcome = pool.quote(&order).ok()?;
+            (outcome.amount_in, outcome.amount_out, outcome.sqrt_price_x96)
+        }
+    };
+    (stopped == limit).then_some(Traded { given, taken })
 }
 
 /// The least input after which the reserves are at the price, found by halving.
@@ -133,21 +142,21 @@ fn v2_move(pool: &PoolV2, base_is: Base, way: Way, bps: u32) -> Option<Traded> {
     Some(Traded { given: enough, taken: pool.quote_exact_in(direction, enough).ok()? })
 }
 
-/// The tokens that stand behind a V3 pool's liquidity: token0 above the price, token1 below it.
-/// Fees that wait to be collected are not among them.
-pub(super) fn sides(pool: &PoolV3) -> Result<Amounts, AmmError> {
+/// The tokens that stand behind the liquidity of a pool with ticks: token0 above the price, token1
+/// below it. Fees that wait to be collected are not among them.
+pub(super) fn sides(pool: Ranges<'_>) -> Result<Amounts, AmmError> {
     let mut amounts = Amounts::default();
     let add = |sum: U256, more: U256| sum.checked_add(more).ok_or(AmmError::Overflow);
-    let (mut at, mut liquidity) = (pool.sqrt_price_x96(), pool.liquidity());
-    for (&tick, state) in pool.ticks().range(pool.tick().saturating_add(1)..) {
+    let (mut at, mut liquidity) = (pool.sqrt_price_x96, pool.liquidity);
+    for (&tick, state) in pool.ticks.range(pool.tick.saturating_add(1)..) {
         let end = sqrt_price_at(tick)?;
         let between = amount0_delta(at, end, liquidity, Rounding::Down)?;
         amounts.amount0 = add(amounts.amount0, between)?;
         let joined = liquidity.checked_add_signed(state.net);
         (at, liquidity) = (end, joined.ok_or(AmmError::LiquidityAtTick { tick })?);
     }
-    (at, liquidity) = (pool.sqrt_price_x96(), pool.liquidity());
-    for (&tick, state) in pool.ticks().range(..=pool.tick()).rev() {
+    (at, liquidity) = (pool.sqrt_price_x96, pool.liquidity);
+    for (&tick, state) in pool.ticks.range(..=pool.tick).rev() {
         let end = sqrt_price_at(tick)?;
         let between = amount1_delta(end, at, liquidity, Rounding::Down)?;
         amounts.amount1 = add(amounts.amount1, between)?;
@@ -197,10 +206,12 @@ impl Profile {
         let (one, other) = (end(Decimal::ONE - part)?, end(Decimal::ONE + part)?);
         let (low, high) = (one.min(other), one.max(other).checked_add(1)?);
         let (now, stretches) = match state {
-            State::V3(pool) => {
-                (tick_at(pool.sqrt_price_x96()).ok()?, v3_stretches(pool, low, high)?)
-            }
             State::V2(pool) => (tick_of(price)?, vec![v2_stretch(pool, low, high)?]),
+            State::V3(_) | State::V4(_) => {
+                let ranges = Ranges::of(state)?;
+                let now = tick_at(ranges.sqrt_price_x96).ok()?;
+                (now, ticked_stretches(ranges.ticks, low, high)?)
+            }
         };
         Some(Self { frame, low, high, now, stretches })
     }
@@ -254,12 +265,12 @@ impl Profile {
     }
 }
 
-fn v3_stretches(pool: &PoolV3, low: i32, high: i32) -> Option<Vec<Stretch>> {
-    let mut nets = pool.ticks().range(..=low).map(|(_, state)| state.net);
+fn ticked_stretches(ticks: &Ticks, low: i32, high: i32) -> Option<Vec<Stretch>> {
+    let mut nets = ticks.range(..=low).map(|(_, state)| state.net);
     let mut liquidity = nets.try_fold(0i128, i128::checked_add)?;
     let mut stretches = Vec::new();
     let mut lower = low;
-    for (&tick, state) in pool.ticks().range(low.saturating_add(1)..high) {
+    for (&tick, state) in ticks.range(low.saturating_add(1)..high) {
         stretches.push(Stretch { lower, upper: tick, liquidity: liquidity.try_into().ok()? });
         liquidity = liquidity.checked_add(state.net)?;
         lower = tick;
@@ -281,7 +292,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::market::pools::v2::V2Observed;
-    use crate::market::pools::v3::V3Snapshot;
+    use crate::market::pools::v3::{PoolV3, V3Snapshot};
     use crate::math::amm::Q96;
     use crate::math::amm::liquidity::amounts_for_liquidity;
     use crate::math::amm::tick::{TickRange, TickState};
@@ -397,8 +408,9 @@ pub(super) mod tests {
 
     #[test]
     fn the_tokens_on_either_side_are_those_of_all_positions() {
-        let State::V3(pool) = v3() else { panic!("made as V3") };
-        let amounts = sides(&pool).unwrap();
+        let state = v3();
+        let pool = Ranges::of(&state).unwrap();
+        let amounts = sides(pool).unwrap();
         let (mut amount0, mut amount1) = (U256::ZERO, U256::ZERO);
         for (reach, liquidity) in [(END, WIDE), (600, INNER)] {
             let range = TickRange::new(-reach, reach, 60).unwrap();

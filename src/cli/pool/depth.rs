@@ -58,16 +58,21 @@ pub(super) fn depth(read: &Reading<'_>, arguments: &DepthArguments) -> Result<An
     if let Some(path) = &arguments.svg {
         write(path, &picture::svg(&profile, &caption))?;
     }
-    let moves = curve::moves(state, site.frame);
+    let refusal = read.no_quote();
+    let moves = if refusal.is_some() { Vec::new() } else { curve::moves(state, site.frame) };
     let picture = picture::terminal(&profile, &caption, width());
-    let mut text = format!("{}\n{picture}\nto move the price, fee included\n", read.told());
-    text.push_str(&told(site, price, &moves));
+    let mut text = format!("{}\n{picture}\n", read.told());
+    text.push_str(&match &refusal {
+        Some(why) => format!("what moves the price cannot be told: {why}\n"),
+        None => format!("to move the price, fee included\n{}", told(site, price, &moves)),
+    });
     if let Some(path) = &arguments.svg {
         text.push_str(&format!("\nthe picture is in {}\n", path.display()));
     }
     let json = json!({
         "price": exact(Some(price)),
         "within_percent": exact(Some(arguments.within)),
+        "no_quote": refusal,
         "moves": moves.iter().map(|of| move_json(site, price, of)).collect::<Vec<_>>(),
         "liquidity": stretches_json(&profile),
         "svg": arguments.svg.as_ref().map(|path| path.display().to_string()),

@@ -1,6 +1,6 @@
 //! `pool inspect`: everything that one pool says of itself.
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -10,10 +10,14 @@ use crate::cli::columns::table;
 use crate::cli::pool::curve;
 use crate::cli::pool::figures::{exact, joined, money, money_json, shown};
 use crate::cli::pool::place::{Reading, Site};
+use crate::cli::pool::ranges::Ranges;
 use crate::engine::event::Pool as State;
 use crate::market::pools::v2::PoolV2;
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
+use crate::market::pools::v4::PoolV4;
+use crate::math::amm::Direction;
 use crate::math::amm::tick::{TickState, sqrt_price_at};
+use crate::math::amm::v4::protocol_part_pips;
 use crate::model::amount::human_unsigned;
 
 /// One line for people: what, and how much.
@@ -25,14 +29,15 @@ pub(super) fn inspect(read: &Reading<'_>) -> Result<Answer> {
     let price = site.price(state);
     let mut lines = vec![
         line("price", format!("{} {}", shown(price), site.unit())),
-        line("fee", format!("{} pips", site.pool.fee_pips)),
+        line("fee", fee_told(site, state)),
     ];
     for (name, coin) in ["token0", "token1"].into_iter().zip(site.coins()) {
         let told = format!("{} {}, {} decimals", coin.symbol, coin.address, coin.decimals);
         lines.push(line(name, told));
     }
     let (of_kind, more) = match state {
-        State::V3(pool) => v3(site, pool)?,
+        State::V3(pool) => joined_with_ranges(site, state, v3(site, pool)?)?,
+        State::V4(pool) => joined_with_ranges(site, state, v4(site, pool))?,
         State::V2(pool) => v2(site, pool),
     };
     lines.extend(of_kind);
@@ -63,49 +68,108 @@ fn v2(site: &Site<'_>, pool: &PoolV2) -> (Vec<Line>, Value) {
     (lines, json)
 }
 
-fn v3(site: &Site<'_>, pool: &PoolV3) -> Result<(Vec<Line>, Value)> {
-    let whole = pool.snapshot().with_context(|| format!("telling {}", site.name))?;
+/// What pools of V3 and V4 have alike, and behind it what is a kind's own.
+fn joined_with_ranges(
+    site: &Site<'_>,
+    state: &State,
+    (own_lines, own_json): (Vec<Line>, Value),
+) -> Result<(Vec<Line>, Value)> {
+    let known = Ranges::of(state).zip(state.fee_growth_global());
+    let (pool, [growth0, growth1]) =
+        known.with_context(|| format!("{} has no ticks", site.name))?;
     let sides = curve::sides(pool).with_context(|| format!("adding up {}", site.name))?;
     let held = [sides.amount0, sides.amount1];
-    let value = value(site, held, site.price_at(whole.sqrt_price_x96));
+    let value = value(site, held, site.price_at(pool.sqrt_price_x96));
     let [below, above] = nearest(site, pool);
+    let spacing = site.setup.tick_spacing;
     let mut lines = vec![
-        line("sqrtPriceX96", whole.sqrt_price_x96),
-        line("tick", format!("{}, on a grid of {}", whole.tick, whole.tick_spacing)),
-        line("liquidity in range", whole.liquidity),
-        line("initialized ticks", whole.ticks.len()),
+        line("sqrtPriceX96", pool.sqrt_price_x96),
+        line("tick", format!("{}, on a grid of {spacing}", pool.tick)),
+        line("liquidity in range", pool.liquidity),
+        line("initialized ticks", pool.ticks.len()),
         line("nearest below", tick_told(site, below.as_ref())),
         line("nearest above", tick_told(site, above.as_ref())),
     ];
     lines.extend(holds(site, held, "liquidity holds"));
     lines.push(line("worth", value_told(site, value)));
+    lines.extend(own_lines);
+    lines.push(line("feeGrowthGlobal0X128", growth0));
+    lines.push(line("feeGrowthGlobal1X128", growth1));
     let [coin0, coin1] = site.coins();
+    let json = json!({
+        "sqrt_price_x96": pool.sqrt_price_x96.to_string(),
+        "tick": pool.tick,
+        "tick_spacing": spacing,
+        "liquidity": pool.liquidity.to_string(),
+        "initialized_ticks": pool.ticks.len(),
+        "nearest_below": below.map(Near::json),
+        "nearest_above": above.map(Near::json),
+        "holds": [money_json(held[0], coin0), money_json(held[1], coin1)],
+        "value_in_quote": exact(value),
+        "fee_growth_global_x128": [growth0.to_string(), growth1.to_string()],
+    });
+    Ok((lines, joined(json, own_json)))
+}
+
+fn v3(site: &Site<'_>, pool: &PoolV3) -> Result<(Vec<Line>, Value)> {
+    let whole = pool.snapshot().with_context(|| format!("telling {}", site.name))?;
     let parts = protocol_parts(&whole);
+    let mut lines = Vec::new();
     for (coin, (part, owed)) in site.coins().into_iter().zip(parts.into_iter().zip(owed(&whole))) {
         let part = if part == 0 { "none".to_owned() } else { format!("1/{part} of the fee") };
         let told = format!("{part}; {} to be collected", money(owed, coin));
         lines.push(line(&format!("protocol, {}", coin.symbol), told));
     }
-    lines.push(line("feeGrowthGlobal0X128", whole.fee_growth_global0));
-    lines.push(line("feeGrowthGlobal1X128", whole.fee_growth_global1));
-    let [owed0, owed1] = owed(&whole);
+    let ([owed0, owed1], [coin0, coin1]) = (owed(&whole), site.coins());
     let json = json!({
-        "sqrt_price_x96": whole.sqrt_price_x96.to_string(),
-        "tick": whole.tick,
-        "tick_spacing": whole.tick_spacing,
-        "liquidity": whole.liquidity.to_string(),
-        "initialized_ticks": whole.ticks.len(),
-        "nearest_below": below.map(Near::json),
-        "nearest_above": above.map(Near::json),
-        "holds": [money_json(held[0], coin0), money_json(held[1], coin1)],
-        "value_in_quote": exact(value),
-        "fee_growth_global_x128":
-            [whole.fee_growth_global0.to_string(), whole.fee_growth_global1.to_string()],
         // One over this part of each fee is the protocol's; zero is none.
         "fee_protocol": parts,
         "protocol_fees": [money_json(owed0, coin0), money_json(owed1, coin1)],
     });
     Ok((lines, json))
+}
+
+fn v4(site: &Site<'_>, pool: &PoolV4) -> (Vec<Line>, Value) {
+    let key = pool.key();
+    let parts = [Direction::ZeroForOne, Direction::OneForZero]
+        .map(|way| protocol_part_pips(pool.protocol_fee(), way));
+    let mut lines = Vec::new();
+    for (coin, part) in site.coins().into_iter().zip(parts) {
+        let told = format!("{part} pips of what is given, before the liquidity's fee");
+        lines.push(line(&format!("protocol, {}", coin.symbol), told));
+    }
+    let refusal = key.swap_hook().map(|hook| hook.to_string());
+    let hooks = (!key.hooks.is_zero()).then(|| key.hooks.to_string());
+    lines.push(line("manager", told_or_unknown(site.setup.manager)));
+    lines.push(line("hooks", hooks.as_deref().unwrap_or("none")));
+    let quoted = match &refusal {
+        Some(why) => format!("no: {why}"),
+        None => "yes: no hooks take part in swaps".to_owned(),
+    };
+    lines.push(line("quoted", quoted));
+    let json = json!({
+        "manager": site.setup.manager.map(|manager| manager.to_string()),
+        "hooks": hooks,
+        "has_dynamic_fee": key.has_dynamic_fee(),
+        "no_quote": refusal,
+        // Parts of one million of what is given, by the token that is given.
+        "protocol_fee_pips": parts,
+    });
+    (lines, json)
+}
+
+fn told_or_unknown(address: Option<Address>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
+fn fee_told(site: &Site<'_>, state: &State) -> String {
+    match state {
+        State::V4(pool) if pool.key().has_dynamic_fee() => {
+            format!("{} pips to the liquidity, set by the hooks", pool.lp_fee_pips())
+        }
+        State::V4(pool) => format!("{} pips to the liquidity", pool.lp_fee_pips()),
+        State::V2(_) | State::V3(_) => format!("{} pips", site.pool.fee_pips),
+    }
 }
 
 /// An initialized tick.
@@ -126,13 +190,13 @@ impl Near {
 }
 
 /// The initialized ticks beside the pool's: the one at or below it, and the one above.
-fn nearest(site: &Site<'_>, pool: &PoolV3) -> [Option<Near>; 2] {
+fn nearest(site: &Site<'_>, pool: Ranges<'_>) -> [Option<Near>; 2] {
     let near = |(&tick, &state): (&i32, &TickState)| {
         let price = sqrt_price_at(tick).ok().and_then(|sqrt| site.price_at(sqrt));
         Near { tick, price, state }
     };
-    let below = pool.ticks().range(..=pool.tick()).next_back().map(near);
-    let above = pool.ticks().range(pool.tick().saturating_add(1)..).next().map(near);
+    let below = pool.ticks.range(..=pool.tick).next_back().map(near);
+    let above = pool.ticks.range(pool.tick.saturating_add(1)..).next().map(near);
     [below, above]
 }
 
@@ -151,7 +215,7 @@ fn owed(whole: &V3Snapshot) -> [U256; 2] {
     [whole.protocol_fees0, whole.protocol_fees1].map(U256::from)
 }
 
-/// What stands on either side: of V3 above and below the price.
+/// What stands on either side: with ticks above and below the price.
 fn holds(site: &Site<'_>, held: [U256; 2], what: &str) -> Vec<Line> {
     let line_of = |(raw, coin)| line(what, money(raw, coin));
     held.into_iter().zip(site.coins()).map(line_of).collect()

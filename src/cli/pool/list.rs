@@ -22,11 +22,13 @@ struct Row {
     chain: String,
     dex: &'static str,
     pair: String,
-    fee_pips: u32,
+    /// Of V4 the LPs' part, as it is in the block where hooks set it.
+    fee_pips: Option<u32>,
+    /// A contract or, of V4, an id.
     address: Option<String>,
     /// Quote per base, every digit.
     price: Option<String>,
-    /// Of V3: in range, raw.
+    /// Of V3 and V4: in range, raw.
     liquidity: Option<String>,
     /// Of V2: in whole tokens.
     reserves: Option<Reserves>,
@@ -77,7 +79,7 @@ async fn row<'c>(place: &Place<'c>, pool: &'c Pool) -> Row {
         chain: place.chain.name.clone(),
         dex: pool.dex.name(),
         pair: format!("{}/{}", pool.base, pool.quote),
-        fee_pips: pool.fee_pips,
+        fee_pips: pool.fixed_fee_pips(),
         address: None,
         price: None,
         liquidity: None,
@@ -107,6 +109,11 @@ fn fill(row: &mut Row, site: &Site<'_>, observed: &Observed) {
             row.liquidity = Some(seen.liquidity.to_string());
             site.price_at(seen.sqrt_price_x96)
         }
+        Observed::V4(seen) => {
+            row.liquidity = Some(seen.liquidity.to_string());
+            row.fee_pips = Some(seen.lp_fee_pips);
+            site.price_at(seen.sqrt_price_x96)
+        }
         Observed::V2(seen) => {
             let [base, quote] = site.base_first([seen.reserve0, seen.reserve1]).map(U256::from);
             row.reserves = Some(Reserves {
@@ -134,7 +141,7 @@ fn told(rows: &[Row]) -> String {
             row.chain.clone(),
             row.dex.to_owned(),
             row.pair.clone(),
-            row.fee_pips.to_string(),
+            row.fee_pips.map_or_else(unknown, |fee| fee.to_string()),
             row.price_shown.clone(),
             holds,
             row.address.clone().unwrap_or_else(unknown),
@@ -164,7 +171,7 @@ mod tests {
             chain: "here".to_owned(),
             dex: "uniswap_v3",
             pair: "A/B".to_owned(),
-            fee_pips: 500,
+            fee_pips: Some(500),
             address: None,
             price: None,
             liquidity: None,

@@ -1,12 +1,12 @@
 //! How people name a pool on the command line.
 
-use alloy::primitives::Address;
 use thiserror::Error;
 
 use crate::config::Config;
 use crate::config::chain::Chain;
 use crate::config::pool::Pool;
 use crate::config::problem::suggest;
+use crate::model::chain::PoolAddress;
 
 /// The operator's files have no such pool.
 #[derive(Debug, Error)]
@@ -27,14 +27,14 @@ impl NoSuchPool {
 pub(super) enum Wanted<'c> {
     /// A pool of a chain's file.
     Named(&'c Chain, &'c Pool),
-    /// Whichever pool of these chains is at this address.
-    At(Vec<&'c Chain>, Address),
+    /// Whichever pool of these chains is at this address or, of V4, has this id.
+    At(Vec<&'c Chain>, PoolAddress),
 }
 
 /// A pool's name, as it is told and asked for.
 pub(super) fn name_of(chain: &Chain, pool: &Pool) -> String {
-    let Pool { dex, base, quote, fee_pips } = pool;
-    format!("{}/{}/{base}/{quote}/{fee_pips}", chain.name, dex.name())
+    let Pool { dex, base, quote, .. } = pool;
+    format!("{}/{}/{base}/{quote}/{}", chain.name, dex.name(), pool.terms())
 }
 
 /// Every pool of the files, by its name.
@@ -59,11 +59,13 @@ pub(super) fn parse<'c>(config: &'c Config, text: &str) -> Result<Wanted<'c>, No
             let chain = chains().find(|known| known.name == chain);
             chain.map(|chain| Wanted::At(vec![chain], address))
         }
-        [chain, dex, base, quote, fee] => {
+        [chain, dex, base, quote, ref terms @ ..] => {
+            let terms = terms.join("/");
             let is_meant = |pool: &&Pool| {
                 let pair = (pool.base.as_str(), pool.quote.as_str());
                 pool.dex.name() == dex
-                    && pool.fee_pips.to_string() == fee
+                    // The letters of an address may be of either case.
+                    && pool.terms().eq_ignore_ascii_case(&terms)
                     && (pair == (base, quote) || pair == (quote, base))
             };
             let chain = chains().find(|known| known.name == chain);
@@ -81,24 +83,39 @@ pub(super) fn parse<'c>(config: &'c Config, text: &str) -> Result<Wanted<'c>, No
     })
 }
 
-fn parse_address(text: &str, address: &str) -> Result<Address, NoSuchPool> {
-    let help = "an address is 0x and 40 hexadecimal digits; `pool list` tells those of the files";
+fn parse_address(text: &str, address: &str) -> Result<PoolAddress, NoSuchPool> {
+    let help = "an address is 0x and 40 hexadecimal digits, the id of a V4 pool 0x and 64; `pool \
+                list` tells those of the files";
     address.parse().map_err(|_| NoSuchPool::new(text, help))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::{Path, PathBuf};
 
+    use alloy::primitives::{Address, B256};
+
     use super::*;
     use crate::config;
+    use crate::config::pool::V4Part;
+    use crate::market::pools::v4::key::DYNAMIC_FEE;
 
     fn samples() -> Config {
+        loaded(&["agent.toml", "chains/optimism.toml", "chains/base.toml"])
+    }
+
+    fn loaded(paths: &[&str]) -> Config {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = |path: &str| (PathBuf::from(path), fs::read_to_string(root.join(path)).unwrap());
-        let files = [text("agent.toml"), text("chains/optimism.toml"), text("chains/base.toml")];
+        let files: Vec<(PathBuf, String)> = paths.iter().copied().map(text).collect();
         config::load(&files, &|_| None).unwrap()
+    }
+
+    /// A chain with a pool of V4.
+    fn with_v4() -> Config {
+        loaded(&["agent.toml", "chains/example-local.toml"])
     }
 
     #[test]
@@ -120,14 +137,46 @@ mod tests {
     }
 
     #[test]
+    fn a_v4_pool_is_named_by_its_spacing_and_its_hooks_too() {
+        let mut config = with_v4();
+        let hooks = Address::repeat_byte(0xAB);
+        let part = V4Part { tick_spacing: 10, hooks: Some(hooks) };
+        let plain = config.chains[0].pools.iter().find(|pool| pool.v4.is_some()).unwrap().clone();
+        let hooked = Pool { v4: Some(part), fee_pips: DYNAMIC_FEE, ..plain };
+        config.chains[0].pools.push(hooked);
+        let found = |asked: &str| match parse(&config, asked) {
+            Ok(Wanted::Named(_, pool)) => Some(pool.terms()),
+            _ => None,
+        };
+        let pair = "example-local/uniswap_v4/ETH/USDT";
+        assert_eq!(found(&format!("{pair}/500/10")).unwrap(), "500/10");
+        let told = format!("dynamic/10/{hooks}");
+        for terms in [told.clone(), told.to_lowercase()] {
+            assert_eq!(found(&format!("{pair}/{terms}")).as_ref(), Some(&told));
+        }
+        for terms in ["500", "500/60", "dynamic/10", "500/10/"] {
+            assert!(found(&format!("{pair}/{terms}")).is_none(), "{terms}");
+        }
+        let names = names(&config);
+        assert!(names.contains(&format!("{pair}/{told}")), "{names:?}");
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+    }
+
+    #[test]
     fn an_address_is_looked_for_on_all_chains_or_on_the_one_named() {
         let config = samples();
-        let address = Address::repeat_byte(0x11);
-        for (asked, n_chains) in [(address.to_string(), 2), (format!("base/{address}"), 1)] {
-            let Wanted::At(chains, found) = parse(&config, &asked).unwrap() else {
-                panic!("{asked} is no name")
-            };
-            assert_eq!((chains.len(), found), (n_chains, address));
+        let pools = [
+            PoolAddress::from(Address::repeat_byte(0x11)),
+            PoolAddress::from(B256::repeat_byte(0x22)),
+        ];
+        for pool in pools {
+            for (asked, n_chains) in [(pool.to_string(), 2), (format!("base/{pool}"), 1)] {
+                let Wanted::At(chains, found) = parse(&config, &asked).unwrap() else {
+                    panic!("{asked} is no name")
+                };
+                assert_eq!((chains.len(), found), (n_chains, pool));
+            }
         }
         let cut = parse(&config, "0x1234").unwrap_err().to_string();
         assert!(cut.contains("40 hexadecimal digits"), "{cut}");

@@ -17,7 +17,7 @@ use crate::io::chain::{ChainClient, ChainError};
 use crate::math::amm::Rounding;
 use crate::math::amm::price::{Base, PriceFrame};
 use crate::model::amount::human_unsigned;
-use crate::model::chain::BlockRef;
+use crate::model::chain::{BlockRef, PoolAddress};
 use crate::run::setup::find_pool;
 use crate::world::price::frame_of;
 
@@ -33,6 +33,7 @@ pub(super) struct Place<'c> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coin<'c> {
     pub(super) symbol: &'c str,
+    /// The zero address is the native coin.
     pub(super) address: Address,
     pub(super) decimals: u8,
 }
@@ -77,7 +78,7 @@ impl<'c> Place<'c> {
     /// A pool of the chain's file, which must be there in the block.
     pub(super) async fn find(&self, pool: &'c Pool) -> Result<Site<'c>> {
         let setup = find_pool(self.chain, pool, &self.client, self.block.hash).await?;
-        let [base, quote] = [self.coin(&pool.base)?, self.coin(&pool.quote)?];
+        let [base, quote] = [self.coin(pool, &pool.base)?, self.coin(pool, &pool.quote)?];
         let frame = frame_of((base.address, base.decimals), (quote.address, quote.decimals))?;
         Ok(Site { name: name_of(self.chain, pool), pool, setup, base, quote, frame })
     }
@@ -94,10 +95,10 @@ impl<'c> Place<'c> {
         format!("{} block {number} {hash}", self.chain.name)
     }
 
-    fn coin(&self, symbol: &'c str) -> Result<Coin<'c>> {
-        let token = self.chain.tokens.get(symbol);
-        let token = token.with_context(|| format!("unknown token {symbol}"))?;
-        Ok(Coin { symbol, address: token.address, decimals: token.decimals })
+    fn coin(&self, pool: &Pool, symbol: &'c str) -> Result<Coin<'c>> {
+        let coin = self.chain.coin(pool, symbol);
+        let (address, decimals) = coin.with_context(|| format!("unknown token {symbol}"))?;
+        Ok(Coin { symbol, address, decimals })
     }
 }
 
@@ -128,7 +129,7 @@ impl<'c> Site<'c> {
         format!("{} per {}", self.quote.symbol, self.base.symbol)
     }
 
-    /// Quote per base of a V3 pool's price.
+    /// Quote per base of a price of V3 or V4.
     pub(super) fn price_at(&self, sqrt_price_x96: U256) -> Option<Decimal> {
         self.frame.price(sqrt_price_x96, Rounding::Down).ok()
     }
@@ -144,6 +145,7 @@ impl<'c> Site<'c> {
     pub(super) fn price(&self, state: &State) -> Option<Decimal> {
         match state {
             State::V3(pool) => self.price_at(pool.sqrt_price_x96()),
+            State::V4(pool) => self.price_at(pool.sqrt_price_x96()),
             State::V2(pool) => self.price_of(pool.reserves()),
         }
     }
@@ -155,6 +157,14 @@ impl Reading<'_> {
         format!("{} at {}\n{}\n", self.site.name, self.site.setup.address, self.place.told())
     }
 
+    /// Why no trade with it can be told beforehand, where that is so.
+    pub(super) fn no_quote(&self) -> Option<String> {
+        match &self.state {
+            State::V4(pool) => pool.key().swap_hook().map(|hook| hook.to_string()),
+            State::V2(_) | State::V3(_) => None,
+        }
+    }
+
     /// The same for programs.
     pub(super) fn json(&self) -> Value {
         let Site { name, pool, setup, .. } = &self.site;
@@ -163,7 +173,10 @@ impl Reading<'_> {
             "chain": self.place.chain.name,
             "dex": setup.dex,
             "pair": setup.pair,
-            "fee_pips": pool.fee_pips,
+            "fee_pips": match &self.state {
+                State::V4(state) => state.lp_fee_pips(),
+                State::V2(_) | State::V3(_) => pool.fee_pips,
+            },
             "address": setup.address.to_string(),
             "block": block_json(&self.place.block),
         })
@@ -204,7 +217,7 @@ async fn by_address<'c>(
     report: &mut Report,
     config: &'c Config,
     chains: &[&'c Chain],
-    address: Address,
+    address: PoolAddress,
 ) -> Result<(Place<'c>, Site<'c>)> {
     let mut found: Vec<(Place<'c>, Site<'c>)> = Vec::new();
     let mut unknown = None;

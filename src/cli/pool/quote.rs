@@ -1,8 +1,7 @@
 //! `pool quote`: what a trade would give and take at the block, by our own arithmetic, and beside
 //! it what the chain's quoter says.
 
-use alloy::primitives::aliases::U24;
-use alloy::primitives::{Address, U160, U256};
+use alloy::primitives::U256;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rust_decimal::{Decimal, dec};
@@ -12,16 +11,15 @@ use super::{Answer, OneArguments};
 use crate::cli::columns::table;
 use crate::cli::pool::figures::{difference, exact, joined, money, money_json, shown};
 use crate::cli::pool::place::{Coin, Reading, Site};
-use crate::config::pool::Dex;
+use crate::cli::pool::quoter::{self, Quoted};
 use crate::engine::event::Pool as State;
 use crate::market::pools::v2::{PoolV2, V2Observed};
-use crate::market::pools::v3::PoolV3;
 use crate::math::amm::price::Base;
 use crate::math::amm::v2::KeptPart;
-use crate::math::amm::v3::{SwapAmount, SwapOrder};
+use crate::math::amm::v3::{SwapAmount, SwapOrder, SwapOutcome};
+use crate::math::amm::v4::{protocol_part_pips, swap_fee_pips};
 use crate::math::amm::{Direction, PIPS, Rounding, mul_div};
 use crate::model::amount::{exact_raw, human_unsigned};
-use crate::venues::uniswap_v3::abi::QuoterV2;
 
 /// Places of a price impact in basis points.
 const IMPACT_PLACES: u32 = 4;
@@ -47,19 +45,19 @@ pub(super) struct QuoteArguments {
 
 /// The side of a trade that is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Sell,
     Buy,
 }
 
 /// What is asked for: a fixed amount, and which token is given for which.
 #[derive(Clone, Copy, Debug)]
-struct Order<'c> {
-    side: Side,
-    raw: U256,
-    gives: Coin<'c>,
-    takes: Coin<'c>,
-    direction: Direction,
+pub(super) struct Order<'c> {
+    pub(super) side: Side,
+    pub(super) raw: U256,
+    pub(super) gives: Coin<'c>,
+    pub(super) takes: Coin<'c>,
+    pub(super) direction: Direction,
 }
 
 /// What it comes to.
@@ -69,18 +67,12 @@ struct Trade {
     taken: U256,
     /// Part of what is given.
     fee: U256,
+    /// That part in millionths; `None` where it does not fit.
+    fee_pips: Option<u32>,
     price_after: Option<Decimal>,
-    /// V3 alone has the last two.
+    /// V2 has none of the last two.
     sqrt_price_after: Option<U256>,
     n_crossed: Option<usize>,
-}
-
-/// The amount and the price afterwards that the chain's own quoter tells.
-#[derive(Clone, Copy, Debug)]
-struct Quoted {
-    by: Address,
-    raw: U256,
-    sqrt_price_after: U256,
 }
 
 /// Quotes a trade twice and compares.
@@ -88,10 +80,10 @@ pub(super) async fn quote(read: &Reading<'_>, arguments: &QuoteArguments) -> Res
     let Reading { site, state, .. } = read;
     let order = order(site, arguments)?;
     let trade = match state {
-        State::V3(pool) => v3(site, pool, &order)?,
         State::V2(pool) => v2(site, pool, &order)?,
+        State::V3(_) | State::V4(_) => ticked(site, state, &order)?,
     };
-    let quoted = on_chain(read, &order).await?;
+    let quoted = quoter::ask(read, &order).await?;
     let ours = match order.side {
         Side::Sell => trade.taken,
         Side::Buy => trade.given,
@@ -146,13 +138,14 @@ fn raw(text: &str, coin: Coin<'_>) -> Result<U256> {
     Ok(raw.into_raw())
 }
 
-fn v3(site: &Site<'_>, pool: &PoolV3, order: &Order<'_>) -> Result<Trade> {
+/// A trade in a pool of V3 or V4.
+fn ticked(site: &Site<'_>, state: &State, order: &Order<'_>) -> Result<Trade> {
     let amount = match order.side {
         Side::Sell => SwapAmount::ExactIn(order.raw),
         Side::Buy => SwapAmount::ExactOut(order.raw),
     };
     let asked = SwapOrder { direction: order.direction, amount, sqrt_limit_x96: None };
-    let outcome = pool.walk(&asked).with_context(|| format!("quoting on {}", site.name))?;
+    let outcome = walk(state, &asked).with_context(|| format!("quoting on {}", site.name))?;
     let (given, taken) = (outcome.amount_in, outcome.amount_out);
     ensure!(
         outcome.unfilled.is_zero(),
@@ -165,10 +158,31 @@ fn v3(site: &Site<'_>, pool: &PoolV3, order: &Order<'_>) -> Result<Trade> {
         given,
         taken,
         fee: outcome.fee,
+        fee_pips: fee_pips(site, state, order.direction),
         price_after: site.price_at(outcome.sqrt_price_x96),
         sqrt_price_after: Some(outcome.sqrt_price_x96),
         n_crossed: Some(outcome.crossed.len()),
     })
+}
+
+fn walk(state: &State, order: &SwapOrder) -> Result<SwapOutcome> {
+    match state {
+        State::V2(_) => bail!("it has no ticks"),
+        State::V3(pool) => Ok(pool.walk(order)?),
+        // Refused where hooks take part in swaps, with what they may do.
+        State::V4(pool) => Ok(pool.quote(order)?),
+    }
+}
+
+/// All that a swap pays, the protocol's part included.
+fn fee_pips(site: &Site<'_>, state: &State, way: Direction) -> Option<u32> {
+    match state {
+        State::V2(_) | State::V3(_) => Some(site.pool.fee_pips),
+        State::V4(pool) => {
+            let part = protocol_part_pips(pool.protocol_fee(), way);
+            swap_fee_pips(pool.lp_fee_pips(), part).ok()
+        }
+    }
 }
 
 fn v2(site: &Site<'_>, pool: &PoolV2, order: &Order<'_>) -> Result<Trade> {
@@ -183,11 +197,19 @@ fn v2(site: &Site<'_>, pool: &PoolV2, order: &Order<'_>) -> Result<Trade> {
             (given, order.raw)
         }
     };
-    let fee_pips = U256::from(site.pool.fee_pips);
-    let fee = mul_div(given, fee_pips, U256::from(PIPS), Rounding::Up)?;
+    let pips = U256::from(site.pool.fee_pips);
+    let fee = mul_div(given, pips, U256::from(PIPS), Rounding::Up)?;
     let price_after = v2_after(pool, order.direction, [given, taken]);
     let price_after = price_after.and_then(|after| site.price_of(after.reserves()));
-    Ok(Trade { given, taken, fee, price_after, sqrt_price_after: None, n_crossed: None })
+    Ok(Trade {
+        given,
+        taken,
+        fee,
+        fee_pips: Some(site.pool.fee_pips),
+        price_after,
+        sqrt_price_after: None,
+        n_crossed: None,
+    })
 }
 
 /// The pair after a trade; `None` where its reserves do not fit any more.
@@ -200,45 +222,6 @@ fn v2_after(pool: &PoolV2, direction: Direction, [given, taken]: [U256; 2]) -> O
         Direction::OneForZero => (minus(reserve0)?, plus(reserve1)?),
     };
     Some(PoolV2::from_snapshot(V2Observed { reserve0, reserve1 }, KeptPart::UNISWAP))
-}
-
-/// What the chain's quoter answers at the same block; `None` where the files name none.
-async fn on_chain(read: &Reading<'_>, order: &Order<'_>) -> Result<Option<Quoted>> {
-    let Reading { place, site, .. } = read;
-    let contracts = place.chain.dexes.get(&site.pool.dex);
-    let Some(by) = contracts.and_then(|contracts| contracts.quoter) else { return Ok(None) };
-    let (fee, at) = (U24::saturating_from(site.pool.fee_pips), place.block.hash);
-    let asking = || {
-        let key = site.pool.dex.key("quoter");
-        format!("asking the quoter at {by}: check {key} of chain {}", place.chain.name)
-    };
-    let (raw, sqrt_price_after) = match order.side {
-        Side::Sell => {
-            let params = QuoterV2::QuoteExactInputSingleParams {
-                tokenIn: order.gives.address,
-                tokenOut: order.takes.address,
-                amountIn: order.raw,
-                fee,
-                sqrtPriceLimitX96: U160::ZERO,
-            };
-            let call = QuoterV2::quoteExactInputSingleCall { params };
-            let quoted = place.client.view(by, &call, at).await.with_context(asking)?;
-            (quoted.amountOut, quoted.sqrtPriceX96After)
-        }
-        Side::Buy => {
-            let params = QuoterV2::QuoteExactOutputSingleParams {
-                tokenIn: order.gives.address,
-                tokenOut: order.takes.address,
-                amount: order.raw,
-                fee,
-                sqrtPriceLimitX96: U160::ZERO,
-            };
-            let call = QuoterV2::quoteExactOutputSingleCall { params };
-            let quoted = place.client.view(by, &call, at).await.with_context(asking)?;
-            (quoted.amountIn, quoted.sqrtPriceX96After)
-        }
-    };
-    Ok(Some(Quoted { by, raw, sqrt_price_after: U256::from(sqrt_price_after) }))
 }
 
 /// A quote in words.
@@ -256,7 +239,8 @@ impl Told<'_> {
         let (site, trade, order) = (&self.read.site, self.trade, self.order);
         let unit = site.unit();
         let impact = exact(self.impact_bps()).unwrap_or_else(|| "unknown".to_owned());
-        let (pips, fee) = (site.pool.fee_pips, money(trade.fee, order.gives));
+        let fee = money(trade.fee, order.gives);
+        let pips = trade.fee_pips.map_or_else(|| "unknown".to_owned(), |pips| pips.to_string());
         let crossed = trade.n_crossed.map_or_else(|| "none: V2".to_owned(), |n| n.to_string());
         let rows = [
             ["give".to_owned(), money(trade.given, order.gives)],
@@ -277,12 +261,15 @@ impl Told<'_> {
         match self.quoted {
             Some(Quoted { by, raw, sqrt_price_after }) => {
                 let more = difference([self.ours, raw], open.decimals);
-                let same = Some(sqrt_price_after) == self.trade.sqrt_price_after;
-                let price = if same { "the same" } else { "ANOTHER" };
-                format!("{}, difference {more}, {price} price after; {by}", money(raw, open))
+                let price = match sqrt_price_after {
+                    None => "no price after",
+                    same if same == self.trade.sqrt_price_after => "the same price after",
+                    Some(_) => "ANOTHER price after",
+                };
+                format!("{}, difference {more}, {price}; {by}", money(raw, open))
             }
-            None if self.read.site.pool.dex == Dex::UniswapV3 => {
-                let key = Dex::UniswapV3.key("quoter");
+            None if self.read.site.pool.dex.has_quoter() => {
+                let key = self.read.site.pool.dex.key("quoter");
                 format!("none: the file of chain {} has no {key}", self.read.place.chain.name)
             }
             None => "none: V2 has none".to_owned(),
@@ -292,7 +279,8 @@ impl Told<'_> {
     /// Whether the quoter, where there is one, says what we say.
     fn agrees(&self) -> bool {
         self.quoted.is_none_or(|quoted| {
-            let is_same_price = Some(quoted.sqrt_price_after) == self.trade.sqrt_price_after;
+            let price = quoted.sqrt_price_after;
+            let is_same_price = price.is_none() || price == self.trade.sqrt_price_after;
             quoted.raw == self.ours && is_same_price
         })
     }
@@ -305,7 +293,8 @@ impl Told<'_> {
                 "address": by.to_string(),
                 "amount": money_json(raw, open),
                 "difference": difference([*ours, raw], open.decimals),
-                "sqrt_price_x96_after": sqrt_price_after.to_string(),
+                // V4's tells none.
+                "sqrt_price_x96_after": sqrt_price_after.map(|sqrt| sqrt.to_string()),
                 "is_same": self.agrees(),
             })
         });
@@ -320,6 +309,7 @@ impl Told<'_> {
             "sqrt_price_x96_after": trade.sqrt_price_after.map(|sqrt| sqrt.to_string()),
             "price_impact_bps": exact(self.impact_bps()),
             "fee": money_json(trade.fee, order.gives),
+            "swap_fee_pips": trade.fee_pips,
             "ticks_crossed": trade.n_crossed,
             "quoter": quoter,
         })
@@ -369,7 +359,10 @@ fn impact_bps([fair, taken]: [Decimal; 2]) -> Option<Decimal> {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Address;
+
     use super::*;
+    use crate::cli::pool::ranges::tests::{HOOKS, v4};
 
     fn coin() -> Coin<'static> {
         Coin { symbol: "USDT", address: Address::ZERO, decimals: 6 }
@@ -395,6 +388,15 @@ mod tests {
         assert_eq!(impact_bps([dec!(2000), dec!(1999)]), Some(dec!(5)));
         assert_eq!(impact_bps([dec!(1), dec!(1)]), Some(Decimal::ZERO));
         assert_eq!(impact_bps([Decimal::ZERO, dec!(1)]), None);
+    }
+
+    #[test]
+    fn a_pool_whose_hooks_take_part_in_swaps_is_refused_with_what_they_may_do() {
+        let amount = SwapAmount::ExactIn(U256::from(1_000));
+        let order = SwapOrder { direction: Direction::ZeroForOne, amount, sqrt_limit_x96: None };
+        assert_eq!(walk(&v4(Address::ZERO), &order).unwrap().amount_in, U256::from(1_000));
+        let refused = format!("{:#}", walk(&v4(HOOKS), &order).unwrap_err());
+        assert!(refused.contains("beforeSwap may move the pool first"), "{refused}");
     }
 
     #[test]

@@ -21,8 +21,9 @@ use crate::engine::event::Pool as State;
 use crate::engine::setup::PoolSetup;
 use crate::market::pools::Difference;
 use crate::market::pools::v2::V2Observed;
-use crate::market::pools::v3::{PoolV3, V3Observed, ViewError};
-use crate::math::amm::tick::TickState;
+use crate::market::pools::v3::{PoolV3, V3Observed};
+use crate::market::pools::v4::{PoolV4, V4Observed};
+use crate::math::amm::tick::{TickState, Ticks};
 use crate::model::chain::BlockRef;
 
 /// The second reading is at least so many blocks after the first.
@@ -245,7 +246,7 @@ async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
             problem: None,
             ..row_of(place, kept, String::new())
         },
-        Err(error) => row_of(place, kept, error.to_string()),
+        Err(error) => row_of(place, kept, format!("{error:#}")),
     }
 }
 
@@ -270,24 +271,26 @@ impl From<Difference> for Differs {
 }
 
 /// Every field of a state that was kept against one that was read.
-fn differences(kept: &State, read: &State) -> Result<Vec<Difference>, ViewError> {
+fn differences(kept: &State, read: &State) -> Result<Vec<Difference>> {
     match (kept, read) {
         (State::V3(kept), State::V3(read)) => v3_differences(kept, read),
+        (State::V4(kept), State::V4(read)) => v4_differences(kept, read),
         (State::V2(kept), State::V2(read)) => {
             let (reserve0, reserve1) = read.reserves();
             Ok(kept.compare(&V2Observed { reserve0, reserve1 }))
         }
         _ => {
             let [kept, observed] = [kept, read].map(|state| match state {
-                State::V3(_) => "Uniswap V3".to_owned(),
-                State::V2(_) => "Uniswap V2".to_owned(),
+                State::V2(_) => "V2".to_owned(),
+                State::V3(_) => "V3".to_owned(),
+                State::V4(_) => "V4".to_owned(),
             });
             Ok(vec![Difference { field: "kind of pool", kept, observed }])
         }
     }
 }
 
-fn v3_differences(kept: &PoolV3, read: &PoolV3) -> Result<Vec<Difference>, ViewError> {
+fn v3_differences(kept: &PoolV3, read: &PoolV3) -> Result<Vec<Difference>> {
     let (ours, theirs) = (kept.snapshot()?, read.snapshot()?);
     let mut found = kept.compare(&V3Observed {
         sqrt_price_x96: theirs.sqrt_price_x96,
@@ -301,14 +304,37 @@ fn v3_differences(kept: &PoolV3, read: &PoolV3) -> Result<Vec<Difference>, ViewE
         let (kept, observed) = (ours.fee_protocol.to_string(), theirs.fee_protocol.to_string());
         found.push(Difference { field: "feeProtocol", kept, observed });
     }
-    let (ours, theirs) = (kept.ticks(), read.ticks());
-    let mut ticks = ours.keys().chain(theirs.keys());
-    // One of them says enough: the whole table may be wrong.
-    if let Some(tick) = ticks.find(|tick| ours.get(*tick) != theirs.get(*tick)) {
-        let [kept, observed] = [ours, theirs].map(|ticks| tick_told(*tick, ticks.get(tick)));
-        found.push(Difference { field: "ticks", kept, observed });
-    }
+    found.extend(ticks_differ(kept.ticks(), read.ticks()));
     Ok(found)
+}
+
+fn v4_differences(kept: &PoolV4, read: &PoolV4) -> Result<Vec<Difference>> {
+    let (ours, theirs) = (kept.snapshot()?, read.snapshot()?);
+    let mut found = kept.compare(&V4Observed {
+        sqrt_price_x96: theirs.sqrt_price_x96,
+        tick: theirs.tick,
+        protocol_fee: theirs.protocol_fee,
+        lp_fee_pips: theirs.lp_fee_pips,
+        liquidity: theirs.liquidity,
+        fee_growth_global0: theirs.fee_growth_global0,
+        fee_growth_global1: theirs.fee_growth_global1,
+    });
+    // Hooks set it without a log.
+    if ours.lp_fee_pips != theirs.lp_fee_pips && !kept.key().has_dynamic_fee() {
+        let (kept, observed) = (ours.lp_fee_pips.to_string(), theirs.lp_fee_pips.to_string());
+        found.push(Difference { field: "lpFee", kept, observed });
+    }
+    found.extend(ticks_differ(kept.ticks(), read.ticks()));
+    Ok(found)
+}
+
+/// The first tick that is not the same in both. One of them says enough: the whole table may be
+/// wrong.
+fn ticks_differ(ours: &Ticks, theirs: &Ticks) -> Option<Difference> {
+    let mut ticks = ours.keys().chain(theirs.keys());
+    let tick = ticks.find(|tick| ours.get(*tick) != theirs.get(*tick))?;
+    let [kept, observed] = [ours, theirs].map(|ticks| tick_told(*tick, ticks.get(tick)));
+    Some(Difference { field: "ticks", kept, observed })
 }
 
 fn tick_told(tick: i32, state: Option<&TickState>) -> String {
@@ -342,10 +368,14 @@ fn told(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::Address;
+
     use super::*;
     use crate::cli::pool::curve::tests::v3;
+    use crate::cli::pool::ranges::tests::v4;
     use crate::engine::event::PoolEvent;
     use crate::market::pools::v3::V3Event;
+    use crate::market::pools::v4::V4Event;
 
     fn fields(kept: &State, read: &State) -> Vec<&'static str> {
         differences(kept, read).unwrap().into_iter().map(|found| found.field).collect()
@@ -368,6 +398,22 @@ mod tests {
         assert_eq!(fields(&v3(), &inside), ["liquidity", "ticks"]);
         let protocol = V3Event::SetFeeProtocol { old0: 0, old1: 0, new0: 4, new1: 0 };
         assert_eq!(fields(&v3(), &after(protocol)), ["feeProtocol"]);
+    }
+
+    #[test]
+    fn a_v4_pool_is_compared_field_by_field_too() {
+        let after = |event| {
+            let mut state = v4(Address::ZERO);
+            state.apply(&PoolEvent::V4(event)).unwrap();
+            state
+        };
+        let plain = || v4(Address::ZERO);
+        assert!(fields(&plain(), &plain()).is_empty());
+        let added = after(V4Event::ModifyLiquidity { lower: -60, upper: 60, delta: 7 });
+        assert_eq!(fields(&plain(), &added), ["liquidity", "ticks"]);
+        let taken = after(V4Event::ProtocolFeeUpdated { protocol_fee: 500 });
+        assert_eq!(fields(&plain(), &taken), ["protocolFee"]);
+        assert_eq!(fields(&plain(), &v3()), ["kind of pool"]);
     }
 
     #[test]

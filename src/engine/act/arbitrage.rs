@@ -10,6 +10,7 @@ use crate::engine::event::Pool;
 use crate::engine::setup::{ChainSetup, PoolSetup, TokenSetup};
 use crate::engine::state::ChainState;
 use crate::model::amount::human_unsigned;
+use crate::model::chain::PoolAddress;
 use crate::model::intent::{CycleLeg, CyclePlan, Intent, Want};
 use crate::model::opportunity::{Fate, Opportunity, OpportunityKind};
 use crate::strategy::arbitrage::{self, CurveRef, PoolRef, TokenRef};
@@ -170,16 +171,18 @@ fn pool_ref<'a>(chain: &'a ChainState, setup: &PoolSetup) -> Option<PoolRef<'a>>
         curve: match &state.pool {
             Pool::V2(pool) => CurveRef::V2(pool),
             Pool::V3(pool) => CurveRef::V3(pool),
+            // Whatever the chain told us of its exchanges: the executor has no word for it.
+            Pool::V4(_) => return None,
         },
     })
 }
 
 /// The same for the same pools in the same order, wherever the cycle begins and at any block.
 fn route_key(cycle: &CyclePlan) -> String {
-    let mut pools: Vec<Address> = cycle.legs.iter().map(|leg| leg.pool.address).collect();
+    let mut pools: Vec<PoolAddress> = cycle.legs.iter().map(|leg| leg.pool.address).collect();
     let first = pools.iter().enumerate().min_by_key(|(_, pool)| **pool).map_or(0, |(at, _)| at);
     pools.rotate_left(first);
-    let names: Vec<String> = pools.iter().map(Address::to_string).collect();
+    let names: Vec<String> = pools.iter().map(PoolAddress::to_string).collect();
     names.join("/")
 }
 

@@ -122,10 +122,14 @@ impl Engine {
         Ok(cex_dex::decide(&view, parameters))
     }
 
-    /// A believed V3 pool of base and numeraire, with what the wallet holds; `None` for others.
+    /// A believed Uniswap V3 pool of base and numeraire, with what the wallet holds; `None` for
+    /// others, which the router does not know.
     fn pool_of_pair<'a>(&self, chain: &'a ChainState, setup: &'a PoolSetup) -> Option<PoolRef<'a>> {
         let state = chain.pools.get(&setup.address).filter(|state| state.quarantined.is_none())?;
         let Pool::V3(pool) = &state.pool else { return None };
+        if !setup.is_uniswap_v3() {
+            return None;
+        }
         let (token0, token1) = (chain.setup.token(setup.token0)?, chain.setup.token(setup.token1)?);
         let (base, quote) = if setup.base_is_token0 { (token0, token1) } else { (token1, token0) };
         if base.asset != self.setup.base_asset || quote.asset != self.setup.numeraire {

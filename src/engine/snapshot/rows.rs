@@ -180,13 +180,13 @@ pub struct BookRow {
 pub struct PoolRow {
     /// Chain.
     pub chain_id: u64,
-    /// Address.
+    /// Address; of a V4 pool its id.
     pub pool: String,
     /// Protocol.
     pub dex: String,
     /// Pair.
     pub pair: String,
-    /// Swap fee, pips.
+    /// Swap fee, pips; of V4 the LPs' part.
     pub fee_pips: u32,
     /// syncing, live or quarantined.
     pub state: &'static str,

@@ -5,6 +5,7 @@ use rust_decimal::{Decimal, dec};
 
 use crate::engine::event::{Body, Directive, FillSource};
 use crate::engine::output::Command;
+use crate::engine::setup::Setup;
 use crate::engine::tests::asked::{estimates, is_idle, only, places};
 use crate::engine::tests::stage::{CHAIN, HEDGE, LEGS, SYMBOL, USDT, WETH, with_legs};
 use crate::engine::tests::venues::report;
@@ -24,7 +25,12 @@ const BELOW: Decimal = dec!(2665);
 
 /// A house whose wallet is hedged, with both books at the pool's price.
 fn house() -> World {
-    let (mut world, asked) = World::open(with_legs());
+    house_of(with_legs())
+}
+
+/// The same with another setup.
+pub(super) fn house_of(setup: Setup) -> World {
+    let (mut world, asked) = World::open(setup);
     for order in places(&asked) {
         let fill = world.trade(&order, 1, 1, order.request.quantity);
         world.tell(&fill, FillSource::Stream);

@@ -6,7 +6,7 @@ use crate::engine::event::{Body, OwnedPosition, PoolEvent};
 use crate::engine::output::Command;
 use crate::engine::tests::asked::{estimates, only, submits};
 use crate::engine::tests::kept::hash_of;
-use crate::engine::tests::stage::{EXECUTOR, POOL, SIGNER, USDT, WETH, price_of};
+use crate::engine::tests::stage::{EXECUTOR, POOL_AT, SIGNER, USDT, WETH, price_of};
 use crate::engine::tests::world::World;
 use crate::execution::tx::{Act, TxRequest};
 use crate::market::pools::v3::V3Event;
@@ -101,7 +101,7 @@ impl World {
             amount0: paid.amount0,
             amount1: paid.amount1,
         };
-        let moved = moved(nonce, SIGNER, POOL, paid);
+        let moved = moved(nonce, SIGNER, POOL_AT, paid);
         (vec![PoolEvent::V3(log)], moved, vec![increased])
     }
 
@@ -128,8 +128,8 @@ impl World {
         };
         let log = swap_log(&outcome);
         self.pool.apply(&log).expect("its own quote");
-        let mut legs = moved(nonce, SIGNER, POOL, given);
-        legs.extend(moved(nonce, POOL, SIGNER, taken));
+        let mut legs = moved(nonce, SIGNER, POOL_AT, given);
+        legs.extend(moved(nonce, POOL_AT, SIGNER, taken));
         (vec![PoolEvent::V3(log)], legs, Vec::new())
     }
 
@@ -164,7 +164,7 @@ impl World {
             amount0: taken.amount0,
             amount1: taken.amount1,
         };
-        let moved = moved(nonce, POOL, SIGNER, taken);
+        let moved = moved(nonce, POOL_AT, SIGNER, taken);
         (vec![PoolEvent::V3(burned)], moved, vec![decreased, collected])
     }
 

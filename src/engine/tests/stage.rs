@@ -14,6 +14,7 @@ use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::math::amm::tick::{TickState, sqrt_price_at};
 use crate::math::amm::v2::KeptPart;
+use crate::model::chain::PoolAddress;
 use crate::model::intent::PoolId;
 use crate::model::venue::MarketRules;
 use crate::risk::gate::Limits;
@@ -26,9 +27,11 @@ pub(crate) const ROUTER: Address = Address::with_last_byte(0xa3);
 pub(crate) const EXECUTOR: Address = Address::with_last_byte(0xa4);
 pub(crate) const WETH: Address = Address::with_last_byte(0x01);
 pub(crate) const USDT: Address = Address::with_last_byte(0x02);
-pub(crate) const POOL: Address = Address::with_last_byte(0x0f);
+/// The pool's contract, which tokens move to and from.
+pub(crate) const POOL_AT: Address = Address::with_last_byte(0x0f);
+pub(crate) const POOL: PoolAddress = PoolAddress::Contract(POOL_AT);
 /// A pair of the same tokens, for cycles.
-pub(crate) const PAIR: Address = Address::with_last_byte(0x1f);
+pub(crate) const PAIR: PoolAddress = PoolAddress::Contract(Address::with_last_byte(0x1f));
 pub(crate) const SPOT: &str = "spot";
 pub(crate) const HEDGE: &str = "hedge";
 pub(crate) const LEGS: &str = "legs";
@@ -98,6 +101,8 @@ fn chain() -> ChainSetup {
         tokens: vec![token(WETH, "WETH", 18, "ETH"), token(USDT, "USDT", 6, "USDT")],
         pools: vec![PoolSetup {
             address: POOL,
+            manager: None,
+            key: None,
             dex: "uniswap_v3".into(),
             curve: Curve::V3,
             executor_dex: None,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{B256, U256};
 use rust_decimal::{Decimal, dec};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::execution::tx::Spender;
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v2::{PoolV2, V2Event};
 use crate::market::pools::v3::PoolV3;
-use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::chain::{BlockRef, Header, PoolAddress, Receipt, TokenTransfer};
 use crate::model::time::Timestamp;
 use crate::model::venue::AccountView;
 
@@ -313,7 +313,7 @@ impl World {
     }
 
     /// The pair's price is now this far above the pool's: the log that says so.
-    pub(super) fn pair_moves(&mut self, above_bps: u128) -> (Address, PoolEvent) {
+    pub(super) fn pair_moves(&mut self, above_bps: u128) -> (PoolAddress, PoolEvent) {
         self.pair = pair(above_bps);
         let (reserve0, reserve1) = self.pair.reserves();
         (PAIR, PoolEvent::V2(V2Event::Sync { reserve0, reserve1 }))

@@ -3,7 +3,9 @@
 //! Every request has a timeout; an answer that contradicts the block it was asked for is an error,
 //! never a fact.
 
+pub mod discover;
 mod read;
+mod v4;
 pub mod watch;
 
 use std::time::Duration;

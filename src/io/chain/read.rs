@@ -7,12 +7,13 @@ use alloy::rpc::types::{Filter, Log};
 use crate::engine::event::{Observed, OwnedPosition, Pool, PoolEvent, WalletAudit};
 use crate::engine::setup::{ChainSetup, Curve, PoolSetup};
 use crate::execution::tx::Spender;
+use crate::io::chain::v4::v4_event;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Observed, V3Snapshot};
 use crate::math::amm::tick::{MAX_TICK, MIN_TICK, TickState};
 use crate::math::amm::v2::KeptPart;
-use crate::model::chain::BlockRef;
+use crate::model::chain::{BlockRef, PoolAddress};
 use crate::venues::erc20::Erc20;
 use crate::venues::uniswap_v2::abi::UniswapV2Pair as Pair;
 use crate::venues::uniswap_v3::abi::{
@@ -24,9 +25,11 @@ use crate::venues::{uniswap_v2, uniswap_v3};
 const POSITIONS_MAX: u64 = 200;
 
 /// The event a pool's log tells of; one that cannot be read is told as broken.
-fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(Address, PoolEvent)> {
-    let address = log.inner.address;
-    let setup = pools.iter().find(|pool| pool.address == address)?;
+fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(PoolAddress, PoolEvent)> {
+    let address = PoolAddress::from(log.inner.address);
+    let Some(setup) = pools.iter().find(|pool| pool.address == address) else {
+        return v4_event(pools, log);
+    };
     let event = match setup.curve {
         Curve::V2 => uniswap_v2::decode_pair_log(&log.inner)
             .map(|event| event.map(PoolEvent::V2))
@@ -34,6 +37,8 @@ fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(Address, PoolEvent)> {
         Curve::V3 => uniswap_v3::decode_pool_log(&log.inner)
             .map(|event| event.map(PoolEvent::V3))
             .map_err(|e| e.to_string()),
+        // No contract's address is a V4 pool's.
+        Curve::V4 => return None,
     };
     match event {
         Ok(event) => Some((address, event?)),
@@ -41,7 +46,12 @@ fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(Address, PoolEvent)> {
     }
 }
 
-fn nonsense(what: &'static str, why: impl ToString) -> ChainError {
+/// A pool of V2 or V3 is a contract of its own.
+fn contract(setup: &PoolSetup) -> Result<Address, ChainError> {
+    setup.address.contract().ok_or_else(|| nonsense("a pool", "it has no contract"))
+}
+
+pub(super) fn nonsense(what: &'static str, why: impl ToString) -> ChainError {
     ChainError::Nonsense { what, why: why.to_string() }
 }
 
@@ -51,11 +61,15 @@ impl ChainClient {
     /// # Errors
     /// `ChainError`, also when the values cannot belong to one state.
     pub async fn pool(&self, setup: &PoolSetup, block: &BlockRef) -> Result<Pool, ChainError> {
-        if setup.curve == Curve::V2 {
-            let observed = self.pair(setup.address, block.hash).await?;
-            return Ok(Pool::V2(PoolV2::from_snapshot(observed, KeptPart::UNISWAP)));
-        }
-        let (address, at) = (setup.address, block.hash);
+        let at = block.hash;
+        let address = match setup.curve {
+            Curve::V4 => return self.v4_pool(setup, block).await,
+            Curve::V3 => contract(setup)?,
+            Curve::V2 => {
+                let observed = self.pair(contract(setup)?, at).await?;
+                return Ok(Pool::V2(PoolV2::from_snapshot(observed, KeptPart::UNISWAP)));
+            }
+        };
         let slot0 = self.view(address, &V3::slot0Call {}, at).await?;
         let observed = self.v3(address, at).await?;
         let spacing = self.view(address, &V3::tickSpacingCall {}, at).await?.as_i32();
@@ -86,14 +100,15 @@ impl ChainClient {
         &self,
         pools: &[PoolSetup],
         at: B256,
-    ) -> Result<Vec<(Address, PoolEvent)>, ChainError> {
+    ) -> Result<Vec<(PoolAddress, PoolEvent)>, ChainError> {
+        let mut logs = self.v4_logs(pools, at).await?;
+        let contracts: Vec<Address> =
+            pools.iter().filter_map(|pool| pool.address.contract()).collect();
         // A filter without an address asks for the logs of all.
-        if pools.is_empty() {
-            return Ok(Vec::new());
+        if !contracts.is_empty() {
+            let filter = Filter::new().at_block_hash(at).address(contracts);
+            logs.extend(self.logs(&filter).await?);
         }
-        let addresses: Vec<Address> = pools.iter().map(|pool| pool.address).collect();
-        let filter = Filter::new().at_block_hash(at).address(addresses);
-        let mut logs = self.logs(&filter).await?;
         logs.sort_by_key(|log| log.log_index);
         Ok(logs.iter().filter_map(|log| pool_event(pools, log)).collect())
     }
@@ -103,10 +118,11 @@ impl ChainClient {
     /// # Errors
     /// `ChainError`.
     pub async fn observe(&self, setup: &PoolSetup, at: B256) -> Result<Observed, ChainError> {
-        if setup.curve == Curve::V2 {
-            return Ok(Observed::V2(self.pair(setup.address, at).await?));
-        }
-        Ok(Observed::V3(Box::new(self.v3(setup.address, at).await?)))
+        Ok(match setup.curve {
+            Curve::V2 => Observed::V2(self.pair(contract(setup)?, at).await?),
+            Curve::V3 => Observed::V3(Box::new(self.v3(contract(setup)?, at).await?)),
+            Curve::V4 => Observed::V4(Box::new(self.v4_observed(setup, at).await?)),
+        })
     }
 
     async fn pair(&self, address: Address, at: B256) -> Result<V2Observed, ChainError> {

@@ -195,6 +195,8 @@ pub struct V4Observed {
     pub tick: i32,
     /// `slot0.protocolFee`.
     pub protocol_fee: u32,
+    /// `slot0.lpFee`, which is not compared: see [`PoolV4::set_lp_fee`].
+    pub lp_fee_pips: u32,
     /// Liquidity in range.
     pub liquidity: u128,
     /// `feeGrowthGlobal0X128`.

@@ -29,6 +29,19 @@ pub fn amounts_for_liquidity(
     })
 }
 
+/// What a V2 pair as deep at this price would hold, rounded down. A range holds less: it is as deep
+/// without the tokens for prices outside.
+///
+/// # Errors
+/// [`AmmError::Overflow`] for a price of zero, or of none that a pool can have.
+pub fn virtual_reserves(sqrt_price_x96: U256, liquidity: u128) -> Result<Amounts, AmmError> {
+    let liquidity = U256::from(liquidity);
+    Ok(Amounts {
+        amount0: mul_div(liquidity, Q96, sqrt_price_x96, Rounding::Down)?,
+        amount1: mul_div(liquidity, sqrt_price_x96, Q96, Rounding::Down)?,
+    })
+}
+
 /// Most liquidity the position manager mints for at most these tokens: periphery's
 /// `LiquidityAmounts.getLiquidityForAmounts`.
 ///
@@ -140,6 +153,24 @@ mod tests {
             assert!(paid.amount0 <= most.amount0 && paid.amount1 <= most.amount1);
             assert!(liquidity > 0);
         }
+    }
+
+    #[test]
+    fn virtual_reserves_are_those_of_a_range_over_everything() {
+        let everything = TickRange::new(MIN_TICK, MAX_TICK, 1).unwrap();
+        for tick in [-200_000, -1, 0, 77, 200_000] {
+            let price = sqrt_price_at(tick).unwrap();
+            let liquidity = 10u128.pow(24);
+            let told = virtual_reserves(price, liquidity).unwrap();
+            let held = amounts_for_liquidity(price, everything, liquidity, Rounding::Down).unwrap();
+            // At the protocol's ends a unit of the other token is left for 2^64 of liquidity.
+            let room = U256::from(liquidity >> 63);
+            assert!(told.amount0 >= held.amount0 && told.amount0 - held.amount0 <= room, "{tick}");
+            assert!(told.amount1 >= held.amount1 && told.amount1 - held.amount1 <= room, "{tick}");
+        }
+        let both = Amounts { amount0: U256::from(5), amount1: U256::from(5) };
+        assert_eq!(virtual_reserves(Q96, 5), Ok(both));
+        assert_eq!(virtual_reserves(U256::ZERO, 5), Err(AmmError::Overflow));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::cex_dex::CexDex;
 use crate::config::liquidity::{Liquidity, Range};
 use crate::config::market_making::MarketMaking;
 use crate::config::strategy::{Seat, Strategy};
-use crate::engine::setup::{ChainSetup, Curve, StrategyKind, StrategySetup};
+use crate::engine::setup::{ChainSetup, StrategyKind, StrategySetup};
 use crate::math::quoting::estimate;
 use crate::model::intent::PoolId;
 use crate::strategy::{arbitrage, cex_dex, liquidity, market_making};
@@ -63,7 +63,7 @@ fn resolve_liquidity(strategy: &Liquidity, setup: &ChainSetup) -> Result<liquidi
     let pool = setup
         .pools
         .iter()
-        .find(|p| p.curve == Curve::V3 && p.pair == pair && p.fee_pips == strategy.pool.fee_pips)
+        .find(|p| p.is_uniswap_v3() && p.pair == pair && p.fee_pips == strategy.pool.fee_pips)
         .context("the strategy's pool is not in the chain's allow list")?;
     let Range::Fixed { half_width_pct } = strategy.range;
     let rebalance = &strategy.rebalance;

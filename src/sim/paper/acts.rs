@@ -14,7 +14,7 @@ use crate::market::pools::v3::{PoolV3, Watched};
 use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts, tokens_owed};
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::{AmmError, Amounts, Direction, Rounding};
-use crate::model::chain::{Header, NftLog};
+use crate::model::chain::{Header, NftLog, PoolAddress};
 use crate::model::intent::{CloseRange, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
 use crate::sim::paper::taken::Taken;
@@ -49,7 +49,7 @@ pub(super) fn gas(act: &Act) -> u64 {
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) setup: &'a ChainSetup,
-    pub(super) pools: &'a BTreeMap<Address, Pool>,
+    pub(super) pools: &'a BTreeMap<PoolAddress, Pool>,
     pub(super) header: &'a Header,
     /// The slot it runs in.
     pub(super) nonce: u64,
@@ -71,7 +71,7 @@ pub(super) struct Done {
     pub(super) moved: Vec<Moved>,
     pub(super) nft_logs: Vec<NftLog>,
     /// What a pool is told of it: nothing that moves it.
-    pub(super) told: Vec<(Address, PoolEvent)>,
+    pub(super) told: Vec<(PoolAddress, PoolEvent)>,
 }
 
 /// Runs an act.
@@ -120,11 +120,14 @@ impl<'a> Place<'a> {
         Ok((setup, pool))
     }
 
-    fn v3(&self, id: PoolId) -> Result<(&'a PoolSetup, &'a PoolV3), String> {
-        match self.pool(id)? {
-            (setup, Pool::V3(pool)) if pool.desync().is_none() => Ok((setup, pool.as_ref())),
-            (_, Pool::V3(_)) => Err("the pool is out of step with its logs".into()),
-            (_, Pool::V2(_)) => Err("the pool has no ticks".into()),
+    /// A pool that Uniswap V3's position manager and router know, with its contract.
+    fn v3(&self, id: PoolId) -> Result<(&'a PoolSetup, &'a PoolV3, Address), String> {
+        let (setup, pool) = self.pool(id)?;
+        let contract = setup.address.contract().filter(|_| setup.is_uniswap_v3());
+        match (contract, pool) {
+            (Some(at), Pool::V3(pool)) if pool.desync().is_none() => Ok((setup, pool.as_ref(), at)),
+            (Some(_), Pool::V3(_)) => Err("the pool is out of step with its logs".into()),
+            _ => Err("the pool is none of Uniswap V3".into()),
         }
     }
 
@@ -173,7 +176,7 @@ impl Done {
 
 /// `NonfungiblePositionManager.mint`.
 fn open(place: &Place<'_>, plan: &OpenRange, done: &mut Done) -> Result<(), String> {
-    let (setup, pool) = place.v3(plan.pool)?;
+    let (setup, pool, at) = place.v3(plan.pool)?;
     let (lower, upper) = (plan.tick_lower, plan.tick_upper);
     let range = TickRange::new(lower, upper, pool.tick_spacing()).map_err(text)?;
     let most = Amounts { amount0: plan.amount0, amount1: plan.amount1 };
@@ -186,7 +189,7 @@ fn open(place: &Place<'_>, plan: &OpenRange, done: &mut Done) -> Result<(), Stri
     if paid.amount0 < plan.amount0_min || paid.amount1 < plan.amount1_min {
         return Err("Price slippage check".into());
     }
-    let way = (place.setup.signer, setup.address);
+    let way = (place.setup.signer, at);
     done.pay((setup.token0, Spender::PositionManager), way, paid.amount0)?;
     done.pay((setup.token1, Spender::PositionManager), way, paid.amount1)?;
     let token_id = U256::from(TOKEN_IDS.saturating_add(place.nonce));
@@ -202,7 +205,7 @@ fn open(place: &Place<'_>, plan: &OpenRange, done: &mut Done) -> Result<(), Stri
 
 /// `decreaseLiquidity`, `collect` and `burn` in one.
 fn close(place: &Place<'_>, plan: &CloseRange, done: &mut Done) -> Result<(), String> {
-    let (setup, pool) = place.v3(plan.pool)?;
+    let (setup, pool, at) = place.v3(plan.pool)?;
     let token_id = plan.token_id;
     let found = done.wallet.positions.remove(&token_id);
     let nft = found.filter(|nft| nft.pool == setup.address).ok_or("Invalid token ID")?;
@@ -220,7 +223,7 @@ fn close(place: &Place<'_>, plan: &CloseRange, done: &mut Done) -> Result<(), St
     let fees = [0, 1].map(|token| tokens_owed(nft.liquidity, inside[token], nft.inside[token]));
     let collected0 = amount0.saturating_add(U256::from(fees[0]));
     let collected1 = amount1.saturating_add(U256::from(fees[1]));
-    let way = (setup.address, place.setup.signer);
+    let way = (at, place.setup.signer);
     done.receive(setup.token0, way, collected0);
     done.receive(setup.token1, way, collected1);
     let liquidity = nft.liquidity;
@@ -234,13 +237,13 @@ fn close(place: &Place<'_>, plan: &CloseRange, done: &mut Done) -> Result<(), St
 
 /// `SwapRouter.exactInputSingle` without a price limit.
 fn swap(place: &Place<'_>, plan: &SwapPlan, done: &mut Done) -> Result<(), String> {
-    let (setup, _) = place.v3(plan.pool)?;
+    let (_, _, pool) = place.v3(plan.pool)?;
     let taken = &mut done.wallet.taken;
     let (paid, given) = place.trade(taken, plan.pool, plan.token_in, plan.amount_in)?;
     if given < plan.amount_out_min {
         return Err("Too little received".into());
     }
-    let (us, pool) = (place.setup.signer, setup.address);
+    let us = place.setup.signer;
     done.pay((plan.token_in, Spender::SwapRouter), (us, pool), paid)?;
     done.receive(plan.token_out, (pool, us), given);
     Ok(())

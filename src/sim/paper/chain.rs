@@ -18,7 +18,7 @@ use crate::engine::reorg::PoolUndo;
 use crate::engine::setup::{ChainSetup, StrategySetup};
 use crate::execution::tx::{Act, SignedTx, Spender, TxRequest};
 use crate::market::pools::v3::Watched;
-use crate::model::chain::{BlockRef, Header, Receipt, TokenTransfer};
+use crate::model::chain::{BlockRef, Header, PoolAddress, Receipt, TokenTransfer};
 use crate::model::time::Timestamp;
 use crate::sim::paper::acts::{self, Done, Moved, Place};
 use crate::sim::paper::wallet::{Nft, Wallet};
@@ -31,9 +31,9 @@ pub(super) struct Undo {
     /// The wallet before it.
     wallet: Wallet,
     /// What takes back each thing that pools were told.
-    logs: Vec<(Address, PoolUndo)>,
+    logs: Vec<(PoolAddress, PoolUndo)>,
     /// Pools that are followed no more since.
-    lost: Vec<(Address, Pool)>,
+    lost: Vec<(PoolAddress, Pool)>,
 }
 
 impl Undo {
@@ -60,9 +60,9 @@ pub(super) struct Slot {
 pub struct PaperChain {
     setup: ChainSetup,
     /// Budgets that the wallet begins with; `None` once it has begun.
-    budgets: Option<Vec<(Address, Decimal)>>,
+    budgets: Option<Vec<(PoolAddress, Decimal)>>,
     wallet: Wallet,
-    pools: BTreeMap<Address, Pool>,
+    pools: BTreeMap<PoolAddress, Pool>,
     /// Height at which the pools were read whole; `None` while they are not.
     read_at: Option<u64>,
     head: Option<Header>,
@@ -163,7 +163,7 @@ impl PaperChain {
     }
 
     /// A pool follows what a block tells of it; one that cannot is followed no more.
-    fn follow(&mut self, undo: &mut Undo, address: Address, event: &PoolEvent) {
+    fn follow(&mut self, undo: &mut Undo, address: PoolAddress, event: &PoolEvent) {
         let Some(pool) = self.pools.get_mut(&address) else { return };
         let followed = pool.apply(event);
         if followed.is_err() {
@@ -177,7 +177,7 @@ impl PaperChain {
         &mut self,
         header: &Header,
         nonce: u64,
-    ) -> Option<(Receipt, Vec<(Address, PoolEvent)>)> {
+    ) -> Option<(Receipt, Vec<(PoolAddress, PoolEvent)>)> {
         let slot = self.slots.get_mut(&nonce)?;
         let Some(request) = &slot.request else {
             slot.mined = Some(header.block.number);

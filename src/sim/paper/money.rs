@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::U256;
 use rust_decimal::Decimal;
 
 use crate::engine::event::Pool;
 use crate::engine::figures::pool_price;
-use crate::engine::setup::{ChainSetup, Curve, Setup, StrategyKind, StrategySetup, VenueSetup};
+use crate::engine::setup::{ChainSetup, Setup, StrategyKind, StrategySetup, VenueSetup};
 use crate::model::amount::raw_down;
+use crate::model::chain::PoolAddress;
 use crate::sim::paper::wallet::Wallet;
 
 /// A wallet begins with at least one native coin.
@@ -23,11 +24,15 @@ pub fn halves(budget: Decimal, price: Decimal) -> Option<(Decimal, Decimal)> {
 }
 
 /// Pools and budgets of the strategies on a chain that trade what the wallet holds. Those against
-/// an exchange name no pool: their pair is that of the liquidity there, or of the first V3 pool.
-pub(super) fn budgets(chain: &ChainSetup, strategies: &[StrategySetup]) -> Vec<(Address, Decimal)> {
+/// an exchange name no pool: their pair is that of the liquidity there, or of the first pool of
+/// Uniswap V3.
+pub(super) fn budgets(
+    chain: &ChainSetup,
+    strategies: &[StrategySetup],
+) -> Vec<(PoolAddress, Decimal)> {
     let here = || strategies.iter().filter(|strategy| strategy.chain() == Some(chain.chain));
     let provided = here().find_map(|strategy| Some(strategy.liquidity()?.pool.address));
-    let first = || chain.pools.iter().find(|pool| pool.curve == Curve::V3).map(|pool| pool.address);
+    let first = || chain.pools.iter().find(|pool| pool.is_uniswap_v3()).map(|pool| pool.address);
     let pool_of = |strategy: &StrategySetup| match &strategy.kind {
         StrategyKind::Liquidity(parameters) => Some(parameters.pool.address),
         StrategyKind::CexDex(_) => provided.or_else(first),
@@ -39,8 +44,8 @@ pub(super) fn budgets(chain: &ChainSetup, strategies: &[StrategySetup]) -> Vec<(
 /// A wallet with half of each budget in either token of its pool, at the pool's own price.
 pub(super) fn opening(
     setup: &ChainSetup,
-    budgets: &[(Address, Decimal)],
-    pools: &BTreeMap<Address, Pool>,
+    budgets: &[(PoolAddress, Decimal)],
+    pools: &BTreeMap<PoolAddress, Pool>,
 ) -> Result<Wallet, String> {
     let native = setup.min_native.saturating_mul(FUEL_FACTOR).max(NATIVE_MIN);
     let mut wallet = Wallet { native, ..Wallet::default() };

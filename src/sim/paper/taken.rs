@@ -14,10 +14,11 @@ use alloy::primitives::{Address, U256};
 use crate::engine::event::Pool;
 use crate::math::amm::v3::{SwapAmount, SwapOrder};
 use crate::math::amm::{Direction, Q128};
+use crate::model::chain::PoolAddress;
 
 /// Trades of ours that pools do not show, by pool and the token that was paid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken(BTreeMap<(Address, Address), Mark>);
+pub(super) struct Taken(BTreeMap<(PoolAddress, Address), Mark>);
 
 /// Trades of one way through one pool; prices as [`price`] measures them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Taken {
     /// Why the pool would revert.
     pub(super) fn trade(
         &mut self,
-        key: (Address, Address),
+        key: (PoolAddress, Address),
         (pool, direction): (&Pool, Direction),
         amount: U256,
     ) -> Result<(U256, U256), String> {
@@ -62,7 +63,7 @@ impl Taken {
     }
 
     /// Forgets what was taken where others moved the price by more than it would have.
-    pub(super) fn release(&mut self, pools: &BTreeMap<Address, Pool>) {
+    pub(super) fn release(&mut self, pools: &BTreeMap<PoolAddress, Pool>) {
         self.0.retain(|(address, _), mark| {
             pools.get(address).is_none_or(|pool| !mark.is_past(price(pool)))
         });
@@ -80,6 +81,7 @@ impl Mark {
 fn price(pool: &Pool) -> U256 {
     match pool {
         Pool::V3(pool) => pool.sqrt_price_x96(),
+        Pool::V4(pool) => pool.sqrt_price_x96(),
         Pool::V2(pool) => {
             let (reserve0, reserve1) = pool.reserves();
             ratio(U256::from(reserve0), U256::from(reserve1))
@@ -93,14 +95,15 @@ fn ratio(reserve0: U256, reserve1: U256) -> U256 {
 }
 
 fn outcome(pool: &Pool, direction: Direction, amount: U256) -> Result<Outcome, String> {
+    let exact_in = SwapAmount::ExactIn(amount);
+    let order = SwapOrder { direction, amount: exact_in, sqrt_limit_x96: None };
     match pool {
         Pool::V3(pool) => {
-            let amount = SwapAmount::ExactIn(amount);
-            let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
             let swap = pool.quote(&order).map_err(|e| e.to_string())?;
             let price = swap.sqrt_price_x96;
             Ok(Outcome { paid: swap.amount_in, given: swap.amount_out, price })
         }
+        Pool::V4(_) => Err("nothing of ours trades on V4".into()),
         Pool::V2(pool) => {
             let given = pool.quote_exact_in(direction, amount).map_err(|e| e.to_string())?;
             let (reserve0, reserve1) = pool.reserves();

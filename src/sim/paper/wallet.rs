@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, I256, U256};
 
 use crate::execution::tx::Spender;
+use crate::model::chain::PoolAddress;
 use crate::sim::paper::taken::Taken;
 
 /// A pretend wallet; cloned whole to be returned to.
@@ -25,7 +26,7 @@ pub(super) struct Wallet {
 /// One pretend position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nft {
-    pub(super) pool: Address,
+    pub(super) pool: PoolAddress,
     pub(super) lower: i32,
     pub(super) upper: i32,
     pub(super) liquidity: u128,

@@ -70,7 +70,7 @@ fn pair(reserve0: u128, reserve1: u128) -> PoolV2 {
 
 fn v2(index: u8, tokens: (Address, Address), pool: &PoolV2) -> PoolRef<'_> {
     PoolRef {
-        id: PoolId { chain: 1, address: Address::with_last_byte(index) },
+        id: PoolId { chain: 1, address: Address::with_last_byte(index).into() },
         dex: 4,
         token0: tokens.0,
         token1: tokens.1,
@@ -102,7 +102,7 @@ fn ranged(tick: i32, half_width: i32) -> PoolV3 {
 
 fn v3(index: u8, pool: &PoolV3) -> PoolRef<'_> {
     PoolRef {
-        id: PoolId { chain: 1, address: Address::with_last_byte(index) },
+        id: PoolId { chain: 1, address: Address::with_last_byte(index).into() },
         dex: 5,
         token0: WETH,
         token1: USDC,

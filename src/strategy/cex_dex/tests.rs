@@ -71,7 +71,7 @@ const RULES: MarketRules =
 
 fn pool_ref(pool: &PoolV3, held: (U256, U256)) -> PoolRef<'_> {
     PoolRef {
-        id: PoolId { chain: 1, address: Address::with_last_byte(9) },
+        id: PoolId { chain: 1, address: Address::with_last_byte(9).into() },
         pool,
         fee_pips: 500,
         tokens: (WETH, USDT),

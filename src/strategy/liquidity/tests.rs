@@ -5,7 +5,7 @@ use super::*;
 fn parameters() -> Parameters {
     Parameters {
         strategy: "lp".into(),
-        pool: PoolId { chain: 1, address: Address::ZERO },
+        pool: PoolId { chain: 1, address: Address::ZERO.into() },
         budget: dec!(100000),
         half_width_pct: dec!(0.2),
         horizon_h: dec!(1),

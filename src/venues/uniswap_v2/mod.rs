@@ -7,26 +7,25 @@ pub mod abi;
 
 use alloy::primitives::{Address, B256, Bytes, Log, U256, b256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent, SolValue};
-use thiserror::Error;
 
 use crate::market::pools::v2::V2Event;
+use crate::venues::{DecodeError, EventLog};
 
-use abi::{UniswapV2Pair as Pair, UniswapV2Router02 as Router};
+use abi::{UniswapV2Factory as Factory, UniswapV2Pair as Pair, UniswapV2Router02 as Router};
 
 /// Keccak of the pair's creation code, the same on mainnet (v2-periphery, `UniswapV2Library.sol`).
 pub const PAIR_INIT_CODE_HASH: B256 =
     b256!("96e8ac4277198ff8b6f785478aa9a39f403cb768dd02cbee326c3e7da348845f");
 
-/// A log that bears the name of a pair's event but not its form.
-#[derive(Debug, Error)]
-#[error("malformed {event} log of pair {pair}")]
-pub struct DecodeError {
-    /// The contract that wrote the log.
+/// A pair that a factory made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairCreated {
+    /// The token of the lower address.
+    pub token0: Address,
+    /// The other.
+    pub token1: Address,
+    /// Their contract.
     pub pair: Address,
-    /// Which event it claims to be.
-    pub event: &'static str,
-    /// What is wrong with it.
-    pub source: alloy::sol_types::Error,
 }
 
 /// A swap of a known input along one pair.
@@ -68,29 +67,58 @@ pub fn decode_pair_log(log: &Log) -> Result<Option<V2Event>, DecodeError> {
     let Some(topic) = log.topics().first().copied() else {
         return Ok(None);
     };
-    Ok(Some(match topic {
-        Pair::Sync::SIGNATURE_HASH => {
-            let e = read::<Pair::Sync>(log, "Sync")?;
-            V2Event::Sync { reserve0: e.reserve0.to(), reserve1: e.reserve1.to() }
-        }
-        Pair::Swap::SIGNATURE_HASH => {
-            let e = read::<Pair::Swap>(log, "Swap")?;
-            V2Event::Swap {
-                amount0_in: e.amount0In,
-                amount1_in: e.amount1In,
-                amount0_out: e.amount0Out,
-                amount1_out: e.amount1Out,
-            }
-        }
+    let event = match topic {
+        Pair::Sync::SIGNATURE_HASH => sync(EventLog::new(log, "Sync"))?,
+        Pair::Swap::SIGNATURE_HASH => swap(EventLog::new(log, "Swap"))?,
         Pair::Mint::SIGNATURE_HASH => {
-            let e = read::<Pair::Mint>(log, "Mint")?;
-            V2Event::Mint { amount0: e.amount0, amount1: e.amount1 }
+            let log = EventLog::new(log, "Mint");
+            let [_, sender] = log.topics()?;
+            log.address(sender)?;
+            let [amount0, amount1] = log.words()?.map(U256::from_be_bytes);
+            V2Event::Mint { amount0, amount1 }
         }
         Pair::Burn::SIGNATURE_HASH => {
-            let e = read::<Pair::Burn>(log, "Burn")?;
-            V2Event::Burn { amount0: e.amount0, amount1: e.amount1 }
+            let log = EventLog::new(log, "Burn");
+            let [_, sender, to] = log.topics()?;
+            log.address(sender)?;
+            log.address(to)?;
+            let [amount0, amount1] = log.words()?.map(U256::from_be_bytes);
+            V2Event::Burn { amount0, amount1 }
         }
         _ => return Ok(None),
+    };
+    Ok(Some(event))
+}
+
+fn sync(log: EventLog<'_>) -> Result<V2Event, DecodeError> {
+    let [_] = log.topics()?;
+    let [reserve0, reserve1] = log.words()?;
+    Ok(V2Event::Sync { reserve0: log.u112(reserve0)?, reserve1: log.u112(reserve1)? })
+}
+
+fn swap(log: EventLog<'_>) -> Result<V2Event, DecodeError> {
+    let [_, sender, to] = log.topics()?;
+    log.address(sender)?;
+    log.address(to)?;
+    let [amount0_in, amount1_in, amount0_out, amount1_out] = log.words()?.map(U256::from_be_bytes);
+    Ok(V2Event::Swap { amount0_in, amount1_in, amount0_out, amount1_out })
+}
+
+/// The pair that a factory's log tells of; `None` when it tells of something else.
+///
+/// # Errors
+/// When the log has the name of the event but not its form.
+pub fn decode_factory_log(log: &Log) -> Result<Option<PairCreated>, DecodeError> {
+    if log.topics().first() != Some(&Factory::PairCreated::SIGNATURE_HASH) {
+        return Ok(None);
+    }
+    let log = EventLog::new(log, "PairCreated");
+    let [_, token0, token1] = log.topics()?;
+    let [pair, _count] = log.words()?;
+    Ok(Some(PairCreated {
+        token0: log.address(token0)?,
+        token1: log.address(token1)?,
+        pair: log.address(pair)?,
     }))
 }
 
@@ -107,19 +135,13 @@ pub fn swap_exact_in(swap: &ExactInput) -> Bytes {
     call.abi_encode().into()
 }
 
-fn read<E: SolEvent>(log: &Log, event: &'static str) -> Result<E, DecodeError> {
-    E::decode_log_data_validate(&log.data).map_err(|source| DecodeError {
-        pair: log.address,
-        event,
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{LogData, address, hex};
+    use proptest::prelude::{ProptestConfig, Strategy, prop_assert_eq, prop_oneof, proptest};
 
     use super::*;
+    use crate::venues::log::samples::{by_abi, logs_of};
 
     const PAIR: Address = address!("b4e16d0168e52d35cacd2c6185b44281ec28c9dc");
 
@@ -177,6 +199,63 @@ mod tests {
         let mut wide = log(sync, 0, &[5, 6]);
         wide.data.data = [[0xff; 32], [0; 32]].concat().into();
         assert!(decode_pair_log(&wide).is_err());
+    }
+
+    #[test]
+    fn a_pair_is_told_by_its_factory() {
+        let made = Factory::PairCreated::SIGNATURE_HASH;
+        let (told, [nine, five]) = (log(made, 2, &[5, 7]), [9, 5].map(Address::with_last_byte));
+        let expected = PairCreated { token0: nine, token1: nine, pair: five };
+        assert_eq!(decode_factory_log(&told), Ok(Some(expected)));
+        assert_eq!(decode_pair_log(&told), Ok(None));
+        assert_eq!(decode_factory_log(&log(Pair::Sync::SIGNATURE_HASH, 0, &[1, 2])), Ok(None));
+        assert!(decode_factory_log(&log(made, 2, &[5])).is_err());
+    }
+
+    fn any_log() -> impl Strategy<Value = Log> {
+        prop_oneof![
+            logs_of::<Pair::Sync>(1, 2),
+            logs_of::<Pair::Swap>(3, 4),
+            logs_of::<Pair::Mint>(2, 2),
+            logs_of::<Pair::Burn>(3, 2),
+            logs_of::<Factory::PairCreated>(3, 2),
+        ]
+    }
+
+    /// What the generated decoder makes of a pair's log; `None` where it refuses.
+    fn pair_by_abi(log: &Log) -> Option<V2Event> {
+        let sync = |e: Pair::Sync| {
+            let [reserve0, reserve1] = [e.reserve0, e.reserve1].map(|reserve| reserve.to());
+            V2Event::Sync { reserve0, reserve1 }
+        };
+        let swap = |e: Pair::Swap| V2Event::Swap {
+            amount0_in: e.amount0In,
+            amount1_in: e.amount1In,
+            amount0_out: e.amount0Out,
+            amount1_out: e.amount1Out,
+        };
+        let mint = |e: Pair::Mint| V2Event::Mint { amount0: e.amount0, amount1: e.amount1 };
+        let burn = |e: Pair::Burn| V2Event::Burn { amount0: e.amount0, amount1: e.amount1 };
+        let first = by_abi(log).map(sync).or_else(|| by_abi(log).map(swap));
+        first.or_else(|| by_abi(log).map(mint)).or_else(|| by_abi(log).map(burn))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 4_096,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn logs_are_read_as_the_generated_decoder_reads_them(log in any_log()) {
+            prop_assert_eq!(decode_pair_log(&log).ok().flatten(), pair_by_abi(&log));
+            let made = by_abi(&log).map(|e: Factory::PairCreated| {
+                let Factory::PairCreated { token0, token1, pair, .. } = e;
+                PairCreated { token0, token1, pair }
+            });
+            prop_assert_eq!(decode_factory_log(&log).ok().flatten(), made);
+        }
     }
 
     #[test]

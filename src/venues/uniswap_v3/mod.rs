@@ -6,13 +6,18 @@
 pub mod abi;
 pub mod calls;
 
-use alloy::primitives::{Address, B256, Log, U256, b256, keccak256};
+#[cfg(test)]
+mod parity;
+
+use alloy::primitives::{Address, B256, I256, Log, U256, b256, keccak256};
 use alloy::sol_types::{SolEvent, SolValue};
-use thiserror::Error;
 
 use crate::market::pools::v3::V3Event;
+use crate::venues::{DecodeError, EventLog};
 
-use abi::{NonfungiblePositionManager as Positions, UniswapV3Pool as Pool};
+use abi::{
+    NonfungiblePositionManager as Positions, UniswapV3Factory as Factory, UniswapV3Pool as Pool,
+};
 
 /// Keccak of the pool's creation code, the same on mainnet (v3-periphery, `PoolAddress.sol`).
 pub const POOL_INIT_CODE_HASH: B256 =
@@ -21,16 +26,19 @@ pub const POOL_INIT_CODE_HASH: B256 =
 /// Topics of a transfer of a position; an ERC-20 transfer has the same first topic but one fewer.
 const NFT_TRANSFER_TOPICS: usize = 4;
 
-/// A log that bears the name of an event of ours but not its form.
-#[derive(Debug, Error)]
-#[error("malformed {event} log of {contract}")]
-pub struct DecodeError {
-    /// The contract that wrote the log.
-    pub contract: Address,
-    /// Which event it claims to be.
-    pub event: &'static str,
-    /// What is wrong with it.
-    pub source: alloy::sol_types::Error,
+/// A pool that a factory made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolCreated {
+    /// The token of the lower address.
+    pub token0: Address,
+    /// The other.
+    pub token1: Address,
+    /// Fee in millionths of the amount in.
+    pub fee_pips: u32,
+    /// Grid of the ticks.
+    pub tick_spacing: i32,
+    /// Their contract.
+    pub pool: Address,
 }
 
 /// What the position contract tells about one of its NFTs.
@@ -69,76 +77,122 @@ pub fn decode_pool_log(log: &Log) -> Result<Option<V3Event>, DecodeError> {
         return Ok(None);
     };
     let event = match topic {
-        Pool::Initialize::SIGNATURE_HASH => {
-            let e = read::<Pool::Initialize>(log, "Initialize")?;
-            V3Event::Initialize {
-                sqrt_price_x96: U256::from(e.sqrtPriceX96),
-                tick: e.tick.as_i32(),
-            }
-        }
-        Pool::Swap::SIGNATURE_HASH => {
-            let e = read::<Pool::Swap>(log, "Swap")?;
-            V3Event::Swap {
-                amount0: e.amount0,
-                amount1: e.amount1,
-                sqrt_price_x96: U256::from(e.sqrtPriceX96),
-                liquidity: e.liquidity,
-                tick: e.tick.as_i32(),
-            }
-        }
+        Pool::Swap::SIGNATURE_HASH => swap(EventLog::new(log, "Swap"))?,
         Pool::Mint::SIGNATURE_HASH => {
-            let e = read::<Pool::Mint>(log, "Mint")?;
+            let log = EventLog::new(log, "Mint");
+            let [_, owner, lower, upper] = log.topics()?;
+            let [sender, amount, _, _] = log.words()?;
+            log.address(owner)?;
+            log.address(sender)?;
             V3Event::Mint {
-                lower: e.tickLower.as_i32(),
-                upper: e.tickUpper.as_i32(),
-                amount: e.amount,
+                lower: log.i24(lower)?,
+                upper: log.i24(upper)?,
+                amount: log.u128(amount)?,
             }
         }
         Pool::Burn::SIGNATURE_HASH => {
-            let e = read::<Pool::Burn>(log, "Burn")?;
+            let log = EventLog::new(log, "Burn");
+            let [_, owner, lower, upper] = log.topics()?;
+            let [amount, _, _] = log.words()?;
+            log.address(owner)?;
             V3Event::Burn {
-                lower: e.tickLower.as_i32(),
-                upper: e.tickUpper.as_i32(),
-                amount: e.amount,
+                lower: log.i24(lower)?,
+                upper: log.i24(upper)?,
+                amount: log.u128(amount)?,
             }
+        }
+        Pool::Collect::SIGNATURE_HASH => collect(EventLog::new(log, "Collect"))?,
+        Pool::Initialize::SIGNATURE_HASH => {
+            let log = EventLog::new(log, "Initialize");
+            let [_] = log.topics()?;
+            let [sqrt_price_x96, tick] = log.words()?;
+            V3Event::Initialize { sqrt_price_x96: log.u160(sqrt_price_x96)?, tick: log.i24(tick)? }
         }
         _ => return decode_side_log(log, topic),
     };
     Ok(Some(event))
 }
 
-/// The pool events that move no price: payments, flash loans, the protocol's share.
+fn swap(log: EventLog<'_>) -> Result<V3Event, DecodeError> {
+    let [_, sender, recipient] = log.topics()?;
+    let [amount0, amount1, sqrt_price_x96, liquidity, tick] = log.words()?;
+    log.address(sender)?;
+    log.address(recipient)?;
+    Ok(V3Event::Swap {
+        amount0: I256::from_be_bytes(*amount0),
+        amount1: I256::from_be_bytes(*amount1),
+        sqrt_price_x96: log.u160(sqrt_price_x96)?,
+        liquidity: log.u128(liquidity)?,
+        tick: log.i24(tick)?,
+    })
+}
+
+fn collect(log: EventLog<'_>) -> Result<V3Event, DecodeError> {
+    let [_, owner, lower, upper] = log.topics()?;
+    let [recipient, amount0, amount1] = log.words()?;
+    log.address(owner)?;
+    log.address(recipient)?;
+    Ok(V3Event::Collect {
+        lower: log.i24(lower)?,
+        upper: log.i24(upper)?,
+        amount0: log.u128(amount0)?,
+        amount1: log.u128(amount1)?,
+    })
+}
+
+/// The pool events that move no price and no liquidity: flash loans, the protocol's share.
 fn decode_side_log(log: &Log, topic: B256) -> Result<Option<V3Event>, DecodeError> {
     let event = match topic {
         Pool::Flash::SIGNATURE_HASH => {
-            let e = read::<Pool::Flash>(log, "Flash")?;
-            V3Event::Flash { paid0: e.paid0, paid1: e.paid1 }
+            let log = EventLog::new(log, "Flash");
+            let [_, sender, recipient] = log.topics()?;
+            log.address(sender)?;
+            log.address(recipient)?;
+            let [_, _, paid0, paid1] = log.words()?.map(U256::from_be_bytes);
+            V3Event::Flash { paid0, paid1 }
         }
         Pool::SetFeeProtocol::SIGNATURE_HASH => {
-            let e = read::<Pool::SetFeeProtocol>(log, "SetFeeProtocol")?;
+            let log = EventLog::new(log, "SetFeeProtocol");
+            let [_] = log.topics()?;
+            let [old0, old1, new0, new1] = log.words()?;
             V3Event::SetFeeProtocol {
-                old0: e.feeProtocol0Old,
-                old1: e.feeProtocol1Old,
-                new0: e.feeProtocol0New,
-                new1: e.feeProtocol1New,
+                old0: log.u8(old0)?,
+                old1: log.u8(old1)?,
+                new0: log.u8(new0)?,
+                new1: log.u8(new1)?,
             }
         }
         Pool::CollectProtocol::SIGNATURE_HASH => {
-            let e = read::<Pool::CollectProtocol>(log, "CollectProtocol")?;
-            V3Event::CollectProtocol { amount0: e.amount0, amount1: e.amount1 }
-        }
-        Pool::Collect::SIGNATURE_HASH => {
-            let e = read::<Pool::Collect>(log, "Collect")?;
-            V3Event::Collect {
-                lower: e.tickLower.as_i32(),
-                upper: e.tickUpper.as_i32(),
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            let log = EventLog::new(log, "CollectProtocol");
+            let [_, sender, recipient] = log.topics()?;
+            let [amount0, amount1] = log.words()?;
+            log.address(sender)?;
+            log.address(recipient)?;
+            V3Event::CollectProtocol { amount0: log.u128(amount0)?, amount1: log.u128(amount1)? }
         }
         _ => return Ok(None),
     };
     Ok(Some(event))
+}
+
+/// The pool that a factory's log tells of; `None` when it tells of something else.
+///
+/// # Errors
+/// When the log has the name of the event but not its form.
+pub fn decode_factory_log(log: &Log) -> Result<Option<PoolCreated>, DecodeError> {
+    if log.topics().first() != Some(&Factory::PoolCreated::SIGNATURE_HASH) {
+        return Ok(None);
+    }
+    let log = EventLog::new(log, "PoolCreated");
+    let [_, token0, token1, fee] = log.topics()?;
+    let [tick_spacing, pool] = log.words()?;
+    Ok(Some(PoolCreated {
+        token0: log.address(token0)?,
+        token1: log.address(token1)?,
+        fee_pips: log.u24(fee)?,
+        tick_spacing: log.i24(tick_spacing)?,
+        pool: log.address(pool)?,
+    }))
 }
 
 /// The position event a log tells of; `None` when it tells of something else.
@@ -152,53 +206,52 @@ pub fn decode_position_log(log: &Log) -> Result<Option<PositionEvent>, DecodeErr
     };
     let event = match topic {
         Positions::IncreaseLiquidity::SIGNATURE_HASH => {
-            let e = read::<Positions::IncreaseLiquidity>(log, "IncreaseLiquidity")?;
-            PositionEvent::Increased {
-                token_id: e.tokenId,
-                liquidity: e.liquidity,
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            let (token_id, liquidity, [amount0, amount1]) =
+                position(EventLog::new(log, "IncreaseLiquidity"))?;
+            PositionEvent::Increased { token_id, liquidity, amount0, amount1 }
         }
         Positions::DecreaseLiquidity::SIGNATURE_HASH => {
-            let e = read::<Positions::DecreaseLiquidity>(log, "DecreaseLiquidity")?;
-            PositionEvent::Decreased {
-                token_id: e.tokenId,
-                liquidity: e.liquidity,
-                amount0: e.amount0,
-                amount1: e.amount1,
-            }
+            let (token_id, liquidity, [amount0, amount1]) =
+                position(EventLog::new(log, "DecreaseLiquidity"))?;
+            PositionEvent::Decreased { token_id, liquidity, amount0, amount1 }
         }
         Positions::Collect::SIGNATURE_HASH => {
-            let e = read::<Positions::Collect>(log, "Collect")?;
+            let log = EventLog::new(log, "Collect");
+            let [_, token_id] = log.topics()?;
+            let [recipient, amount0, amount1] = log.words()?;
             PositionEvent::Collected {
-                token_id: e.tokenId,
-                recipient: e.recipient,
-                amount0: e.amount0,
-                amount1: e.amount1,
+                token_id: U256::from_be_bytes(token_id.0),
+                recipient: log.address(recipient)?,
+                amount0: U256::from_be_bytes(*amount0),
+                amount1: U256::from_be_bytes(*amount1),
             }
         }
         Positions::Transfer::SIGNATURE_HASH if topics.len() == NFT_TRANSFER_TOPICS => {
-            let e = read::<Positions::Transfer>(log, "Transfer")?;
-            PositionEvent::Moved { token_id: e.tokenId, from: e.from, to: e.to }
+            let log = EventLog::new(log, "Transfer");
+            let [_, from, to, token_id] = log.topics()?;
+            PositionEvent::Moved {
+                token_id: U256::from_be_bytes(token_id.0),
+                from: log.address(from)?,
+                to: log.address(to)?,
+            }
         }
         _ => return Ok(None),
     };
     Ok(Some(event))
 }
 
-fn read<E: SolEvent>(log: &Log, event: &'static str) -> Result<E, DecodeError> {
-    E::decode_log_data_validate(&log.data).map_err(|source| DecodeError {
-        contract: log.address,
-        event,
-        source,
-    })
+/// The NFT, the change of its liquidity, and what that is of each token.
+fn position(log: EventLog<'_>) -> Result<(U256, u128, [U256; 2]), DecodeError> {
+    let [_, token_id] = log.topics()?;
+    let [liquidity, amount0, amount1] = log.words()?;
+    let amounts = [amount0, amount1].map(|amount| U256::from_be_bytes(*amount));
+    Ok((U256::from_be_bytes(token_id.0), log.u128(liquidity)?, amounts))
 }
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::aliases::I24;
-    use alloy::primitives::{I256, LogData, address};
+    use alloy::primitives::aliases::{I24, U24};
+    use alloy::primitives::{LogData, address};
 
     use super::*;
 
@@ -315,5 +368,18 @@ mod tests {
             decode_position_log(&of(&paid)).unwrap(),
             Some(PositionEvent::Collected { token_id, recipient: OWNER, amount0, amount1 })
         );
+    }
+
+    #[test]
+    fn a_pool_is_told_by_its_factory() {
+        let (token0, token1) = (Address::with_last_byte(1), Address::with_last_byte(2));
+        let (fee, spacing) = (U24::from(10_000), I24::unchecked_from(200));
+        let made = Factory::PoolCreated { token0, token1, fee, tickSpacing: spacing, pool: POOL };
+        let made = of(&made);
+        let expected =
+            PoolCreated { token0, token1, fee_pips: 10_000, tick_spacing: 200, pool: POOL };
+        assert_eq!(decode_factory_log(&made), Ok(Some(expected)));
+        assert_eq!(decode_pool_log(&made), Ok(None));
+        assert_eq!(decode_factory_log(&Log::default()), Ok(None));
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn instant(n: i64) -> Timestamp {
 }
 
 fn pool() -> PoolId {
-    PoolId { chain: CHAIN, address: Address::with_last_byte(9) }
+    PoolId { chain: CHAIN, address: Address::with_last_byte(9).into() }
 }
 
 pub(super) fn entry(

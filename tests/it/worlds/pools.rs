@@ -49,6 +49,7 @@ pub(super) fn every_verb_answers(world: &World) -> Result<()> {
     quoted_as_the_chain_does(dir)?;
     drawn(dir)?;
     verified(world)?;
+    discovered(world)?;
     wrong_names_are_refused(dir)
 }
 
@@ -86,6 +87,11 @@ fn inspected(dir: &Path) -> Result<()> {
     let address = by_name["address"].as_str().context("no address")?;
     let by_address = asked(dir, "inspect", &[&format!("demo/{address}")])?;
     assert_eq!(by_address["pool"], COARSE);
+    let v4 = asked(dir, "inspect", &["demo/uniswap_v4/WETH/USDT/3000/60"])?;
+    ensure!(v4["initialized_ticks"].as_u64() >= Some(2) && v4["no_quote"].is_null(), "{v4:#}");
+    let id = v4["address"].as_str().context("no id")?;
+    let by_id = asked(dir, "inspect", &[&format!("demo/{id}")])?;
+    ensure!(id.len() == 66 && by_id["pool"] == v4["pool"], "{by_id:#}");
     let pair = asked(dir, "inspect", &["demo/sushiswap_v2/WETH/USDT/3000"])?;
     ensure!(rows(&pair["reserves"])?.len() == 2 && pair["tick"].is_null(), "{pair:#}");
     Ok(())
@@ -100,15 +106,23 @@ fn quoted_as_the_chain_does(dir: &Path) -> Result<()> {
         (COARSE, "--buy", "0.25", "WETH"),
         (COARSE, "--buy", "1000", "USDT"),
         (second, "--buy", "900.5", "USDC"),
+        ("demo/sushiswap_v3/WETH/USDT/3000", "--sell", "0.5", "WETH"),
+        ("demo/uniswap_v4/ETH/USDT/500/10", "--sell", "1.5", "ETH"),
+        ("demo/uniswap_v4/ETH/USDT/500/10", "--buy", "1000", "USDT"),
+        ("demo/uniswap_v4/WETH/USDT/3000/60", "--sell", "250.25", "USDT"),
+        ("demo/uniswap_v4/WETH/USDT/3000/60", "--buy", "0.25", "WETH"),
     ] {
         let quote = asked(dir, "quote", &[pool, side, amount, token])?;
         let quoter = &quote["quoter"];
         ensure!(quoter["is_same"] == true && quoter["difference"] == "0", "{quote:#}");
-        assert_eq!(quoter["sqrt_price_x96_after"], quote["sqrt_price_x96_after"]);
+        // V4's quoter tells no price.
+        if !pool.contains("uniswap_v4") {
+            assert_eq!(quoter["sqrt_price_x96_after"], quote["sqrt_price_x96_after"]);
+        }
         let fixed = if side == "--sell" { &quote["give"] } else { &quote["take"] };
         ensure!(fixed["amount"] == amount && fixed["token"] == token, "{quote:#}");
         let [before, after] = ["price_before", "price_after"].map(|key| decimal(&quote[key]));
-        let falls = (side == "--sell") == (token == "WETH");
+        let falls = (side == "--sell") == token.ends_with("ETH");
         ensure!((after? < before?) == falls, "{quote:#}");
         ensure!(decimal(&quote["price_impact_bps"])? >= Decimal::ZERO, "{quote:#}");
     }
@@ -154,6 +168,37 @@ fn verified(world: &World) -> Result<()> {
     }
     let n_logs: u64 = pools.iter().filter_map(|row| row["logs"].as_u64()).sum();
     ensure!(n_logs > 0, "nobody traded meanwhile: nothing was followed");
+    Ok(())
+}
+
+/// Every pool of the file was opened by a factory of the file.
+fn discovered(world: &World) -> Result<()> {
+    let chain = world.manifest.chains.first().context("no chain")?;
+    let ask = |more: &[&str]| {
+        let words = [&["--chain", chain.name.as_str()][..], more].concat();
+        asked(&world.config_dir, "discover", &words)
+    };
+    let found = ask(&[])?;
+    let row = |found: &Value, address: String| -> Result<Value> {
+        let mut rows = rows(&found["pools"])?.iter();
+        let row = rows.find(|row| row["address"] == address.as_str());
+        row.cloned().with_context(|| format!("{address} is not in {found:#}"))
+    };
+    for pool in &chain.pools {
+        let row = row(&found, pool.address.to_string())?;
+        ensure!(row["in_file"] == true && row["refused"].is_null(), "{row:#}");
+        ensure!(decimal(&row["liquidity"])? > Decimal::ZERO, "{row:#}");
+    }
+    let last = found["searched"]["before"].as_u64().context("no end")?;
+    ensure!(found["ok"] == true && found["searched"]["from"] == 0 && last > 0, "{found:#}");
+    let vast = ask(&["--min-liquidity", "1000000000000", "USDT"])?;
+    for pool in &chain.pools {
+        let refused = row(&vast, pool.address.to_string())?["refused"].to_string();
+        let is_why = refused.contains("USDT is below") || refused.contains("no least liquidity");
+        ensure!(is_why, "{refused}");
+    }
+    let later = ask(&["--from", &(last - 1).to_string()])?;
+    ensure!(rows(&later["pools"])?.is_empty() && rows(&later["allow"])?.is_empty(), "{later:#}");
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use crate::history::shelf::{self, Imported};
 use crate::market::book::{BookUpdate, Level};
 use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::V3Event;
-use crate::model::chain::{BlockRef, Header};
+use crate::market::pools::v4::{SwapEnd, V4Event};
+use crate::model::chain::{BlockRef, Header, PoolAddress};
 use crate::model::order::Side;
 use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
@@ -211,7 +212,7 @@ fn the_name_of_a_file_must_fit_what_is_in_it() {
 
 #[test]
 fn every_log_of_a_pool_is_a_row_of_the_recorded_columns() {
-    let pool = Address::repeat_byte(0xAB);
+    let pool = PoolAddress::Contract(Address::repeat_byte(0xAB));
     let swap = V2Event::Swap {
         amount0_in: U256::from(5),
         amount1_in: U256::ZERO,
@@ -231,20 +232,7 @@ fn every_log_of_a_pool_is_a_row_of_the_recorded_columns() {
         PoolEvent::V2(swap),
         PoolEvent::Broken("bad, worse".to_owned()),
     ];
-    let header = Header {
-        block: BlockRef { chain: 1, number: 12, hash: B256::repeat_byte(1) },
-        parent: B256::ZERO,
-        time: Timestamp::from_s(1_700_000_000),
-        base_fee: 0,
-    };
-    let block = Block {
-        header,
-        pool_logs: logs.into_iter().map(|log| (pool, log)).collect(),
-        receipts: Vec::new(),
-        foreign_transfers: Vec::new(),
-        signer_nonce: None,
-    };
-    let event = Event { seq: 2, at: Timestamp(3), body: Body::Block(Box::new(block)) };
+    let event = block_with(pool, logs);
     let mut text = String::new();
     assert_eq!(pools::pools(&event, &Wanted::default(), &mut text), 4);
 
@@ -267,6 +255,61 @@ fn every_log_of_a_pool_is_a_row_of_the_recorded_columns() {
 
     let elsewhere = Wanted { chain: Some(2), ..Wanted::default() };
     assert_eq!(pools::pools(&event, &elsewhere, &mut text), 0);
+}
+
+/// A block with logs of one pool.
+fn block_with(pool: PoolAddress, logs: Vec<PoolEvent>) -> Event {
+    let header = Header {
+        block: BlockRef { chain: 1, number: 12, hash: B256::repeat_byte(1) },
+        parent: B256::ZERO,
+        time: Timestamp::from_s(1_700_000_000),
+        base_fee: 0,
+    };
+    let block = Block {
+        header,
+        pool_logs: logs.into_iter().map(|log| (pool, log)).collect(),
+        receipts: Vec::new(),
+        foreign_transfers: Vec::new(),
+        signer_nonce: None,
+    };
+    Event { seq: 2, at: Timestamp(3), body: Body::Block(Box::new(block)) }
+}
+
+#[test]
+fn logs_of_a_v4_pool_bear_its_id_and_the_pool_s_side_of_a_swap() {
+    let id = PoolAddress::Id(B256::repeat_byte(0xCD));
+    let swap = V4Event::Swap(SwapEnd {
+        amount0: i128::MIN,
+        amount1: 4,
+        sqrt_price_x96: U256::from(1) << 96,
+        liquidity: 9,
+        tick: -1,
+        fee_pips: 500,
+    });
+    let logs = [
+        swap,
+        V4Event::ModifyLiquidity { lower: -10, upper: 10, delta: -6 },
+        V4Event::Donate { amount0: U256::ZERO, amount1: U256::from(7) },
+        V4Event::ProtocolFeeUpdated { protocol_fee: 0x03_2000 },
+    ];
+    let event = block_with(id, logs.map(PoolEvent::V4).into());
+    let mut text = String::new();
+    assert_eq!(pools::pools(&event, &Wanted::default(), &mut text), 4);
+    let place = format!("0x{},1,0x{}", "01".repeat(32), "cd".repeat(32));
+    let (price, most) = (U256::from(1) << 96, 1_u128 << 127);
+    let expected = [
+        format!("swap,,,,,,{most},-4,{price},9,-1,{place},,,,,,,500 pips paid"),
+        format!("modify_liquidity,,,-10,10,-6,,,,,,{place},,,,,,,"),
+        format!("donate,,,,,,0,7,,,,{place},,,,,,,"),
+        format!(
+            "protocol_fee_updated,,,,,,,,,,,{place},,,,,,,\"0x032000, twelve bits a direction\""
+        ),
+    ];
+    let found: Vec<&str> = text.lines().collect();
+    assert_eq!(found, expected.map(|row| format!("12,1700000000,,,,{row},3,2")));
+    comes_back_as_table(&text);
+    let other = Wanted { pool: Some(Address::repeat_byte(0xCD).into()), ..Wanted::default() };
+    assert_eq!(pools::pools(&event, &other, &mut text), 0);
 }
 
 /// The rows of pools, through the history.

@@ -93,6 +93,7 @@ fn check_state(pool: &PoolV4, step: &Value) {
             sqrt_price_x96: u(&after[0]),
             tick: i(&after[1]),
             protocol_fee: pips(&after[5]),
+            lp_fee_pips: pips(&after[6]),
             liquidity: wide(&after[2]),
             fee_growth_global0: u(&after[3]),
             fee_growth_global1: u(&after[4]),

@@ -5,11 +5,12 @@ use rust_decimal::{Decimal, dec};
 use serde_json::json;
 
 use super::{LIMITS, close, hedge, view};
+use crate::model::chain::PoolAddress;
 use crate::model::intent::{CyclePlan, Intent, OpenRange, PoolId, QuotePlan, Want};
 use crate::model::order::Side;
 use crate::risk::gate::{CheckRow, Finding, Mode, RiskView, checks, review};
 
-const POOL: PoolId = PoolId { chain: 1, address: Address::ZERO };
+const POOL: PoolId = PoolId { chain: 1, address: PoolAddress::Contract(Address::ZERO) };
 
 fn open() -> Intent {
     let want = Want::Open(OpenRange {

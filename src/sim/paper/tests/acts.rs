@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{B256, Bytes, U256};
 use flate2::read::GzDecoder;
 use rust_decimal::dec;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::market::pools::v3::{PoolV3, V3Event, V3Snapshot};
 use crate::math::amm::Direction;
 use crate::math::amm::tick::TickState;
 use crate::math::amm::v3::{Quote, SwapAmount, SwapOrder};
-use crate::model::chain::{BlockRef, Header, NftLog};
+use crate::model::chain::{BlockRef, Header, NftLog, PoolAddress};
 use crate::model::intent::{CloseRange, CycleLeg, CyclePlan, OpenRange, PoolId, SwapPlan};
 use crate::model::time::Timestamp;
 use crate::sim::paper::PaperChain;
@@ -36,7 +36,7 @@ pub(super) fn setup() -> ChainSetup {
     with_cycles().chains.remove(0)
 }
 
-pub(super) fn id(address: Address) -> PoolId {
+pub(super) fn id(address: PoolAddress) -> PoolId {
     PoolId { chain: CHAIN, address }
 }
 
@@ -206,7 +206,7 @@ fn cycle() -> Act {
     Act::Cycle { cycle, deadline_block: 1_000 }
 }
 
-pub(super) fn block(number: u64, pool_logs: Vec<(Address, PoolEvent)>) -> Block {
+pub(super) fn block(number: u64, pool_logs: Vec<(PoolAddress, PoolEvent)>) -> Block {
     Block {
         header: header(number),
         pool_logs,
@@ -264,7 +264,7 @@ pub(super) fn a_trade(pool: &mut PoolV3, direction: Direction, amount: u128) -> 
 }
 
 /// The pair's reserves after somebody moved its price or its depth.
-fn sync(above_bps: u128, depth_pct: u128) -> (Address, PoolEvent) {
+fn sync(above_bps: u128, depth_pct: u128) -> (PoolAddress, PoolEvent) {
     let (reserve0, reserve1) = pair(above_bps).reserves();
     let (reserve0, reserve1) = (reserve0 * depth_pct / 100, reserve1 * depth_pct / 100);
     (PAIR, PoolEvent::V2(V2Event::Sync { reserve0, reserve1 }))
@@ -337,4 +337,26 @@ fn what_no_block_would_take_waits_and_gas_is_paid_for_failures() {
     let (_, receipt) = &failing.receipts[0];
     assert!(!receipt.is_success && receipt.nft_logs.is_empty());
     assert_eq!(audit.native - after.native, receipt.cost().unwrap());
+}
+
+#[test]
+fn what_uniswap_v3_does_not_know_is_neither_swapped_nor_opened_and_may_be_cycled() {
+    let (mut setup, header) = (setup(), header(10));
+    setup.pools[0].dex = "sushiswap_v3".into();
+    let pools = BTreeMap::from([(POOL, Pool::V3(Box::new(pool()))), (PAIR, Pool::V2(pair(200)))]);
+    let place = Place { setup: &setup, pools: &pools, header: &header, nonce: 0 };
+    let swap = SwapPlan {
+        pool: id(POOL),
+        token_in: WETH,
+        token_out: USDT,
+        amount_in: U256::from(1_000),
+        amount_out_min: U256::ZERO,
+        notional: dec!(0),
+    };
+    let acts = [Act::Swap { swap, deadline: LATE }, Act::Open { open: opening(1), deadline: LATE }];
+    for act in acts {
+        assert_eq!(run(&place, &rich(), &act).unwrap_err(), "the pool is none of Uniswap V3");
+    }
+    // The executor knows the pool by its factory.
+    assert!(run(&place, &rich(), &cycle()).is_ok());
 }
