@@ -196,15 +196,21 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
         label(
             "contracts",
             "real",
-            "the published Uniswap V2, Uniswap V3 and SushiSwap V2 bytecode and WETH9 on two \
-             local chains; the hash of the pair's code inside SushiSwap's router is replaced by \
-             that of the published pair; USDT and USDC are test tokens with 6 decimals",
+            "the published Uniswap V2, V3 and V4 and SushiSwap V2 bytecode and WETH9 on two local \
+             chains; the hash of the pair's code inside SushiSwap's router is replaced by that of \
+             the published pair; V4 is traded by its own test routers; USDT and USDC are test \
+             tokens with 6 decimals",
+        ),
+        label(
+            "SushiSwap V3",
+            "real",
+            "pool code byte-identical to SushiSwap V3's; factory and periphery are Uniswap's",
         ),
         label(
             "arbitrageur",
             "simulated",
-            "ties the deepest pool to the book, since the two recordings are of different days; \
-             trades to the book's mid",
+            "ties the deepest pool, SushiSwap's of V3 and those of V4 to the book, since the two \
+             recordings are of different days; trades to the book's mid",
         ),
         label(
             "rival searchers",

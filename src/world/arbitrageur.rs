@@ -1,4 +1,5 @@
-//! The background arbitrageur: ties the deepest pool to the exchange's book.
+//! The background arbitrageur: ties the deepest pool, SushiSwap's V3 pool and V4's pools to the
+//! exchange's book.
 //!
 //! Simulated, and labelled so wherever it shows: the recorded flow and the recorded book are from
 //! different days, so somebody must keep the pools at the book's price. It trades a pool all the
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::world::chain::{self, Deed};
+use crate::world::chain::{self, ChainError, Deed};
 use crate::world::deploy::Deployment;
 use crate::world::manifest::{Contracts, Dex, PoolSite};
 use crate::world::price::{Given, v2_amount_to};
@@ -31,7 +32,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const GAP_BPS_MAX: u64 = 500;
 /// Basis points of the whole.
 const WHOLE_BPS: u64 = 10_000;
-/// The pool of this fee is tied to the book.
+/// Of Uniswap's V3 pools the one of this fee is tied to the book.
 const TIED_FEE_PIPS: u32 = 100;
 /// Pips in a basis point.
 const PIPS_PER_BPS: u32 = 100;
@@ -71,6 +72,7 @@ pub struct ArbitrageurCounters {
     blind: AtomicU64,
     sent: AtomicU64,
     filled: AtomicU64,
+    late: AtomicU64,
     failed: AtomicU64,
     refills: AtomicU64,
 }
@@ -86,7 +88,9 @@ pub struct ArbitrageurTally {
     pub sent: u64,
     /// Swaps mined that succeeded.
     pub filled: u64,
-    /// Looks or swaps that failed.
+    /// Swaps mined that reverted: somebody before it in the block had moved the pool past the book.
+    pub late: u64,
+    /// Looks or swaps that failed otherwise.
     pub failed: u64,
     /// Times it was given tokens from nothing.
     pub refills: u64,
@@ -102,6 +106,7 @@ impl ArbitrageurCounters {
             blind: read(&self.blind),
             sent: read(&self.sent),
             filled: read(&self.filled),
+            late: read(&self.late),
             failed: read(&self.failed),
             refills: read(&self.refills),
         }
@@ -202,6 +207,10 @@ impl Arbitrageur {
         for (pool, deed, hash) in sent {
             match chain::receipt(&self.provider, &deed, hash).await {
                 Ok(_) => count(&self.counters.filled),
+                Err(ChainError::Reverted { reason, .. }) => {
+                    count(&self.counters.late);
+                    tracing::debug!(%reason, pool = %pool.address, "arbitrage came too late");
+                }
                 Err(error) => self.failed(&error.into(), pool),
             }
         }
@@ -260,7 +269,7 @@ impl Arbitrageur {
         let given = if gap_bps.is_sign_positive() { Given::Base } else { Given::Quote };
         let (amount, sqrt_price_limit_x96) = match pool.dex {
             Dex::UniswapV2 | Dex::SushiswapV2 => (v2_amount_to(mid, view.depth, given), U256::ZERO),
-            Dex::UniswapV3 => {
+            Dex::UniswapV3 | Dex::SushiswapV3 | Dex::UniswapV4 => {
                 let most = most_for(view.depth_of(given), gap_bps);
                 (Some(most), trade::limit_at(&self.contracts, pool, mid)?)
             }
@@ -277,11 +286,18 @@ struct BookTicker {
     ask_price: Decimal,
 }
 
-/// The deepest pools of ether; the others are left to whoever cycles between them.
+/// The deepest pool of ether, those of V4, in which no executor trades, and SushiSwap's of V3; the
+/// others are left to whoever cycles between them.
 fn tied(world: &Deployment) -> Vec<PoolSite> {
+    let Contracts { weth, usdt, .. } = world.contracts;
     let is_tied = |pool: &&PoolSite| {
-        let is_main = pool.other(world.contracts.weth) == Some(world.contracts.usdt);
-        is_main && pool.dex == Dex::UniswapV3 && pool.fee_pips == TIED_FEE_PIPS
+        let is_main = pool.ether_and_other(weth).is_some_and(|(_, dollar)| dollar == usdt);
+        let is_ours = match pool.dex {
+            Dex::UniswapV3 => pool.fee_pips == TIED_FEE_PIPS,
+            Dex::SushiswapV3 | Dex::UniswapV4 => true,
+            Dex::UniswapV2 | Dex::SushiswapV2 => false,
+        };
+        is_main && is_ours
     };
     world.pools.iter().filter(is_tied).copied().collect()
 }
@@ -300,8 +316,8 @@ fn gap_bps(price: Decimal, mid: Decimal) -> Option<Decimal> {
     price.checked_sub(mid)?.checked_div(mid)?.checked_mul(WHOLE_BPS.into())
 }
 
-/// More than enough to move a V3 price by a gap: in one range it takes about half of it times the
-/// depth. The price limit leaves the rest unspent.
+/// More than enough to move the price of a pool with ticks by a gap: in one range it takes about
+/// half of it times the depth. The price limit leaves the rest unspent.
 fn most_for(depth: U256, gap_bps: Decimal) -> U256 {
     let gap = u64::try_from(gap_bps.abs().ceil()).unwrap_or(GAP_BPS_MAX).min(GAP_BPS_MAX);
     (depth / U256::from(WHOLE_BPS)).saturating_mul(U256::from(gap)).max(U256::ONE)

@@ -1,5 +1,6 @@
-//! Builds one chain of the demo: the real Uniswap V2 and V3 and SushiSwap V2 contracts, our
-//! executor, three tokens, pools with liquidity, and accounts with something to trade.
+//! Builds one chain of the demo: the real Uniswap V2, V3 and V4 and SushiSwap V2 contracts, our
+//! executor, three tokens, pools with liquidity, and accounts with something to trade. SushiSwap
+//! V3: pool code byte-identical to SushiSwap V3's; factory and periphery are Uniswap's.
 //!
 //! Everything here is play money set up by us; the contracts are the published ones. The order of
 //! steps is here, the steps themselves are in `site`.
@@ -31,7 +32,7 @@ pub struct Deployment {
     pub chain_id: u64,
     /// The contracts.
     pub contracts: Contracts,
-    /// The pools, V3 first, each with liquidity.
+    /// The pools, each with liquidity: Uniswap's V3, the V2 pairs, SushiSwap's V3, V4.
     pub pools: Vec<PoolSite>,
     /// Who is who.
     pub accounts: Accounts,
@@ -58,10 +59,16 @@ pub async fn deploy(
     site.stock(&contracts, &accounts).await?;
     let mut pools = Vec::new();
     for pool in &plan.v3_pools {
-        pools.push(site.v3_pool(&contracts, pool).await?);
+        pools.push(site.v3_pool(&contracts, Dex::UniswapV3, pool).await?);
     }
     for dex in [Dex::UniswapV2, Dex::SushiswapV2] {
         pools.push(site.v2_pair(&contracts, dex).await?);
+    }
+    for pool in &plan.sushi_v3_pools {
+        pools.push(site.v3_pool(&contracts, Dex::SushiswapV3, pool).await?);
+    }
+    for pool in &plan.v4_pools {
+        pools.push(site.v4_pool(&contracts, pool).await?);
     }
     let owner = accounts.owner;
     contracts.executor = site.executor(&contracts, owner, accounts.signer).await?;
@@ -69,10 +76,11 @@ pub async fn deploy(
     for rival in &accounts.rivals {
         rival_executors.push(site.executor(&contracts, owner, *rival).await?);
     }
-    let Contracts { swap_router, v2_router, sushi_router, .. } = contracts;
+    let Contracts { swap_router, v2_router, sushi_router, sushi_v3, v4, .. } = contracts;
+    let routers = [swap_router, v2_router, sushi_router, sushi_v3.router, v4.swap_test];
     for actor in accounts.traders.iter().chain([&accounts.arbitrageur]) {
         site.from = *actor;
-        site.allow(&contracts, &[swap_router, v2_router, sushi_router]).await?;
+        site.allow(&contracts, &routers).await?;
     }
     set_mining(provider, Mining::EverySeconds(plan.block_time_s)).await?;
     let chain_id =

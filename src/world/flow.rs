@@ -129,7 +129,8 @@ impl Flow {
         world: &Deployment,
         plan: FlowPlan,
     ) -> Result<Self, TapeError> {
-        let has_ether = |pool: &&PoolSite| pool.other(world.contracts.weth).is_some();
+        let weth = world.contracts.weth;
+        let has_ether = |pool: &&PoolSite| pool.ether_and_other(weth).is_some();
         let pools: Vec<PoolSite> = world.pools.iter().filter(has_ether).copied().collect();
         if pools.is_empty() || world.accounts.traders.is_empty() {
             return Err(TapeError::Deserted);
@@ -237,8 +238,8 @@ fn capped(amount: U256, depth: U256) -> U256 {
 fn weight(pool: &PoolSite) -> u64 {
     match (pool.dex, pool.fee_pips) {
         (Dex::UniswapV3, ..=100) => 16,
-        (Dex::UniswapV3, _) => 3,
-        (Dex::UniswapV2 | Dex::SushiswapV2, _) => 2,
+        (Dex::UniswapV3 | Dex::UniswapV4, _) => 3,
+        (Dex::UniswapV2 | Dex::SushiswapV2 | Dex::SushiswapV3, _) => 2,
     }
 }
 
@@ -361,7 +362,8 @@ mod tests {
 
     fn pool(dex: Dex, fee_pips: u32) -> PoolSite {
         let [token0, token1] = [1, 2].map(Address::with_last_byte);
-        PoolSite { address: Address::with_last_byte(9), dex, fee_pips, token0, token1 }
+        let address = Address::with_last_byte(9).into();
+        PoolSite { address, dex, fee_pips, tick_spacing: 1, token0, token1 }
     }
 
     #[test]

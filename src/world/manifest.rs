@@ -8,7 +8,9 @@ use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::model::chain::PoolAddress;
 use crate::store::cluster;
+use crate::world::v4::NATIVE;
 
 /// Why a manifest could not be written or read.
 #[derive(Debug, Error)]
@@ -108,8 +110,41 @@ pub struct Contracts {
     pub swap_router02: Address,
     /// `QuoterV2`.
     pub quoter: Address,
+    /// SushiSwap V3's.
+    pub sushi_v3: SushiV3,
+    /// Uniswap V4's.
+    pub v4: V4,
     /// Our executor, operated by the agent.
     pub executor: Address,
+}
+
+/// Contracts of SushiSwap V3 as far as they can be had: pool code byte-identical to SushiSwap V3's;
+/// factory and periphery are Uniswap's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SushiV3 {
+    /// A second `UniswapV3Factory`.
+    pub factory: Address,
+    /// Its `NonfungiblePositionManager`, which draws no pictures.
+    pub position_manager: Address,
+    /// Its `SwapRouter`.
+    pub router: Address,
+    /// Its `QuoterV2`.
+    pub quoter: Address,
+}
+
+/// Contracts of Uniswap V4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct V4 {
+    /// `PoolManager`, which holds all pools.
+    pub pool_manager: Address,
+    /// `StateView`.
+    pub state_view: Address,
+    /// `V4Quoter`.
+    pub quoter: Address,
+    /// `PoolSwapTest`, by which the world's actors swap.
+    pub swap_test: Address,
+    /// `PoolModifyLiquidityTest`, by which the deployer put liquidity in.
+    pub liquidity_test: Address,
 }
 
 /// The chain's accounts by role; the node holds all their keys.
@@ -139,18 +174,24 @@ pub enum Dex {
     SushiswapV2,
     /// Concentrated liquidity.
     UniswapV3,
+    /// Concentrated liquidity, from the factory that plays SushiSwap's.
+    SushiswapV3,
+    /// Concentrated liquidity, all pools in one contract.
+    UniswapV4,
 }
 
 /// One pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolSite {
-    /// Its contract.
-    pub address: Address,
+    /// Its contract; a V4 pool's id.
+    pub address: PoolAddress,
     /// Its curve.
     pub dex: Dex,
-    /// Swap fee in millionths.
+    /// Swap fee in millionths, without what a V4 pool's protocol keeps.
     pub fee_pips: u32,
-    /// The token of the lower address.
+    /// Grid of the ticks; 1 for pools without ticks.
+    pub tick_spacing: i32,
+    /// The token of the lower address; the zero address is the native coin.
     pub token0: Address,
     /// The other.
     pub token1: Address,
@@ -164,6 +205,11 @@ impl PoolSite {
         } else {
             (self.token1 == token).then_some(self.token0)
         }
+    }
+
+    /// Ether, wrapped or native, and the token it is traded for; `None` for a pool without ether.
+    pub fn ether_and_other(&self, weth: Address) -> Option<(Address, Address)> {
+        [weth, NATIVE].into_iter().find_map(|ether| Some((ether, self.other(ether)?)))
     }
 }
 
@@ -194,7 +240,14 @@ impl Manifest {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::B256;
+
     use super::*;
+
+    fn pool(dex: Dex, address: PoolAddress, token0: Address) -> PoolSite {
+        let token1 = Address::with_last_byte(3);
+        PoolSite { address, dex, fee_pips: 500, tick_spacing: 10, token0, token1 }
+    }
 
     fn manifest() -> Manifest {
         let at = Address::with_last_byte;
@@ -211,10 +264,26 @@ mod tests {
             swap_router: at(8),
             swap_router02: at(15),
             quoter: at(9),
+            sushi_v3: SushiV3 {
+                factory: at(16),
+                position_manager: at(17),
+                router: at(18),
+                quoter: at(19),
+            },
+            v4: V4 {
+                pool_manager: at(20),
+                state_view: at(21),
+                quoter: at(22),
+                swap_test: at(23),
+                liquidity_test: at(24),
+            },
             executor: at(14),
         };
-        let (dex, token0, token1) = (Dex::UniswapV3, at(2), at(3));
-        let pool = PoolSite { address: at(10), dex, fee_pips: 500, token0, token1 };
+        let pools = vec![
+            pool(Dex::UniswapV3, at(10).into(), at(2)),
+            pool(Dex::UniswapV4, B256::repeat_byte(10).into(), NATIVE),
+            pool(Dex::SushiswapV3, at(25).into(), at(4)),
+        ];
         Manifest {
             chains: vec![ChainSite {
                 name: "demo".to_owned(),
@@ -223,7 +292,7 @@ mod tests {
                 rpc_http: "http://127.0.0.1:8545".to_owned(),
                 rpc_ws: "ws://127.0.0.1:8545".to_owned(),
                 contracts,
-                pools: vec![pool],
+                pools,
             }],
             exchange_http: "http://127.0.0.1:9000".to_owned(),
             exchange_ws: "ws://127.0.0.1:9000".to_owned(),
@@ -257,8 +326,21 @@ mod tests {
     fn names_are_the_agreed_ones() {
         let json = serde_json::to_value(manifest()).unwrap();
         let chain = &json["chains"][0];
-        assert_eq!(chain["pools"][0]["dex"], "uniswap_v3");
+        let dexes = [0, 1, 2].map(|index| &chain["pools"][index]["dex"]);
+        assert_eq!(dexes, ["uniswap_v3", "uniswap_v4", "sushiswap_v3"]);
+        let id = format!("0x{}", "0a".repeat(32));
+        assert_eq!(chain["pools"][1]["address"], id.as_str());
         assert_eq!(chain["contracts"]["usdt"], "0x0000000000000000000000000000000000000003");
         assert!(json["database"].is_null());
+    }
+
+    #[test]
+    fn ether_is_found_wrapped_or_native() {
+        let [weth, dollar, other] = [2, 3, 4].map(Address::with_last_byte);
+        let address = PoolAddress::from(other);
+        let found = |token0| pool(Dex::UniswapV4, address, token0).ether_and_other(weth);
+        assert_eq!(found(weth), Some((weth, dollar)));
+        assert_eq!(found(NATIVE), Some((NATIVE, dollar)));
+        assert_eq!(found(other), None);
     }
 }

@@ -22,4 +22,5 @@ pub mod report;
 pub mod rivals;
 mod site;
 pub mod trade;
+pub mod v4;
 pub mod venue;

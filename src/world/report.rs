@@ -156,6 +156,7 @@ pub(crate) fn document(live: &Value, rest: &Value, independent: &Value, seconds:
         "engine_ns": figures["engine_ns"],
         "chains": chains,
         "venues": venues,
+        "pools": pools(then),
         "positions": positions,
         "rebalances": rest["rebalances"],
         "opportunities": {
@@ -181,6 +182,24 @@ pub(crate) fn document(live: &Value, rest: &Value, independent: &Value, seconds:
         "independent_reconciliation": independent,
         "labels": then["labels"],
     })
+}
+
+fn pools(then: &Value) -> Vec<Value> {
+    list(&then["pools"])
+        .iter()
+        .map(|pool| {
+            json!({
+                "chain_id": pool["chain_id"],
+                "pool": pool["pool"],
+                "dex": pool["dex"],
+                "pair": pool["pair"],
+                "fee_pips": pool["fee_pips"],
+                "state": pool["state"],
+                "audits": pool["audits"],
+                "events": pool["events"],
+            })
+        })
+        .collect()
 }
 
 fn positions(then: &Value) -> Vec<Value> {
@@ -246,6 +265,22 @@ pub(crate) fn is_everywhere(report: &Value, what: &str) -> bool {
     !chains.is_empty() && chains.iter().all(|chain| chain[what].as_u64() >= Some(1))
 }
 
+/// Whether every pool of a report was in use at the end.
+pub(crate) fn is_every_pool_live(report: &Value) -> bool {
+    let pools = list(&report["pools"]);
+    !pools.is_empty() && pools.iter().all(|pool| pool["state"] == "live")
+}
+
+/// Whether something was followed in an exchange's pools on every chain of a report.
+pub(crate) fn is_followed_everywhere(report: &Value, dex: &str) -> bool {
+    let (chains, pools) = (list(&report["by_chain"]), list(&report["pools"]));
+    let is_followed = |chain: &Value| {
+        let here = pools.iter().filter(|pool| pool["chain_id"] == chain["chain_id"]);
+        here.filter(|pool| pool["dex"] == dex).any(|pool| pool["events"].as_u64() >= Some(1))
+    };
+    !chains.is_empty() && chains.iter().all(is_followed)
+}
+
 /// Tells every claim; an error when one does not hold.
 pub(crate) fn verdict(verb: &str, claims: &[Claim]) -> Result<()> {
     for (claim, holds) in claims {
@@ -267,7 +302,7 @@ fn text(value: &Value) -> String {
 
 type Table<'a> = (&'static str, &'static [&'static str], &'a Value);
 
-fn tables<'a>(report: &'a Value, rest: &'a Value) -> [Table<'a>; 6] {
+fn tables<'a>(report: &'a Value, rest: &'a Value) -> [Table<'a>; 7] {
     [
         (
             "Cycles (the newest; USDT)",
@@ -288,6 +323,11 @@ fn tables<'a>(report: &'a Value, rest: &'a Value) -> [Table<'a>; 6] {
                 "value_hold",
             ],
             &report["positions"],
+        ),
+        (
+            "Pools",
+            &["chain_id", "dex", "pair", "fee_pips", "state", "audits", "events"],
+            &report["pools"],
         ),
         (
             "Ledger against the world",
@@ -345,4 +385,39 @@ fn markdown(title: &str, report: &Value, rest: &Value) -> String {
         rest["state"]["kind"]
     ));
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two chains and their pools: chain, exchange and logs of each.
+    fn report(pools: &[(u64, &str, u64)], state: &str) -> Value {
+        let mut rows = Vec::new();
+        for (chain, dex, events) in pools {
+            rows.push(json!({ "chain_id": chain, "dex": dex, "state": state, "events": events }));
+        }
+        json!({ "by_chain": [{ "chain_id": 1 }, { "chain_id": 2 }], "pools": rows })
+    }
+
+    #[test]
+    fn an_exchange_is_followed_everywhere_or_not() {
+        let is_so = |pools: &[(u64, &str, u64)]| {
+            let report = report(pools, "live");
+            is_followed_everywhere(&report, "v4")
+        };
+        assert!(is_so(&[(1, "v4", 0), (1, "v4", 3), (2, "v4", 1), (2, "v3", 0)]));
+        assert!(!is_so(&[(1, "v4", 3), (2, "v3", 1)]));
+        assert!(!is_so(&[(1, "v4", 3), (2, "v4", 0)]));
+        assert!(!is_so(&[]));
+        assert!(!is_followed_everywhere(&Value::Null, "v4"));
+    }
+
+    #[test]
+    fn pools_are_live_when_all_are() {
+        let pools = [(1, "v4", 1)];
+        assert!(is_every_pool_live(&report(&pools, "live")));
+        assert!(!is_every_pool_live(&report(&pools, "quarantined")));
+        assert!(!is_every_pool_live(&report(&[], "live")));
+    }
 }

@@ -28,7 +28,7 @@ use crate::world::chain::{self, ChainError, Deed, Head};
 use crate::world::deploy::Deployment;
 use crate::world::manifest::{Contracts, Dex, PoolSite};
 use crate::world::rivals::gap::{Fees, Gap, Sight, amount_worth, draw, fees, widest_gap};
-use crate::world::site::{DEX_SUSHISWAP_V2, DEX_UNISWAP_V2, DEX_UNISWAP_V3};
+use crate::world::site::{DEX_SUSHISWAP_V2, DEX_SUSHISWAP_V3, DEX_UNISWAP_V2, DEX_UNISWAP_V3};
 use crate::world::trade::{self, TradeError};
 
 /// Most rivals at once: each looks at every pool in every block.
@@ -127,8 +127,7 @@ impl RivalsCounters {
 pub struct Rivals {
     provider: DynProvider,
     contracts: Contracts,
-    /// The pools of ether, each with its other token.
-    pools: Vec<(PoolSite, Address)>,
+    pools: Vec<Listed>,
     rivals: Vec<Rival>,
     seed: u64,
     counters: Arc<RivalsCounters>,
@@ -220,7 +219,7 @@ impl Rivals {
     /// Looks once, and sends at most one cycle.
     async fn compete(&self, rival: Rival, head: Head) -> Result<(), TradeError> {
         let looks = self.pools.iter();
-        let sights = try_join_all(looks.map(|(pool, quote)| self.look(*pool, *quote))).await?;
+        let sights = try_join_all(looks.map(|listed| self.look(*listed))).await?;
         count(&self.counters.looked);
         let Some(gap) = widest_gap(&sights) else {
             return Ok(());
@@ -250,10 +249,21 @@ impl Rivals {
         Ok(())
     }
 
-    async fn look(&self, pool: PoolSite, quote: Address) -> Result<Sight, TradeError> {
+    async fn look(&self, listed: Listed) -> Result<Sight, TradeError> {
+        let Listed { pool, dex, quote } = listed;
         let view = trade::look(&self.provider, &self.contracts, &pool).await?;
-        Ok(Sight { pool, quote, view })
+        Ok(Sight { pool, dex, quote, view })
     }
+}
+
+/// A pool of ether that the executors trade in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    pool: PoolSite,
+    /// The executors' number of its exchange.
+    dex: u8,
+    /// The token that is not ether.
+    quote: Address,
 }
 
 /// One searcher: the operator of its executor.
@@ -285,13 +295,12 @@ fn line_up(accounts: &[Address], executors: &[Address]) -> Result<Vec<Rival>, Ri
     }
 }
 
-/// The pools of ether, each with its other token.
-fn pools_of(weth: Address, pools: &[PoolSite]) -> Result<Vec<(PoolSite, Address)>, RivalsError> {
-    let listed = |pool: &PoolSite| match [pool.token0, pool.token1] {
-        [base, quote] | [quote, base] if base == weth => Some((*pool, quote)),
-        _ => None,
+/// The pools of wrapped ether on the executors' exchanges.
+fn pools_of(weth: Address, pools: &[PoolSite]) -> Result<Vec<Listed>, RivalsError> {
+    let listed = |pool: &PoolSite| {
+        Some(Listed { pool: *pool, dex: dex_index(pool.dex)?, quote: pool.other(weth)? })
     };
-    let found: Vec<(PoolSite, Address)> = pools.iter().filter_map(listed).collect();
+    let found: Vec<Listed> = pools.iter().filter_map(listed).collect();
     match found.len() {
         0 | 1 => Err(RivalsError::Deserted),
         2..=POOLS_MAX => Ok(found),
@@ -299,12 +308,14 @@ fn pools_of(weth: Address, pools: &[PoolSite]) -> Result<Vec<(PoolSite, Address)
     }
 }
 
-/// Index of an exchange in the executors' list.
-fn dex_index(dex: Dex) -> u8 {
+/// Index of an exchange in the executors' list; they do not know V4.
+fn dex_index(dex: Dex) -> Option<u8> {
     match dex {
-        Dex::UniswapV2 => DEX_UNISWAP_V2,
-        Dex::SushiswapV2 => DEX_SUSHISWAP_V2,
-        Dex::UniswapV3 => DEX_UNISWAP_V3,
+        Dex::UniswapV2 => Some(DEX_UNISWAP_V2),
+        Dex::SushiswapV2 => Some(DEX_SUSHISWAP_V2),
+        Dex::UniswapV3 => Some(DEX_UNISWAP_V3),
+        Dex::SushiswapV3 => Some(DEX_SUSHISWAP_V3),
+        Dex::UniswapV4 => None,
     }
 }
 
@@ -317,12 +328,12 @@ fn cycle(
     head: Head,
 ) -> Result<Deed, FeeTooLarge> {
     let quote = gap.cheap.quote;
-    let leg = |pool: &PoolSite, token_out: Address| Leg {
-        dex: dex_index(pool.dex),
-        fee_pips: pool.fee_pips,
+    let leg = |sight: &Sight, token_out: Address| Leg {
+        dex: sight.dex,
+        fee_pips: sight.pool.fee_pips,
         token_out,
     };
-    let legs = [leg(&gap.cheap.pool, weth), leg(&gap.dear.pool, quote)];
+    let legs = [leg(&gap.cheap, weth), leg(&gap.dear, quote)];
     let cycle = Flash {
         token: quote,
         amount_in: amount,
@@ -387,12 +398,13 @@ mod tests {
 
     fn pool(dex: Dex, fee_pips: u32, tokens: [u8; 2]) -> PoolSite {
         let [token0, token1] = tokens.map(at);
-        PoolSite { address: at(9), dex, fee_pips, token0, token1 }
+        PoolSite { address: at(9).into(), dex, fee_pips, tick_spacing: 1, token0, token1 }
     }
 
     fn sight(pool: PoolSite) -> Sight {
         let depth = Reserves { base: U256::ONE, quote: U256::ONE };
-        Sight { pool, quote: at(2), view: PoolView { price: dec!(2000), depth } }
+        let dex = dex_index(pool.dex).unwrap();
+        Sight { pool, dex, quote: at(2), view: PoolView { price: dec!(2000), depth } }
     }
 
     #[test]
@@ -400,8 +412,12 @@ mod tests {
         let [usdt, usdc] = [[1, 2], [3, 1]].map(|tokens| pool(Dex::UniswapV2, 3_000, tokens));
         let stable = pool(Dex::UniswapV3, 100, [2, 3]);
         let found = pools_of(at(1), &[usdt, stable, usdc]);
-        assert_eq!(found, Ok(vec![(usdt, at(2)), (usdc, at(3))]));
+        let listed = |pool, quote| Listed { pool, dex: DEX_UNISWAP_V2, quote };
+        assert_eq!(found, Ok(vec![listed(usdt, at(2)), listed(usdc, at(3))]));
         assert_eq!(pools_of(at(1), &[usdt, stable]), Err(RivalsError::Deserted));
+        // No executor knows V4.
+        let v4 = pool(Dex::UniswapV4, 500, [1, 2]);
+        assert_eq!(pools_of(at(1), &[usdt, v4]), Err(RivalsError::Deserted));
         let crowd = [usdt; POOLS_MAX + 1];
         assert!(matches!(pools_of(at(1), &crowd), Err(RivalsError::TooMany { found: 17, .. })));
     }
@@ -420,14 +436,14 @@ mod tests {
     #[test]
     fn cycle_buys_ether_where_it_is_cheap_and_ends_in_quote() {
         let cheap = sight(pool(Dex::SushiswapV2, 3_000, [1, 2]));
-        let dear = sight(pool(Dex::UniswapV3, 500, [1, 2]));
+        let dear = sight(pool(Dex::SushiswapV3, 500, [1, 2]));
         let rival = Rival { index: 0, account: at(7), executor: at(8) };
         let gap = Gap { cheap, dear, share: dec!(0.01) };
         let head = Head { number: 10, time_s: 0 };
         let deed = cycle(at(1), rival, &gap, U256::from(5), head).unwrap();
         let legs = [
             Leg { dex: DEX_SUSHISWAP_V2, fee_pips: 3_000, token_out: at(1) },
-            Leg { dex: DEX_UNISWAP_V3, fee_pips: 500, token_out: at(2) },
+            Leg { dex: DEX_SUSHISWAP_V3, fee_pips: 500, token_out: at(2) },
         ];
         let flash = Flash {
             token: at(2),

@@ -1,17 +1,19 @@
 //! The steps of building the demo's chain: contracts, tokens, pools, purses.
 //!
 //! Invariant: every pool's address is the one its factory's CREATE2 rule gives, so its code is the
-//! expected code.
+//! expected code. SushiSwap V3: pool code byte-identical to SushiSwap V3's; factory and periphery
+//! are Uniswap's.
+
+mod pools;
 
 use alloy::primitives::aliases::{I24, U24};
-use alloy::primitives::{Address, B256, Bytes, U160, U256, b256, keccak256, uint};
+use alloy::primitives::{Address, B256, Bytes, U256, b256, keccak256, uint};
 use alloy::providers::DynProvider;
 use alloy::sol_types::{SolCall, SolConstructor, SolValue};
 use rust_decimal::Decimal;
 use thiserror::Error;
 
-use crate::math::amm::tick::{MAX_TICK, MIN_TICK, align_down, align_up, tick_at};
-use crate::math::amm::{AmmError, Rounding};
+use crate::math::amm::AmmError;
 use crate::model::amount::raw_down;
 use crate::venues::erc20::{Erc20, Weth9};
 use crate::venues::executor::{Executor, KIND_V2, KIND_V3};
@@ -19,13 +21,14 @@ use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v3::abi::{
     NonfungiblePositionManager as Positions, QuoterV2, SwapRouter, SwapRouter02, UniswapV3Factory,
 };
-use crate::venues::uniswap_v3::calls::{self, EncodeError, MintOrder};
+use crate::venues::uniswap_v3::calls::EncodeError;
 use crate::venues::{erc20, uniswap_v2, uniswap_v3};
 use crate::world::artifacts::{self, ArtifactError, Artifacts};
-use crate::world::chain::{self, ChainError, Deed, NO_DEADLINE};
-use crate::world::manifest::{Accounts, Contracts, Dex, PoolSite};
-use crate::world::plan::{Pair, Purse, Reach, V3Plan, WorldPlan};
-use crate::world::price::{BASE_DECIMALS, QUOTE_DECIMALS, frame_of};
+use crate::world::chain::{self, ChainError, Deed};
+use crate::world::manifest::{Accounts, Contracts, SushiV3, V4};
+use crate::world::plan::{Ether, Pair, Purse, WorldPlan};
+use crate::world::price::{BASE_DECIMALS, QUOTE_DECIMALS};
+use crate::world::v4;
 
 /// The lowest fee tier, which the factory's owner must switch on: pips and tick spacing.
 const LOWEST_TIER: (U24, I24) = (uint!(100_U24), I24::ONE);
@@ -38,6 +41,7 @@ const SUSHI_MAINNET_PAIR_HASH: B256 =
 pub(crate) const DEX_UNISWAP_V2: u8 = 0;
 pub(crate) const DEX_SUSHISWAP_V2: u8 = 1;
 pub(crate) const DEX_UNISWAP_V3: u8 = 2;
+pub(crate) const DEX_SUSHISWAP_V3: u8 = 3;
 
 /// Why the world could not be built.
 #[derive(Debug, Error)]
@@ -54,6 +58,9 @@ pub enum DeployError {
     /// A number of the plan does not fit a contract's argument.
     #[error("calldata")]
     Encode(#[from] EncodeError),
+    /// The same for a contract of V4.
+    #[error("calldata of V4")]
+    V4(#[from] v4::EncodeError),
     /// The plan holds an amount that is negative or too large.
     #[error("amount {0} does not fit its token")]
     Amount(Decimal),
@@ -118,6 +125,7 @@ impl Site<'_> {
         let quoter = QuoterV2::constructorCall { _factory: v3_factory, _WETH9: weth };
         let quoter = self.create("QuoterV2", &[], &quoter.abi_encode()).await?;
         self.create("TickLens", &[], &[]).await?;
+        let (sushi_v3, v4) = (self.sushiswap_v3(weth).await?, self.uniswap_v4().await?);
         Ok(Contracts {
             weth,
             usdt,
@@ -131,8 +139,42 @@ impl Site<'_> {
             swap_router,
             swap_router02,
             quoter,
+            sushi_v3,
+            v4,
             // Comes last: it is told of all the others.
             executor: Address::ZERO,
+        })
+    }
+
+    /// Uniswap's V3 contracts once more, without the descriptor that draws positions.
+    async fn sushiswap_v3(&self, weth: Address) -> Result<SushiV3, DeployError> {
+        let factory = self.create("UniswapV3Factory", &[], &[]).await?;
+        let positions = Positions::constructorCall {
+            _factory: factory,
+            _WETH9: weth,
+            _tokenDescriptor_: Address::ZERO,
+        };
+        let positions = positions.abi_encode();
+        let position_manager = self.create("NonfungiblePositionManager", &[], &positions).await?;
+        let router = SwapRouter::constructorCall { _factory: factory, _WETH9: weth };
+        let router = self.create("SwapRouter", &[], &router.abi_encode()).await?;
+        let quoter = QuoterV2::constructorCall { _factory: factory, _WETH9: weth };
+        let quoter = self.create("QuoterV2", &[], &quoter.abi_encode()).await?;
+        Ok(SushiV3 { factory, position_manager, router, quoter })
+    }
+
+    /// The deployer owns `PoolManager` and sets protocol fees.
+    async fn uniswap_v4(&self) -> Result<V4, DeployError> {
+        let pool_manager = self.create("PoolManager", &[], &self.from.abi_encode()).await?;
+        let beside = pool_manager.abi_encode();
+        let set = Deed::with_input(self.from, pool_manager, v4::set_controller(self.from));
+        self.send("choosing who sets V4's protocol fees", set).await?;
+        Ok(V4 {
+            pool_manager,
+            state_view: self.create("StateView", &[], &beside).await?,
+            quoter: self.create("V4Quoter", &[], &beside).await?,
+            swap_test: self.create("PoolSwapTest", &[], &beside).await?,
+            liquidity_test: self.create("PoolModifyLiquidityTest", &[], &beside).await?,
         })
     }
 
@@ -176,15 +218,17 @@ impl Site<'_> {
             initCodeHash: hash,
             feePips: U24::from(V2_FEE_PIPS),
         };
+        let v3 = |factory| Executor::Dex {
+            kind: KIND_V3,
+            factory,
+            initCodeHash: uniswap_v3::POOL_INIT_CODE_HASH,
+            feePips: U24::ZERO,
+        };
         let dexes = vec![
             v2(contracts.v2_factory, uniswap_v2::PAIR_INIT_CODE_HASH),
             v2(contracts.sushi_factory, self.sushi_pair_hash()?),
-            Executor::Dex {
-                kind: KIND_V3,
-                factory: contracts.v3_factory,
-                initCodeHash: uniswap_v3::POOL_INIT_CODE_HASH,
-                feePips: U24::ZERO,
-            },
+            v3(contracts.v3_factory),
+            v3(contracts.sushi_v3.factory),
         ];
         let code = artifacts::executor_code(owner, operator, dexes)?;
         at("Executor", chain::create(self.provider, self.from, code).await)
@@ -227,7 +271,7 @@ impl Site<'_> {
         let plan = self.plan;
         let add = |a: Decimal, b: Decimal| a.checked_add(b).ok_or(DeployError::Amount(b));
         let (mut pooled, mut dollars) = (add(plan.v2_base, plan.sushi_base)?, Decimal::ZERO);
-        for pool in &plan.v3_pools {
+        for pool in plan.v3_pools.iter().chain(&plan.sushi_v3_pools) {
             for band in &pool.bands {
                 match pool.pair {
                     Pair::WethUsdt | Pair::WethUsdc => pooled = add(pooled, band.base)?,
@@ -235,7 +279,18 @@ impl Site<'_> {
                 }
             }
         }
-        let own = Purse { base: pooled, quote: add(self.value(pooled)?, dollars)? };
+        // What is pooled as the coin itself is not wrapped.
+        let mut coins = Decimal::ZERO;
+        for pool in &plan.v4_pools {
+            for band in &pool.bands {
+                match pool.ether {
+                    Ether::Wrapped => pooled = add(pooled, band.base)?,
+                    Ether::Native => coins = add(coins, band.base)?,
+                }
+            }
+        }
+        let worth = self.value(add(pooled, coins)?)?;
+        let own = Purse { base: pooled, quote: add(worth, dollars)? };
         let mint = Erc20::mintCall { to: self.from, value: quote_raw(own.quote)? };
         self.send("minting the second dollar", Deed::call(self.from, contracts.usdc, &mint))
             .await?;
@@ -252,8 +307,10 @@ impl Site<'_> {
         let set: Result<(), ChainError> =
             chain::raw(self.provider, "anvil_setBalance", (accounts.signer, ether)).await;
         at("setting the agent's ether", set)?;
-        let Contracts { position_manager, v2_router, sushi_router, .. } = *contracts;
-        self.allow(contracts, &[position_manager, v2_router, sushi_router]).await
+        let Contracts { position_manager, v2_router, sushi_router, sushi_v3, v4, .. } = *contracts;
+        let fillers = [position_manager, sushi_v3.position_manager, v4.liquidity_test];
+        self.allow(contracts, &fillers).await?;
+        self.allow(contracts, &[v2_router, sushi_router]).await
     }
 
     /// Wraps the owner's own ether and mints it test dollars.
@@ -286,97 +343,6 @@ impl Site<'_> {
         Ok(())
     }
 
-    pub(crate) async fn v3_pool(
-        &self,
-        contracts: &Contracts,
-        plan: &V3Plan,
-    ) -> Result<PoolSite, DeployError> {
-        let (base, quote) = tokens_of(contracts, plan.pair);
-        let (base_decimals, start) = match plan.pair {
-            Pair::WethUsdt | Pair::WethUsdc => (BASE_DECIMALS, self.plan.price),
-            Pair::UsdcUsdt => (QUOTE_DECIMALS, Decimal::ONE),
-        };
-        let (token0, token1) = sorted(base, quote);
-        let frame = frame_of((base, base_decimals), (quote, QUOTE_DECIMALS))?;
-        let sqrt_price = frame.sqrt_price_x96(start, Rounding::Down)?;
-        let open = Positions::createAndInitializePoolIfNecessaryCall {
-            token0,
-            token1,
-            fee: tier(plan.fee_pips)?,
-            sqrtPriceX96: U160::saturating_from(sqrt_price),
-        };
-        let open = Deed::call(self.from, contracts.position_manager, &open);
-        self.send("creating a V3 pool", open).await?;
-        let get =
-            UniswapV3Factory::getPoolCall { _0: token0, _1: token1, _2: tier(plan.fee_pips)? };
-        let found = self.read("finding a V3 pool", contracts.v3_factory, &get).await?;
-        let expected = uniswap_v3::pool_address(contracts.v3_factory, base, quote, plan.fee_pips);
-        let address = placed(expected, found)?;
-        let spacing = UniswapV3Factory::feeAmountTickSpacingCall(tier(plan.fee_pips)?);
-        let spacing = self.read("reading the grid", contracts.v3_factory, &spacing).await?.as_i32();
-        let tick = tick_at(sqrt_price)?;
-        for band in &plan.bands {
-            let (lower, upper) = reach(band.reach, tick, spacing)?;
-            let worth = band.base.checked_mul(start).ok_or(DeployError::Amount(band.base))?;
-            let in_base = raw_down(band.base, base_decimals.into());
-            let in_base = in_base.ok_or(DeployError::Amount(band.base))?;
-            let in_quote = quote_raw(worth)?;
-            let base_first = token0 == base;
-            let mint = calls::mint(&MintOrder {
-                token0,
-                token1,
-                fee_pips: plan.fee_pips,
-                lower,
-                upper,
-                amount0_desired: if base_first { in_base } else { in_quote },
-                amount1_desired: if base_first { in_quote } else { in_base },
-                amount0_min: U256::ZERO,
-                amount1_min: U256::ZERO,
-                recipient: self.from,
-                deadline: NO_DEADLINE,
-            })?;
-            let mint = Deed::with_input(self.from, contracts.position_manager, mint);
-            self.send("adding V3 liquidity", mint).await?;
-        }
-        Ok(PoolSite { address, dex: Dex::UniswapV3, fee_pips: plan.fee_pips, token0, token1 })
-    }
-
-    pub(crate) async fn v2_pair(
-        &self,
-        contracts: &Contracts,
-        dex: Dex,
-    ) -> Result<PoolSite, DeployError> {
-        let Contracts { weth, usdt, .. } = *contracts;
-        let (token0, token1) = sorted(weth, usdt);
-        let (factory, router, pair_hash, pooled) = match dex {
-            Dex::SushiswapV2 => {
-                let hash = self.sushi_pair_hash()?;
-                (contracts.sushi_factory, contracts.sushi_router, hash, self.plan.sushi_base)
-            }
-            Dex::UniswapV2 | Dex::UniswapV3 => {
-                let hash = uniswap_v2::PAIR_INIT_CODE_HASH;
-                (contracts.v2_factory, contracts.v2_router, hash, self.plan.v2_base)
-            }
-        };
-        let (base, quote) = (base_raw(pooled)?, quote_raw(self.value(pooled)?)?);
-        let add = UniswapV2Router02::addLiquidityCall {
-            tokenA: weth,
-            tokenB: usdt,
-            amountADesired: base,
-            amountBDesired: quote,
-            amountAMin: U256::ZERO,
-            amountBMin: U256::ZERO,
-            to: self.from,
-            deadline: NO_DEADLINE,
-        };
-        self.send("adding V2 liquidity", Deed::call(self.from, router, &add)).await?;
-        let get = UniswapV2Factory::getPairCall { _0: weth, _1: usdt };
-        let found = self.read("finding a V2 pair", factory, &get).await?;
-        let expected = uniswap_v2::pair_address(factory, pair_hash, weth, usdt);
-        let address = placed(expected, found)?;
-        Ok(PoolSite { address, dex, fee_pips: V2_FEE_PIPS, token0, token1 })
-    }
-
     /// Value of ether in test dollars at the start price.
     fn value(&self, base: Decimal) -> Result<Decimal, DeployError> {
         base.checked_mul(self.plan.price).ok_or(DeployError::Amount(base))
@@ -407,15 +373,6 @@ impl Site<'_> {
     }
 }
 
-/// Tokens of a pair, the priced one first.
-fn tokens_of(contracts: &Contracts, pair: Pair) -> (Address, Address) {
-    match pair {
-        Pair::WethUsdt => (contracts.weth, contracts.usdt),
-        Pair::WethUsdc => (contracts.weth, contracts.usdc),
-        Pair::UsdcUsdt => (contracts.usdc, contracts.usdt),
-    }
-}
-
 /// The router's code with its one pair code hash replaced.
 fn with_pair_hash(mut code: Vec<u8>, hash: B256) -> Result<Vec<u8>, DeployError> {
     let places: Vec<usize> = code
@@ -431,40 +388,9 @@ fn with_pair_hash(mut code: Vec<u8>, hash: B256) -> Result<Vec<u8>, DeployError>
     Ok(code)
 }
 
-fn sorted(a: Address, b: Address) -> (Address, Address) {
-    if a < b { (a, b) } else { (b, a) }
-}
-
-fn placed(expected: Address, found: Address) -> Result<Address, DeployError> {
-    if found == expected { Ok(found) } else { Err(DeployError::Misplaced { expected, found }) }
-}
-
-fn tier(fee_pips: u32) -> Result<U24, DeployError> {
-    U24::try_from(fee_pips).map_err(|_| DeployError::Tier(fee_pips))
-}
-
-/// Ticks of a position around `tick`, on the pool's grid and inside its ends.
-fn reach(reach: Reach, tick: i32, spacing: i32) -> Result<(i32, i32), AmmError> {
-    let (first, last) = (align_up(MIN_TICK, spacing)?, align_down(MAX_TICK, spacing)?);
-    let ticks = match reach {
-        Reach::Full => return Ok((first, last)),
-        Reach::Ticks(ticks) => ticks,
-    };
-    let lower = align_down(tick.saturating_sub(ticks).max(first), spacing)?;
-    let upper = align_up(tick.saturating_add(ticks).min(last), spacing)?;
-    Ok((lower, upper))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reach_is_on_the_grid_and_inside_the_ends() {
-        assert_eq!(reach(Reach::Ticks(1_000), -197_003, 10), Ok((-198_010, -196_000)));
-        assert_eq!(reach(Reach::Full, 0, 60), Ok((-887_220, 887_220)));
-        assert_eq!(reach(Reach::Ticks(i32::MAX), 5, 60), Ok((-887_220, 887_220)));
-    }
 
     #[test]
     fn only_a_router_with_one_hash_is_changed() {
@@ -481,15 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn pool_elsewhere_is_refused() {
-        let [here, there] = [1, 2].map(Address::with_last_byte);
-        assert!(placed(here, here).is_ok());
-        assert!(matches!(placed(here, there), Err(DeployError::Misplaced { .. })));
-    }
-
-    #[test]
-    fn impossible_numbers_are_errors() {
-        assert!(matches!(tier(1 << 24), Err(DeployError::Tier(_))));
+    fn impossible_amounts_are_errors() {
         assert!(matches!(base_raw(Decimal::from(-1)), Err(DeployError::Amount(_))));
     }
 }

@@ -50,6 +50,9 @@ EXIT_AGREES, EXIT_DIFFERS, EXIT_CANNOT_JUDGE = 0, 1, 2
 # Accounts that explain why a balance moved; nothing in the world can be compared with them.
 EXPLANATIONS = ("equity:", "external:", "income:", "expense:", "trading:", "owed:")
 
+# What a V4 pool names its chain's own coin.
+NATIVE_COIN = f"0x{0:040x}"
+
 # Function selectors: the first four bytes of keccak256 of the signature.
 BALANCE_OF = "70a08231"  # balanceOf(address), ERC-20 and ERC-721
 TOKEN_OF_OWNER_BY_INDEX = "2f745c59"  # tokenOfOwnerByIndex(address,uint256)
@@ -352,7 +355,8 @@ class Chain:
 def known_tokens(site: dict[str, Any]) -> list[str]:
     """Every token the chain names, and the V2 pools themselves, whose shares are tokens too.
 
-    A demo names its three among the contracts, a fork lists those of the operator's file.
+    A demo names its three among the contracts, a fork lists those of the operator's file. The zero
+    address is a V4 pool's native coin, which is no token.
     """
     contracts = site["contracts"]
     tokens = [contracts[name] for name in ("weth", "usdt", "usdc") if name in contracts]
@@ -361,7 +365,7 @@ def known_tokens(site: dict[str, Any]) -> list[str]:
         tokens += [pool["token0"], pool["token1"]]
         if "v2" in pool["dex"]:
             tokens.append(pool["address"])
-    return list(dict.fromkeys(token.lower() for token in tokens))
+    return list(dict.fromkeys(token.lower() for token in tokens if token != NATIVE_COIN))
 
 
 def argument(value: str | int) -> str:

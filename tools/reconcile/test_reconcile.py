@@ -174,6 +174,15 @@ class ReconcileTest(unittest.TestCase):
         self.state["tokens"][V2_POOL] = 4
         self.check((f"wallet:31337:{SIGNER}", f"eip155:31337/erc20:{V2_POOL}", "4"))
 
+    def test_a_v4_pool_has_no_shares_and_its_native_coin_is_no_token(self):
+        pool = {"address": f"0x{10:064x}", "dex": "uniswap_v4", "token1": USDT}
+        self.site["pools"].append({**pool, "token0": reconcile.NATIVE_COIN})
+        units = {row["unit"] for row in self.rows()}
+        self.assertIn(f"eip155:31337/erc20:{USDT}", units)
+        asked = {unit.rpartition(":")[2] for unit in units}
+        self.assertTrue(asked.isdisjoint([pool["address"], reconcile.NATIVE_COIN]))
+        self.check()
+
     def test_a_position_the_ledger_does_not_know_is_seen(self):
         self.state["nfts"].append({"id": 9, "owner": SIGNER, "liquidity": 55})
         self.check(("position:31337:9", f"eip155:31337/v3lp:{MANAGER}:9", "55"))

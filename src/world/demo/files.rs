@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::world::manifest::{ChainSite, Contracts, Dex, Manifest, PoolSite};
+use crate::world::v4::NATIVE;
 
 /// Names of the variables the demo's files refer to.
 pub(super) const KEY_VARIABLE: &str = "TK_DEMO_SIGNER_KEY";
@@ -128,24 +129,30 @@ ws_url = "{ws}"
 
 /// A pool's pair as an operator writes it, the priced token first.
 fn pair(contracts: &Contracts, pool: &PoolSite) -> &'static str {
-    match (pool.other(contracts.weth), pool.other(contracts.usdt)) {
+    match (pool.ether_and_other(contracts.weth), pool.other(contracts.usdt)) {
+        (Some((NATIVE, _)), _) => "ETH/USDT",
         (Some(_), Some(_)) => "WETH/USDT",
         (Some(_), None) => "WETH/USDC",
         (None, _) => "USDC/USDT",
     }
 }
 
+/// A line of the allowed pools.
+fn allowed(contracts: &Contracts, pool: &PoolSite) -> String {
+    let (dex, spacing) = match pool.dex {
+        Dex::UniswapV2 => ("uniswap_v2", None),
+        Dex::SushiswapV2 => ("sushiswap_v2", None),
+        Dex::UniswapV3 => ("uniswap_v3", None),
+        Dex::SushiswapV3 => ("sushiswap_v3", None),
+        Dex::UniswapV4 => ("uniswap_v4", Some(pool.tick_spacing)),
+    };
+    let (pair, fee) = (pair(contracts, pool), pool.fee_pips);
+    let grid = spacing.map(|ticks| format!(", tick_spacing = {ticks}")).unwrap_or_default();
+    format!("    {{ dex = \"{dex}\", pair = \"{pair}\", fee_pips = {fee}{grid} }},\n")
+}
+
 fn chain(world: &ChainSite, router: String) -> String {
     let contracts = &world.contracts;
-    let pool = |pool: &PoolSite| {
-        let dex = match pool.dex {
-            Dex::UniswapV2 => "uniswap_v2",
-            Dex::SushiswapV2 => "sushiswap_v2",
-            Dex::UniswapV3 => "uniswap_v3",
-        };
-        let (pair, fee) = (pair(contracts, pool), pool.fee_pips);
-        format!("    {{ dex = \"{dex}\", pair = \"{pair}\", fee_pips = {fee} }},\n")
-    };
     let block_ms = world.block_time_s * 1_000;
     let values = [
         ("{name}", world.name.clone()),
@@ -166,7 +173,12 @@ fn chain(world: &ChainSite, router: String) -> String {
         ("{position_manager}", contracts.position_manager.to_string()),
         ("{router}", router),
         ("{quoter}", contracts.quoter.to_string()),
-        ("{pools}", world.pools.iter().map(pool).collect()),
+        ("{sushi_v3_factory}", contracts.sushi_v3.factory.to_string()),
+        ("{sushi_v3_router}", contracts.sushi_v3.router.to_string()),
+        ("{sushi_v3_quoter}", contracts.sushi_v3.quoter.to_string()),
+        ("{pool_manager}", contracts.v4.pool_manager.to_string()),
+        ("{v4_quoter}", contracts.v4.quoter.to_string()),
+        ("{pools}", world.pools.iter().map(|pool| allowed(contracts, pool)).collect()),
     ];
     let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
     values.iter().fold(CHAIN.to_owned(), fill)
@@ -238,6 +250,16 @@ factory = "{v3_factory}"
 position_manager = "{position_manager}"
 {router}
 quoter = "{quoter}"
+
+# Pool code byte-identical to SushiSwap V3's; factory and periphery are Uniswap's.
+[dex.sushiswap_v3]
+factory = "{sushi_v3_factory}"
+router = "{sushi_v3_router}"
+quoter = "{sushi_v3_quoter}"
+
+[dex.uniswap_v4]
+manager = "{pool_manager}"
+quoter = "{v4_quoter}"
 
 [executor]
 address = "{executor}"

@@ -30,11 +30,15 @@ pub(super) async fn judge(world: &World, site: &Site, seconds: u64) -> Result<()
 /// What a demo must show.
 fn claims(page: &Value) -> Vec<Claim> {
     let is_filled = |kind: &str| page["orders"][kind]["filled"].as_u64() >= Some(1);
+    let is_followed = |dex: &str| report::is_followed_everywhere(page, dex);
     let mut claims = report::agreement(page);
     claims.extend([
         ("the run comes to the same again from its journal", page["replay"]["is_same"] == true),
         ("at least one range was moved on every chain", report::is_everywhere(page, "rebalances")),
         ("at least one cycle landed on every chain", report::is_everywhere(page, "landed")),
+        ("every pool is live", report::is_every_pool_live(page)),
+        ("V4's pools are followed on every chain", is_followed("uniswap_v4")),
+        ("SushiSwap's V3 pool is followed on every chain", is_followed("sushiswap_v3")),
         ("at least one quote was filled", is_filled("quote")),
         ("at least one hedge order was filled", is_filled("hedge")),
     ]);

@@ -37,6 +37,8 @@ const WHOLE_PIPS: u32 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
     pub(super) pool: PoolSite,
+    /// The executors' number of its exchange.
+    pub(super) dex: u8,
     /// The token that is not ether.
     pub(super) quote: Address,
     pub(super) view: PoolView,
@@ -153,29 +155,35 @@ mod tests {
     use rust_decimal::dec;
 
     use super::*;
+    use crate::model::chain::PoolAddress;
     use crate::world::manifest::Dex;
     use crate::world::price::Reserves;
+
+    fn at_last(byte: u8) -> PoolAddress {
+        Address::with_last_byte(byte).into()
+    }
 
     /// A pool with as much ether as its price needs, and two million of quote.
     fn sight(at: u8, fee_pips: u32, price: Decimal) -> Sight {
         let [weth, quote] = [1, 2].map(Address::with_last_byte);
         let pool = PoolSite {
-            address: Address::with_last_byte(at),
+            address: at_last(at),
             dex: Dex::UniswapV2,
             fee_pips,
+            tick_spacing: 1,
             token0: weth,
             token1: quote,
         };
         let base = raw_down(dec!(2000000) / price, BASE_DECIMALS.into()).unwrap();
         let depth = Reserves { base, quote: U256::from(2_000_000_000_000u64) };
-        Sight { pool, quote, view: PoolView { price, depth } }
+        Sight { pool, dex: 0, quote, view: PoolView { price, depth } }
     }
 
     fn gap(dear_price: Decimal) -> Gap {
         widest_gap(&[sight(10, 3_000, dec!(2000)), sight(11, 3_000, dear_price)]).unwrap()
     }
 
-    fn addresses(gap: &Gap) -> [Address; 2] {
+    fn addresses(gap: &Gap) -> [PoolAddress; 2] {
         [gap.cheap.pool.address, gap.dear.pool.address]
     }
 
@@ -193,7 +201,7 @@ mod tests {
     #[test]
     fn ether_is_bought_where_cheap_in_any_order() {
         let (cheap, dear) = (sight(10, 3_000, dec!(2000)), sight(11, 3_000, dec!(2040)));
-        let wanted = [10, 11].map(Address::with_last_byte);
+        let wanted = [10, 11].map(at_last);
         for sights in [[cheap, dear], [dear, cheap]] {
             let gap = widest_gap(&sights).unwrap();
             assert_eq!(addresses(&gap), wanted);
@@ -209,7 +217,7 @@ mod tests {
             sight(11, 3_000, dec!(2030)),
             sight(12, 500, dec!(2028)),
         ];
-        let wanted = [10, 12].map(Address::with_last_byte);
+        let wanted = [10, 12].map(at_last);
         assert_eq!(addresses(&widest_gap(&sights).unwrap()), wanted);
     }
 

@@ -16,7 +16,9 @@ use rust_decimal::{Decimal, dec};
 use serde_json::json;
 use tidekeeper::market::pools::v2::V2Event;
 use tidekeeper::market::pools::v3::V3Event;
+use tidekeeper::market::pools::v4::V4Event;
 use tidekeeper::model::amount::raw_down;
+use tidekeeper::model::chain::PoolAddress;
 use tidekeeper::venues::erc20::{self, Transfer, decode_transfer};
 use tidekeeper::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use tidekeeper::venues::uniswap_v2::{self, PAIR_INIT_CODE_HASH, decode_pair_log, pair_address};
@@ -27,6 +29,7 @@ use tidekeeper::venues::uniswap_v3::calls::{self, EncodeError, ExactInput, MintO
 use tidekeeper::venues::uniswap_v3::{
     PositionEvent, decode_pool_log, decode_position_log, pool_address,
 };
+use tidekeeper::venues::uniswap_v4::decode_manager_log;
 use tidekeeper::world::anvil::{self, AnvilPlan, AnvilProcess};
 use tidekeeper::world::arbitrageur::{self, Arbitrageur, ArbitrageurCounters, ArbitrageurPlan};
 use tidekeeper::world::artifacts::Artifacts;
@@ -37,31 +40,31 @@ use tidekeeper::world::flow::{self, Flow, FlowCounters, FlowPlan};
 use tidekeeper::world::manifest::{Dex, PoolSite};
 use tidekeeper::world::plan::WorldPlan;
 use tidekeeper::world::price::BASE_DECIMALS;
-use tidekeeper::world::trade;
+use tidekeeper::world::{trade, v4};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const START: Decimal = dec!(2683);
+pub(super) const START: Decimal = dec!(2683);
 const CHAIN_ID: u64 = 31_337;
 /// Keccak of the code of the pairs that SushiSwap's published factory makes.
 const SUSHI_PAIR_HASH: B256 =
     b256!("8a1861e3cef8b973c5cfa3a2fb2e737ecf0ffd9dbf7c0acedd82a54ebeb01c94");
 /// One ether, raw.
-const ETHER: u64 = 1_000_000_000_000_000_000;
+pub(super) const ETHER: u64 = 1_000_000_000_000_000_000;
 /// Ticks to either side of a position made here; a multiple of every grid in use.
 const REACH: i32 = 600;
 /// An actor that was asked to stop has stopped.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A fresh anvil with the demo's contracts, pools and purses.
-struct Ground {
-    provider: DynProvider,
-    site: Deployment,
+pub(super) struct Ground {
+    pub(super) provider: DynProvider,
+    pub(super) site: Deployment,
     anvil: AnvilProcess,
 }
 
 impl Ground {
-    async fn new(name: &str) -> Result<Self> {
+    pub(super) async fn new(name: &str) -> Result<Self> {
         let cache = cache::find().context("the cache is missing: run `tools/setup.sh test`")?;
         let artifacts = Artifacts::load(&cache.join("contracts"))?;
         let program = anvil::find(Some(&cache)).context("run `tools/setup.sh test`")?;
@@ -124,15 +127,22 @@ async fn contracts_stand_where_create2_puts_them_at_the_price_of_the_plan() -> R
     let (provider, site) = (&ground.provider, &ground.site);
     let (c, plan) = (site.contracts, WorldPlan::demo(START));
     assert_eq!(site.chain_id, CHAIN_ID);
-    assert_eq!(site.pools.len(), plan.v3_pools.len() + 2);
+    let n_v3 = plan.v3_pools.len() + plan.sushi_v3_pools.len();
+    assert_eq!(site.pools.len(), n_v3 + 2 + plan.v4_pools.len());
     for pool in &site.pools {
         let fee = U24::try_from(pool.fee_pips)?;
+        if pool.ether_and_other(c.weth).is_some() {
+            let view = trade::look(provider, &c, pool).await?;
+            ensure!((view.price - START).abs() < dec!(0.01), "{} at {}", pool.address, view.price);
+        }
         let (derived, told) = match pool.dex {
-            Dex::UniswapV3 => {
+            Dex::UniswapV3 | Dex::SushiswapV3 => {
+                let is_sushi = pool.dex == Dex::SushiswapV3;
+                let factory = if is_sushi { c.sushi_v3.factory } else { c.v3_factory };
                 let (a, b) = (pool.token0, pool.token1);
                 let ask = UniswapV3Factory::getPoolCall { _0: a, _1: b, _2: fee };
-                let told = chain::call(provider, c.v3_factory, &ask).await?;
-                (pool_address(c.v3_factory, a, b, pool.fee_pips), told)
+                let told = chain::call(provider, factory, &ask).await?;
+                (pool_address(factory, a, b, pool.fee_pips), told)
             }
             Dex::UniswapV2 => {
                 let ask = UniswapV2Factory::getPairCall { _0: c.weth, _1: c.usdt };
@@ -144,13 +154,14 @@ async fn contracts_stand_where_create2_puts_them_at_the_price_of_the_plan() -> R
                 let told = chain::call(provider, c.sushi_factory, &ask).await?;
                 (pair_address(c.sushi_factory, SUSHI_PAIR_HASH, c.weth, c.usdt), told)
             }
+            // It has no contract, and `look` has found its price under this id.
+            Dex::UniswapV4 => {
+                assert_eq!(pool.address, PoolAddress::Id(v4::key(pool).id()));
+                continue;
+            }
         };
-        assert_eq!((pool.address, told), (derived, derived));
+        assert_eq!((pool.address, told), (PoolAddress::Contract(derived), derived));
         ensure!(!provider.get_code_at(derived).await?.is_empty(), "no code at {derived}");
-        if pool.other(c.weth).is_some() {
-            let view = trade::look(provider, &c, pool).await?;
-            ensure!((view.price - START).abs() < dec!(0.01), "{} at {}", pool.address, view.price);
-        }
     }
     let ether = provider.get_balance(site.accounts.signer).await?;
     assert_eq!(Some(ether), raw_down(plan.agent_ether, BASE_DECIMALS.into()));
@@ -179,8 +190,9 @@ async fn a_v3_quote_equals_its_swap_and_too_much_is_refused_before_it_is_sent() 
         }
         let logs = ground.send(router, encode(&swap)?).await?;
         let paid = transfer_of(&logs, c.usdt)?;
-        assert_eq!((paid.from, paid.to, paid.amount), (pool.address, me, swap.amount_out_min));
-        let events = pool_events(&logs, pool.address)?;
+        let address = contract(&pool)?;
+        assert_eq!((paid.from, paid.to, paid.amount), (address, me, swap.amount_out_min));
+        let events = pool_events(&logs, address)?;
         let [V3Event::Swap { amount0, amount1, sqrt_price_x96, .. }] = events[..] else {
             bail!("not one swap: {events:?}")
         };
@@ -287,7 +299,7 @@ async fn a_position_is_opened_and_withdrawn_and_every_log_is_read() -> Result<()
         bail!("not an NFT and its liquidity: {events:?}")
     };
     assert_eq!(to, me);
-    let opened = pool_events(&logs, pool.address)?;
+    let opened = pool_events(&logs, contract(&pool)?)?;
     let wanted = V3Event::Mint { lower: tick - REACH, upper: tick + 2 * REACH, amount: liquidity };
     assert_eq!(opened, [wanted]);
 
@@ -307,7 +319,7 @@ async fn a_position_is_opened_and_withdrawn_and_every_log_is_read() -> Result<()
         bail!("not withdrawn and paid out: {events:?}")
     };
     assert_eq!(recipient, me);
-    let closed = pool_events(&logs, pool.address)?;
+    let closed = pool_events(&logs, contract(&pool)?)?;
     ensure!(
         closed.iter().any(|e| matches!(e, V3Event::Burn { amount, .. } if *amount == liquidity)),
         "{closed:?}"
@@ -318,7 +330,11 @@ async fn a_position_is_opened_and_withdrawn_and_every_log_is_read() -> Result<()
 
 async fn tick_of(ground: &Ground, pool: &PoolSite) -> Result<i32> {
     let ask = tidekeeper::venues::uniswap_v3::abi::UniswapV3Pool::slot0Call {};
-    Ok(chain::call(&ground.provider, pool.address, &ask).await?.tick.as_i32())
+    Ok(chain::call(&ground.provider, contract(pool)?, &ask).await?.tick.as_i32())
+}
+
+fn contract(pool: &PoolSite) -> Result<Address> {
+    pool.address.contract().context("the pool has no contract")
 }
 
 /// The world's two actors at work.
@@ -358,7 +374,7 @@ impl Actors {
 }
 
 /// An exchange that knows one price: 2700.05.
-async fn quoting_exchange() -> Result<String> {
+pub(super) async fn quoting_exchange() -> Result<String> {
     let ticker = json!({
         "symbol": "ETHUSDT",
         "bidPrice": "2700.00", "bidQty": "1",
@@ -400,14 +416,21 @@ async fn flow_and_arbitrageur_move_the_pools_and_say_how_often() -> Result<()> {
 }
 
 async fn count_swaps(ground: &Ground, pool: &PoolSite) -> Result<u64> {
-    let wanted = Filter::new().address(pool.address).from_block(ground.site.block + 1);
+    let who = pool.address.contract().unwrap_or(ground.site.contracts.v4.pool_manager);
+    let wanted = Filter::new().address(who).from_block(ground.site.block + 1);
     let mut n_swaps = 0;
     for log in ground.provider.get_logs(&wanted).await? {
         let is_swap = match pool.dex {
-            Dex::UniswapV3 => matches!(decode_pool_log(&log.inner)?, Some(V3Event::Swap { .. })),
+            Dex::UniswapV3 | Dex::SushiswapV3 => {
+                matches!(decode_pool_log(&log.inner)?, Some(V3Event::Swap { .. }))
+            }
             Dex::UniswapV2 | Dex::SushiswapV2 => {
                 matches!(decode_pair_log(&log.inner)?, Some(V2Event::Swap { .. }))
             }
+            Dex::UniswapV4 => match decode_manager_log(&log.inner)? {
+                Some((id, V4Event::Swap(_))) => pool.address == PoolAddress::Id(id),
+                _ => false,
+            },
         };
         n_swaps += u64::from(is_swap);
     }

@@ -12,9 +12,9 @@ use super::{pools, stage};
 
 /// Exit status of files that are refused.
 const CHECK_FAILED: i32 = 3;
-/// Rows of each of the demo's chains: the wrapped coin, 3 tokens, 8 contracts of 3 exchanges, the
-/// executor, 6 pools.
-const ROWS_OF_A_CHAIN: usize = 19;
+/// Rows of each of the demo's chains: the wrapped coin, 3 tokens, 13 contracts of 5 exchanges, the
+/// executor, 9 pools.
+const ROWS_OF_A_CHAIN: usize = 27;
 
 /// What one run came to.
 struct Verdict {

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 use rust_decimal::Decimal;
 use serde_json::Value;
+use tidekeeper::model::chain::PoolAddress;
 use tidekeeper::world::demo::World;
 
 /// Exit status of a command line that does not fit the files.
@@ -60,13 +61,13 @@ fn listed(world: &World) -> Result<()> {
     ensure!(list["ok"] == true && pools.len() == n_pools, "{list:#}");
     for row in pools {
         ensure!(decimal(&row["price"])? > Decimal::ZERO, "{row:#}");
-        let is_v3 = row["dex"] == "uniswap_v3";
-        let is_one_kind = row["liquidity"].is_string() == is_v3;
-        ensure!(is_one_kind && row["reserves"].is_object() != is_v3, "{row:#}");
-        let address = row["address"].as_str().context("no address")?;
+        let has_ticks = row["dex"].as_str().is_some_and(|dex| !dex.ends_with("_v2"));
+        let is_one_kind = row["liquidity"].is_string() == has_ticks;
+        ensure!(is_one_kind && row["reserves"].is_object() != has_ticks, "{row:#}");
+        let address: PoolAddress = row["address"].as_str().context("no address")?.parse()?;
         let chain = world.manifest.chains.iter().find(|chain| row["chain"] == chain.name.as_str());
         let mut known = chain.context("an unknown chain")?.pools.iter();
-        ensure!(known.any(|pool| pool.address.to_string() == address), "{row:#}");
+        ensure!(known.any(|pool| pool.address == address), "{row:#}");
     }
     let one = asked(&world.config_dir, "list", &["--chain", "demo-two"])?;
     ensure!(rows(&one["pools"])?.iter().all(|row| row["chain"] == "demo-two"), "{one:#}");
