@@ -13,7 +13,8 @@ help:
 	@echo 'make demo          a self-contained world and the agent in it; prints the page; Ctrl-C ends it'
 	@echo 'make demo FOR=90   the same for 90 seconds, then target/demo/report.json, judged by both reconcilers'
 	@echo 'make test          all tests: Rust, contracts, dashboard, independent clients, browser'
-	@echo 'make long          the Rust tests again with 10000 cases per property'
+	@echo 'make long          the Rust tests again with 10000 cases per property, 1200000 random acts on pools of the real'
+	@echo '                   bytecode against ours (optimised; make test plays a slice), cargo-fuzz if it is there'
 	@echo 'make clean         removes everything that set-up and builds made'
 
 # FOR=seconds needs the independent reconciler, hence `judge` (Python).
@@ -28,7 +29,9 @@ test:
 
 long:
 	@tools/setup.sh test
-	@PROPTEST_CASES=10000 exec tools/test.sh rust
+	@PROPTEST_CASES=10000 tools/test.sh rust
+	@TIDEKEEPER_SEQUENCES=1200000 tools/test.sh bytecode
+	@exec tools/test.sh fuzz
 
 clean:
-	rm -rf .cache target dashboard/dist dashboard/node_modules
+	rm -rf .cache target fuzz/target dashboard/dist dashboard/node_modules

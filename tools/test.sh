@@ -4,6 +4,9 @@
 #   tools/test.sh all        Rust, the executor contract, dashboard, independent clients, browser
 #   tools/test.sh rust       the Rust tests only
 #   tools/test.sh contracts  the executor contract's tests only
+#   tools/test.sh fuzz       the fuzz targets under cargo-fuzz, or why they were not run
+#   tools/test.sh bytecode   the lives of pools of the real bytecode only, in an optimised build;
+#                            TIDEKEEPER_SEQUENCES says how many acts they play
 #
 # Needs `tools/setup.sh test`. All parts run even if one fails; the exit status is 0 only if none did.
 set -euo pipefail
@@ -23,6 +26,8 @@ main() {
     case "${1:-all}" in
         rust) part rust test_rust "$RUST_SUMMARY" ;;
         contracts) part contracts contracts/run.sh "$COUNT" ;;
+        fuzz) part fuzz tools/fuzz.sh '^fuzz: ' ;;
+        bytecode) part bytecode test_bytecode "$RUST_SUMMARY" ;;
         all)
             part rust test_rust "$RUST_SUMMARY"
             part contracts contracts/run.sh "$COUNT"
@@ -31,7 +36,7 @@ main() {
             part browser test_browser "$COUNT"
             ;;
         *)
-            echo "unknown part '$1' (all, rust, contracts)" >&2
+            echo "unknown part '$1' (all, rust, contracts, bytecode, fuzz)" >&2
             exit 2
             ;;
     esac
@@ -48,6 +53,16 @@ test_rust() {
         cargo nextest run --locked --no-fail-fast
     else
         cargo test --locked --no-fail-fast 2>&1 | awk '
+            { print }
+            /^test result:/ { passed += $4; failed += $6 }
+            END { print passed + 0 " passed, " failed + 0 " failed" }'
+    fi
+}
+test_bytecode() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --release --locked --no-fail-fast -E 'test(/^bytecode::/)'
+    else
+        cargo test --release --locked --no-fail-fast --test it bytecode:: -- --nocapture 2>&1 | awk '
             { print }
             /^test result:/ { passed += $4; failed += $6 }
             END { print passed + 0 " passed, " failed + 0 " failed" }'
