@@ -13,6 +13,7 @@ import process from 'node:process';
 import { chromium } from 'playwright-core';
 
 import { checkParameters } from './parameters.mjs';
+import { checkPools } from './pools.mjs';
 
 const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const FLAGS = [
@@ -30,7 +31,7 @@ const NARROW = { width: 390, height: 844 };
 // chains hold the same contracts at the same addresses: only the name tells their rows apart.
 const STOPPED = 'demo';
 const OTHER = 'demo-two';
-const TABS = ['Overview', 'Strategies', 'Arbitrage', 'Risk', 'Analytics'];
+const TABS = ['Overview', 'Pools', 'Strategies', 'Arbitrage', 'Risk', 'Analytics'];
 /** For everything to show live figures, counted once from the start. */
 const LIVE_WITHIN_MS = 90_000;
 const LIVE_WITHIN_MS_MIN = 5_000;
@@ -133,6 +134,7 @@ async function run() {
   await checkLive(page);
   await checkPictures(page);
   await checkTabs(page);
+  await checkPools(page, { check, assert, until, openTab, rowsOf, picture, assertNoSideways });
   await checkParameters(page, { check, assert, openTab, rowsOf, picture });
   await checkPause(page);
   if (anvil !== null) await checkStaleChain(page);

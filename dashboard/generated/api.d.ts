@@ -123,6 +123,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pools/{chain}/{pool}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One pool in full: liquidity around the price, tokens near it, newest logs. */
+        get: operations["pool"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/positions": {
         parameters: {
             query?: never;
@@ -560,6 +577,18 @@ export interface components {
              */
             stale_after_ms: number;
         };
+        /** @description Tokens within a distance of the price; a pair's are what its curve gives up to there. */
+        DepthRow: {
+            /** @description Base from the price up to that far above. */
+            base: string | null;
+            /**
+             * Format: int32
+             * @description Of the price.
+             */
+            percent: number;
+            /** @description Quote from the price down to that far below. */
+            quote: string | null;
+        };
         /** @description One value that is not the same in two versions of a file. */
         Difference: {
             /** @description What it is then. */
@@ -707,6 +736,20 @@ export interface components {
             unit: string;
             /** @description Used; null while unknown. */
             used: string | null;
+        };
+        /** @description The same liquidity from a tick to the next one told. */
+        LiquidityStep: {
+            /** @description False where only what is told begins or ends. */
+            is_initialized: boolean;
+            /** @description In range above it: the root of token0 times token1, raw units. */
+            liquidity: string;
+            /** @description Price there. */
+            price: string | null;
+            /**
+             * Format: int32
+             * @description Where it begins.
+             */
+            tick: number;
         };
         /** @description Figures of the loop since the process started. */
         LoopFigures: {
@@ -898,6 +941,76 @@ export interface components {
             /** @description All of it. */
             total: string | null;
         };
+        /** @description One pool in full. */
+        PoolDetail: {
+            /**
+             * Format: int64
+             * @description When this was made, unix ms.
+             */
+            at_ms: number;
+            /**
+             * Format: int64
+             * @description Blocks since it was last compared with the chain.
+             */
+            audit_age_blocks: number | null;
+            /** @description What is priced. */
+            base: components["schemas"]["TokenView"];
+            /** @description Tokens that stand near the price. */
+            depth: components["schemas"]["DepthRow"][];
+            /** @description Its newest logs, newest first, at most 50; none from before it was read. */
+            events: components["schemas"]["PoolEventRow"][];
+            /** @description The liquidity around the price, from the lowest tick on; empty when it is not known. */
+            liquidity: components["schemas"]["LiquidityStep"][];
+            /** @description As the command line calls it: chain, exchange, pair and fee. */
+            name: string;
+            /** @description Quote per base, in its first twelve digits. */
+            price: string | null;
+            /** @description What the protocol takes of a swap that pays base, millionths of what is paid. */
+            protocol_pips_base: string | null;
+            /** @description What the protocol takes of a swap that pays quote, millionths of what is paid. */
+            protocol_pips_quote: string | null;
+            /** @description What it is priced in. */
+            quote: components["schemas"]["TokenView"];
+            /** @description Its row of the document. */
+            row: components["schemas"]["PoolRow"];
+            /** @description The pool's own price, Q64.96; null for pairs, which keep reserves. */
+            sqrt_price_x96: string | null;
+            /**
+             * Format: int32
+             * @description Grid of ranges; 1 for pools without ticks.
+             */
+            tick_spacing: number;
+            /** @description Initialized ticks, all of them. */
+            ticks: number | null;
+            /** @description Of these, further away than what is told here. */
+            ticks_outside: number | null;
+            /** @description Of every price here. */
+            unit: string;
+        };
+        /** @description One log of a pool. */
+        PoolEventRow: {
+            /**
+             * Format: int64
+             * @description When that block was handled, unix ms.
+             */
+            at_ms: number;
+            /** @description Base the pool got; what it gave, or owes from then on, is negative. */
+            base: string | null;
+            /**
+             * Format: int64
+             * @description Height.
+             */
+            block: number;
+            /**
+             * @description What it did: initialized, swap, added, removed, collected, flash, donated, synced,
+             *     protocol_fee or protocol_collected.
+             */
+            kind: string;
+            /** @description Price afterwards. */
+            price: string | null;
+            /** @description Quote the pool got; what it gave, or owes from then on, is negative. */
+            quote: string | null;
+        };
         /** @description One pool. */
         PoolRow: {
             /**
@@ -945,9 +1058,19 @@ export interface components {
             pool: string;
             /** @description Quote per base. */
             price: string | null;
-            /** @description Why it is quarantined. */
+            /** @description Why it is quarantined, and what it waits for. */
             reason: string | null;
-            /** @description syncing, live or quarantined. */
+            /**
+             * Format: int64
+             * @description Times it was read anew after trouble.
+             */
+            reloads: number;
+            /**
+             * Format: int64
+             * @description Block since which it is so.
+             */
+            since_block: number | null;
+            /** @description How far it is trusted: syncing, live or quarantined. */
             state: string;
             /**
              * Format: int32
@@ -1279,6 +1402,18 @@ export interface components {
             /** @description At most 500, newest first. */
             versions: components["schemas"]["StrategyVersion"][];
         };
+        /** @description A token of a pool. */
+        TokenView: {
+            /** @description Contract; the zero address is the native coin. */
+            address: string;
+            /**
+             * Format: int32
+             * @description Decimal places.
+             */
+            decimals: number;
+            /** @description Operator's name. */
+            symbol: string;
+        };
         /** @description One transaction. */
         TransactionRow: {
             /**
@@ -1361,6 +1496,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The loop does not answer in time. */
+        NotAnswered: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The loop takes no directives; the halt file and stopping the process still work. */
         NotHeard: {
             headers: {
@@ -1408,6 +1552,15 @@ export interface components {
         };
         /** @description The body is not a reason, or the reason is too short or too long. */
         NotUnderstood: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description No file names that pool; the answer names those there are. */
+        UnknownPool: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1665,6 +1818,34 @@ export interface operations {
             };
             401: components["responses"]["NotSignedIn"];
             503: components["responses"]["NotReady"];
+        };
+    };
+    pool: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description EIP-155 id of its chain. */
+                chain: number;
+                /** @description Its address; in Uniswap V4 its id. */
+                pool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As the loop keeps it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PoolDetail"];
+                };
+            };
+            401: components["responses"]["NotSignedIn"];
+            404: components["responses"]["UnknownPool"];
+            503: components["responses"]["NotAnswered"];
         };
     };
     positions: {

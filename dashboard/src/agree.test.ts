@@ -1,6 +1,12 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 
-import { REASON_LENGTH_MAX, REASON_LENGTH_MIN, type Frame, type Snapshot } from './api';
+import {
+  REASON_LENGTH_MAX,
+  REASON_LENGTH_MIN,
+  type Frame,
+  type PoolDetail,
+  type Snapshot,
+} from './api';
 import { agent, field } from './client';
 import { WORDS, type Schemas } from './words';
 
@@ -27,6 +33,9 @@ describe('the types of this page', () => {
   it('are told by the frames of its stream', () =>
     expectTypeOf<Schemas['Frame']>().toExtend<Widened<Frame>>());
 
+  it('are told by what it tells of one pool', () =>
+    expectTypeOf<Schemas['PoolDetail']>().toExtend<Widened<PoolDetail>>());
+
   it('would not agree with a field that nobody tells', () =>
     expectTypeOf<Schemas['Published']>().not.toExtend<Widened<Snapshot & { more: string }>>());
 });
@@ -44,8 +53,10 @@ describe('a request', () => {
       () => agent.POST('/api/v1/halt', { body: { reason: 1 } }),
       // @ts-expect-error a strategy is named
       () => agent.GET('/api/v1/strategies/{id}/versions'),
+      // @ts-expect-error a pool is named with its chain
+      () => agent.GET('/api/v1/pools/{chain}/{pool}', { params: { path: { pool: '0x' } } }),
     ];
-    expect(never_sent).toHaveLength(5);
+    expect(never_sent).toHaveLength(6);
   });
 });
 

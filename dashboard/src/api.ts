@@ -8,12 +8,14 @@ import type { Schemas, Told } from './words';
 export type Book = Told<'BookRow'>;
 export type ChangeAccepted = Schemas['NewVersionAccepted'];
 export type Chain = Told<'ChainRow'>;
+export type DepthRow = Schemas['DepthRow'];
 export type EngineState = Told<'StateView'>;
 export type Entry = Schemas['EntryRow'];
 export type Exposure = Schemas['ExposureRow'];
 export type Fuel = Schemas['FuelRow'];
 export type Hedge = Schemas['HedgeRow'];
 export type Limit = Schemas['LimitRow'];
+export type LiquidityStep = Schemas['LiquidityStep'];
 export type Opportunity = Told<'OpportunityRow'>;
 export type Order = Told<'OrderRow'>;
 export type ParameterDiff = Schemas['Difference'];
@@ -22,6 +24,7 @@ export type ParameterPreview = Schemas['ParameterPreview'];
 export type ParameterProblem = Schemas['EditProblem'];
 export type PnlPart = Schemas['PnlPart'];
 export type Pool = Told<'PoolRow'>;
+export type PoolEvent = Told<'PoolEventRow'>;
 export type Position = Told<'PositionRow'>;
 export type Reconciliation = Schemas['ReconciliationView'];
 export type ReconciliationRow = Schemas['ReconciliationRow'];
@@ -39,11 +42,21 @@ export type Mode = Told<'Snapshot'>['mode'];
 
 type ArbitrageView = Schemas['ArbitrageView'];
 type FrameView = Schemas['Frame'];
+type PoolDetailView = Schemas['PoolDetail'];
 type Published = Schemas['Published'];
 
 export interface Arbitrage extends ArbitrageView {
   opportunities: Opportunity[];
 }
+
+/** One pool in full. */
+export interface PoolDetail extends PoolDetailView {
+  row: Pool;
+  events: PoolEvent[];
+}
+
+/** What names a pool: two chains may hold the same addresses. */
+export type PoolName = Pick<Pool, 'chain_id' | 'pool'>;
 
 /** The whole document, its words named. */
 export interface Snapshot extends Published {
@@ -75,6 +88,8 @@ export type Changes = Schemas['ParameterChanges']['changes'];
 /** Of a reason, as the agent asks for it. */
 export const REASON_LENGTH_MIN = 3;
 export const REASON_LENGTH_MAX = 200;
+/** Nothing has that name. */
+export const STATUS_NOT_FOUND = 404;
 /** Somebody else was faster. */
 export const STATUS_CONFLICT = 409;
 
@@ -119,6 +134,24 @@ export function isFrame(value: unknown): value is Frame {
 export async function fetchSnapshot(): Promise<Snapshot> {
   const body = await told(agent.GET('/api/v1/snapshot'));
   if (!isSnapshot(body)) throw new ApiError(200, 'the snapshot has an unknown shape');
+  return body;
+}
+
+export function isPoolDetail(value: unknown): value is PoolDetail {
+  return (
+    typeof field(value, 'at_ms') === 'number' &&
+    typeof field(field(value, 'row'), 'state') === 'string' &&
+    typeof field(field(value, 'base'), 'symbol') === 'string' &&
+    typeof field(field(value, 'quote'), 'symbol') === 'string' &&
+    ['liquidity', 'depth', 'events'].every((name) => Array.isArray(field(value, name)))
+  );
+}
+
+/** Asks the loop about one pool. */
+export async function fetchPool({ chain_id, pool }: PoolName): Promise<PoolDetail> {
+  const path = { chain: chain_id, pool };
+  const body = await told(agent.GET('/api/v1/pools/{chain}/{pool}', { params: { path } }));
+  if (!isPoolDetail(body)) throw new ApiError(200, 'the pool has an unknown shape');
   return body;
 }
 

@@ -17,6 +17,7 @@ import {
   price,
   quantity,
   ratio,
+  scientific,
   shareOf,
   sharePercent,
   short,
@@ -26,6 +27,17 @@ import {
   timeOfDay,
   UNKNOWN,
 } from './format';
+
+describe('a long number', () => {
+  it.each([
+    ['18446744073709551615', '1.844e19'],
+    ['12345678', '1.234e7'],
+    ['1234567', '1,234,567'],
+    ['0', '0'],
+    ['1.5', '1.5'],
+    [null, UNKNOWN],
+  ])('%s reads %s', (text, read) => expect(scientific(text)).toBe(read));
+});
 
 describe('money', () => {
   it.each([

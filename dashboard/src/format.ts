@@ -84,6 +84,13 @@ export function count(value: number | null | undefined): string {
   return exact(String(value));
 }
 
+/** A whole number of up to 39 digits: its first ones and the power of ten, cut and not rounded. */
+export function scientific(text: string | null | undefined): string {
+  const whole = exact(text).replaceAll(',', '');
+  if (!/^\d{8,}$/.test(whole)) return exact(text);
+  return `${whole[0]}.${whole.slice(1, 4)}e${whole.length - 1}`;
+}
+
 /** A share of 1 as per cent with one digit: "0.9312" reads "93.1 %". */
 export function percent(share: string | null | undefined): string {
   const digits = take(share);

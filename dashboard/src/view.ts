@@ -10,6 +10,8 @@ export interface Choice<Word extends string> {
   words: readonly [Word, ...Word[]];
   /** Whether the browser's back button returns to the word before. */
   history: 'step' | 'replace';
+  /** Words with a path of their own, below which they are chosen; the others stand at the root. */
+  paths?: ReadonlyMap<string, string>;
 }
 
 function subscribe(changed: () => void): () => void {
@@ -21,9 +23,16 @@ function subscribe(changed: () => void): () => void {
   };
 }
 
-function read<Word extends string>({ name, words }: Choice<Word>): Word {
-  const said = new URLSearchParams(window.location.search).get(name);
-  return words.find((word) => word === said) ?? words[0];
+function read<Word extends string>({ name, words, paths }: Choice<Word>): Word {
+  const { pathname, search } = window.location;
+  const isBelow = (path: string | undefined): boolean =>
+    path !== undefined && `${pathname}/`.startsWith(`${path}/`);
+  const said = new URLSearchParams(search).get(name);
+  return (
+    words.find((word) => isBelow(paths?.get(word))) ??
+    words.find((word) => word === said && !paths?.has(word)) ??
+    words[0]
+  );
 }
 
 /** The chosen word (the first one if the address has none that is known) and how to choose. */
@@ -36,8 +45,22 @@ export function useChoice<Word extends string>(
 
 function show<Word extends string>(choice: Choice<Word>, word: string): void {
   const address = new URL(window.location.href);
-  address.searchParams.set(choice.name, word);
+  const path = choice.paths?.get(word);
+  if (choice.paths !== undefined) address.pathname = path ?? '/';
+  if (path === undefined) address.searchParams.set(choice.name, word);
+  else address.searchParams.delete(choice.name);
   if (choice.history === 'replace') window.history.replaceState(null, '', address);
   else if (word !== read(choice)) window.history.pushState(null, '', address);
+  window.dispatchEvent(new Event(CHANGED));
+}
+
+/** The address before its question mark. */
+export function usePath(): string {
+  return useSyncExternalStore(subscribe, () => window.location.pathname);
+}
+
+/** Goes to a path of this page; the browser's back button returns. */
+export function go(path: string): void {
+  window.history.pushState(null, '', path);
   window.dispatchEvent(new Event(CHANGED));
 }

@@ -1,6 +1,6 @@
-//! REST, WebSocket and the page, on the loopback address. Reads the published snapshot; the only
-//! things it can do are halt and resume, pause and start a strategy, and change a strategy's
-//! numbers.
+//! REST, WebSocket and the page, on the loopback address. Reads the published snapshot and asks the
+//! loop about single pools; the only things it can do are halt and resume, pause and start a
+//! strategy, and change a strategy's numbers.
 
 mod auth;
 pub mod edits;
@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod openapi;
 mod page;
 mod parts;
+pub mod pools;
 mod stream;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use utoipa::ToSchema;
 pub use auth::Keys;
 
 use self::edits::Ask;
+use self::pools::PoolAsk;
 use crate::engine::event::Directive;
 
 /// Where all but the metrics, the description and the page stands.
@@ -52,6 +54,8 @@ pub struct Door {
     pub directives: mpsc::Sender<Directive>,
     /// The operator's other numbers, and questions about them.
     pub edits: mpsc::Sender<Ask>,
+    /// Questions about single pools, for the loop.
+    pub questions: mpsc::Sender<PoolAsk>,
 }
 
 #[derive(Clone)]
@@ -86,6 +90,7 @@ fn router(door: Door, keys: Keys, address: SocketAddr) -> Router {
     let api = parts::routes()
         .route("/snapshot", get(snapshot))
         .route("/report", get(report))
+        .route("/pools/{chain}/{pool}", get(pools::pool))
         .route("/strategies/{id}/pause", post(pause))
         .route("/strategies/{id}/resume", post(start))
         .route("/strategies/{id}/parameters", get(edits::parameters).post(edits::change))

@@ -30,6 +30,8 @@ const FIGURES: &str = "#/components/schemas/LoopFigures";
 pub(super) const DOCUMENT: &str = "document";
 /// Operations that hand the operator's word to the loop.
 pub(super) const DIRECTIVES: &str = "directives";
+/// Operations that the loop answers when asked.
+pub(super) const QUESTIONS: &str = "questions";
 /// Operations on the numbers of strategies.
 pub(super) const PARAMETERS: &str = "parameters";
 /// Operations that the API answers by itself.
@@ -55,6 +57,7 @@ pub(super) const KEEPER: &str = "keeper";
         super::edits::preview,
         super::edits::change,
         super::edits::versions,
+        super::pools::pool,
         super::entry,
         super::stream::open,
         super::metrics::scrape,
@@ -64,6 +67,7 @@ pub(super) const KEEPER: &str = "keeper";
     security(("bearer" = []), ("session" = [])),
     tags(
         (name = DOCUMENT, description = "What the loop published last."),
+        (name = QUESTIONS, description = "What the loop tells when it is asked."),
         (name = DIRECTIVES, description = "The operator's word; accepted is not yet done."),
         (name = PARAMETERS, description = "Numbers of strategies, changed while they run."),
         (name = KEEPER, description = "The keeper's process and its page.")
@@ -77,7 +81,7 @@ enum Whom {
     /// Who writes, or opens a stream.
     WithSideEffect,
     /// Who names a strategy in the path.
-    Naming,
+    NamingStrategy,
     /// Who uses an operation of that tag.
     Tagged(&'static str),
 }
@@ -90,7 +94,7 @@ struct Refusal {
     whom: Whom,
 }
 
-const REFUSALS: [Refusal; 8] = [
+const REFUSALS: [Refusal; 10] = [
     Refusal {
         name: "NotSignedIn",
         status: "401",
@@ -107,7 +111,13 @@ const REFUSALS: [Refusal; 8] = [
         name: "UnknownStrategy",
         status: "404",
         tells: "No strategy has that name.",
-        whom: Whom::Naming,
+        whom: Whom::NamingStrategy,
+    },
+    Refusal {
+        name: "UnknownPool",
+        status: "404",
+        tells: "No file names that pool; the answer names those there are.",
+        whom: Whom::Tagged(QUESTIONS),
     },
     Refusal {
         name: "NotJson",
@@ -134,6 +144,12 @@ const REFUSALS: [Refusal; 8] = [
         whom: Whom::Tagged(PARAMETERS),
     },
     Refusal {
+        name: "NotAnswered",
+        status: "503",
+        tells: "The loop does not answer in time.",
+        whom: Whom::Tagged(QUESTIONS),
+    },
+    Refusal {
         name: "NotReady",
         status: "503",
         tells: "Nothing is published yet.",
@@ -146,7 +162,7 @@ impl Refusal {
         match self.whom {
             Whom::All => true,
             Whom::WithSideEffect => method != "get" || operation["responses"]["101"].is_object(),
-            Whom::Naming => operation["parameters"].is_array(),
+            Whom::NamingStrategy => operation["parameters"][0]["name"] == "id",
             Whom::Tagged(tag) => operation["tags"][0] == tag,
         }
     }

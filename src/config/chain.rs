@@ -100,7 +100,7 @@ pub struct Ingest {
     pub block_time_ms: u64,
     /// Age of the head at which nothing is decided any more, milliseconds.
     pub stale_after_ms: u64,
-    /// Blocks between two comparisons of a pool with the chain.
+    /// The wallet and each pool are compared with the chain at least every so many blocks.
     pub audit_pool_every_blocks: u64,
 }
 

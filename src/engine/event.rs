@@ -48,8 +48,14 @@ pub enum Body {
     ReorganisedTooDeep { chain: u64, number: u64, seen: B256, canonical: B256 },
     /// The endpoint answers or not.
     ChainFeed { chain: u64, is_up: bool, why: String },
-    /// A pool read from the chain at the last handled block.
+    /// A part of a pool read from the chain at the last handled block.
     PoolAudit { chain: u64, pool: PoolAddress, block: BlockRef, observed: Observed },
+    /// A pool read whole at the last handled block, to compare with what its logs made of it.
+    PoolReading(Box<PoolReading>),
+    /// A pool read whole at the last handled block: it begins anew there, as the engine asked.
+    PoolReload(Box<PoolReading>),
+    /// How many logs of a pool the chain's list has, against those that blocks told.
+    PoolLogs(PoolSearch),
     /// Our balances read from the chain at the last handled block.
     WalletAudit(Box<WalletAudit>),
     /// What a transaction would use, or why it would fail.
@@ -178,6 +184,43 @@ pub enum Pool {
     V2(PoolV2),
     /// Uniswap V4.
     V4(Box<PoolV4>),
+}
+
+/// All of a pool, read from the chain at one block.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PoolReading {
+    /// Pool.
+    pub pool: PoolAddress,
+    /// The block.
+    pub block: BlockRef,
+    /// Its state after it.
+    pub state: Pool,
+}
+
+/// What a search for missing logs of a pool found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSearch {
+    /// Chain.
+    pub chain: u64,
+    /// Pool.
+    pub pool: PoolAddress,
+    /// First block looked at.
+    pub from: u64,
+    /// Last block looked at.
+    pub to: u64,
+    /// The first of them that does not have as many logs as it told; `None` where all agree.
+    pub gap: Option<LogGap>,
+}
+
+/// A block that told another number of a pool's logs than the chain's list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogGap {
+    /// Height.
+    pub block: u64,
+    /// Logs that were told when the block was followed.
+    pub told: u64,
+    /// Logs in the chain's list.
+    pub on_chain: u64,
 }
 
 /// The chain at the block from which live heads continue.

@@ -92,7 +92,7 @@ pub fn holding(position: &Position, state: &PoolState, spacing: i32) -> Option<H
     let Pool::V3(pool) = &state.pool else {
         return None;
     };
-    if state.quarantined.is_some() {
+    if !state.standing.is_live() {
         return None;
     }
     let range = TickRange::new(position.tick_lower, position.tick_upper, spacing).ok()?;
@@ -124,7 +124,7 @@ impl Engine {
         let chain = self.chains.get(&pool.chain)?;
         let state = chain.pools.get(&pool.address)?;
         let price = || pool_price(&chain.setup, pool.address, &state.pool);
-        if state.quarantined.is_some() { None } else { price() }
+        if state.standing.is_live() { price() } else { None }
     }
 
     /// Mid of any book when it may be used.

@@ -5,6 +5,7 @@
 //! an impossible state) stops trading and says why; bad input is a fact like any other.
 
 mod act;
+pub mod admission;
 mod audit;
 pub mod change;
 pub mod event;
@@ -13,6 +14,7 @@ mod on_chain;
 mod on_venue;
 pub mod output;
 mod pools;
+pub mod recent;
 mod recover;
 pub mod reorg;
 pub mod setup;
@@ -169,6 +171,9 @@ impl Engine {
             Body::PoolAudit { chain, pool, block, observed } => {
                 self.pool_audit(chain, pool, block, &observed);
             }
+            Body::PoolReading(reading) => self.pool_reading(&reading),
+            Body::PoolReload(reading) => self.pool_reload(*reading),
+            Body::PoolLogs(found) => self.pool_searched(&found),
             Body::WalletAudit(audit) => self.wallet_audit(&audit),
             Body::Estimated { chain, intent, gas } => self.estimated(chain, intent, gas),
             Body::Sent { chain, nonce, hash } => self.sent(chain, nonce, hash),
@@ -212,6 +217,7 @@ impl Engine {
             Directive::Start { strategy, reason } => self.pause(&strategy, false, &reason),
             Directive::Halt { reason } => self.halt(reason),
             Directive::Resume { reason } => {
+                self.read_given_up_anew();
                 if self.halted.take().is_some() {
                     self.note("resumed", json!({ "reason": reason }));
                     self.remember("halted", serde_json::Value::Null);

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::U256;
-use serde_json::json;
 
 use crate::engine::Engine;
+use crate::engine::admission::{self, Standing};
 use crate::engine::event::{Block, ChainStart, Observed, Pool, PoolEvent, Position};
 use crate::engine::output::{Mined, Record};
-use crate::engine::reorg::{PoolPast, PoolUndo, UndoBlock};
-use crate::engine::state::{FEE_WINDOW_MS, PoolState};
+use crate::engine::reorg::{PoolUndo, UndoBlock};
+use crate::engine::state::FEE_WINDOW_MS;
 use crate::execution::tx::{CYCLE, SWAP, Spender, TxEvent, TxState};
 use crate::ledger::booking::{self, ChainPlace, PoolTokens, Purpose};
 use crate::ledger::entry::OnBlock;
@@ -36,12 +36,7 @@ impl Engine {
         let id = start.header.block.chain;
         let (now, is_new) = (self.now, self.is_unopened_chain(id));
         let Some(chain) = self.chains.get_mut(&id) else { return };
-        chain.pools = start
-            .pools
-            .into_iter()
-            .map(|(address, pool)| (address, PoolState::new(pool)))
-            .collect();
-        chain.read_at = start.header.block.number;
+        chain.take_over(start.pools, start.header.block.number);
         chain.undo.clear();
         chain.forgotten = None;
         chain.allowances =
@@ -105,27 +100,28 @@ impl Engine {
     fn pool_logs(&mut self, block: &Block) {
         let now = self.now;
         let mut broken = Vec::new();
-        let Some(chain) = self.chains.get_mut(&block.header.block.chain) else { return };
-        let mut undo = UndoBlock { number: block.header.block.number, pools: BTreeMap::new() };
+        let BlockRef { chain: id, number, .. } = block.header.block;
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let mut undo = UndoBlock { number, pools: BTreeMap::new() };
         for (address, event) in &block.pool_logs {
             let Some(state) = chain.pools.get_mut(address) else { continue };
-            let past = undo.pools.entry(*address).or_insert_with(|| PoolPast {
-                quarantined: state.quarantined.clone(),
-                logs: Vec::new(),
-            });
-            if state.quarantined.is_some() {
+            if !state.standing.follows_logs() {
                 continue;
             }
             state.n_events += 1;
             chain.n_pool_events += 1;
+            let past = undo.pools.entry(*address).or_default();
             match state.pool.apply(event) {
                 Ok(log) => past.logs.push(log),
                 Err(why) => {
                     past.logs.push(PoolUndo::Misfit);
-                    broken.push((*address, why.clone()));
-                    state.quarantined = Some(why);
+                    let why = format!("a log of block {number} does not fit: {why}");
+                    let broken_now = Standing::broken(&why, number);
+                    past.standing = Some(std::mem::replace(&mut state.standing, broken_now));
+                    broken.push((*address, why));
                 }
             }
+            state.look_back_on(event, block.header.block.number, now);
         }
         chain.remember(undo);
         for state in chain.pools.values_mut() {
@@ -137,7 +133,7 @@ impl Engine {
             }
         }
         for (pool, why) in broken {
-            self.note("pool_quarantined", json!({ "pool": pool.to_string(), "why": why }));
+            self.distrust(id, pool, why);
         }
     }
 
@@ -151,23 +147,16 @@ impl Engine {
         let Some(state) = self.chains.get_mut(&chain) else { return };
         let is_current = state.head.is_some_and(|head| head.block == block);
         let Some(pool) = state.pools.get_mut(&address) else { return };
-        if !is_current || pool.quarantined.is_some() {
+        if !is_current || !pool.standing.follows_logs() {
             return;
         }
         let Some(differences) = pool.pool.audit(observed) else {
             return self.halt(format!("pool {address} answered as another kind of pool"));
         };
-        let differences: Vec<String> = differences
-            .iter()
-            .map(|d| format!("{} is {} here and {} there", d.field, d.kept, d.observed))
-            .collect();
         pool.audited = Some(block.number);
         pool.n_audits += 1;
-        if !differences.is_empty() {
-            let why =
-                format!("differs from the chain at {}: {}", block.number, differences.join(", "));
-            pool.quarantined = Some(why.clone());
-            self.note("pool_quarantined", json!({ "pool": address.to_string(), "why": why }));
+        if let Some(why) = admission::told(&differences, block.number) {
+            self.distrust(chain, address, why);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::execution::order::Order;
 use crate::execution::tx::{Act, TxRequest, TxState};
 use crate::ledger::entry::Entry;
 use crate::ledger::reconcile::Comparison;
-use crate::model::chain::BlockRef;
+use crate::model::chain::{BlockRef, PoolAddress};
 use crate::model::opportunity::Opportunity;
 use crate::model::time::Timestamp;
 use crate::model::venue::Fill;
@@ -80,6 +80,10 @@ pub enum Command {
     QueryFills { venue: String, symbol: String, after_trade: u64, since: Timestamp },
     /// Ask for incomes since an instant. Reads only.
     QueryIncomes { venue: String, since: Timestamp },
+    /// Compare the chain's list of a pool's logs after a block with those told. Reads only.
+    SearchPoolLogs { chain: u64, pool: PoolAddress, after: u64 },
+    /// Read a pool anew: it cannot be believed any more. Reads only.
+    ReloadPool { chain: u64, pool: PoolAddress },
     /// A book's own arithmetic failed: begin it anew. Reads only.
     ResyncBook { venue: String, symbol: String },
     /// Ask for the account, to compare it with the ledger at `version`. Reads only.

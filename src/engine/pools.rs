@@ -4,6 +4,7 @@ use alloy::primitives::U256;
 
 use crate::engine::event::{Observed, Pool};
 use crate::market::pools::Difference;
+use crate::market::pools::v4::PoolV4;
 
 impl Pool {
     /// Where it differs from what was read at the same block; `None` for a reading of another kind
@@ -15,17 +16,24 @@ impl Pool {
             (Self::V2(pool), Observed::V2(observed)) => Some(pool.compare(observed)),
             (Self::V4(pool), Observed::V4(observed)) => {
                 let mut found = pool.compare(observed);
-                if pool.set_lp_fee(observed.lp_fee_pips).is_err() {
-                    found.push(Difference {
-                        field: "lpFee",
-                        kept: pool.lp_fee_pips().to_string(),
-                        observed: observed.lp_fee_pips.to_string(),
-                    });
-                }
+                found.extend(take_lp_fee(pool, observed.lp_fee_pips));
                 Some(found)
             }
             _ => None,
         }
+    }
+
+    /// Every field in which it differs from a whole reading of the same block. The LP fee is taken
+    /// over, as [`Pool::audit`] does.
+    ///
+    /// # Errors
+    /// One of them is out of step with its logs.
+    pub(super) fn audit_whole(&mut self, read: &Self) -> Result<Vec<Difference>, String> {
+        let mut found = self.differences(read)?;
+        if let (Self::V4(pool), Self::V4(read)) = (self, read) {
+            found.extend(take_lp_fee(pool, read.lp_fee_pips()));
+        }
+        Ok(found)
     }
 
     /// Fees grown of token0 and token1, Q128.128; `None` for pairs, which do not count them.
@@ -54,4 +62,10 @@ impl Pool {
             Self::V2(_) | Self::V3(_) => None,
         }
     }
+}
+
+fn take_lp_fee(pool: &mut PoolV4, read_pips: u32) -> Option<Difference> {
+    let kept = pool.lp_fee_pips().to_string();
+    let is_refused = pool.set_lp_fee(read_pips).is_err();
+    is_refused.then(|| Difference { field: "lpFee", kept, observed: read_pips.to_string() })
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::engine::act::is_trade;
+use crate::engine::admission::Standing;
 use crate::engine::output::{Command, Record};
 use crate::engine::state::ChainState;
 use crate::execution::tx::TxEvent;
@@ -43,10 +44,10 @@ pub struct UndoBlock {
 }
 
 /// What a pool was before a block.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PoolPast {
-    /// Why it must not have been used, if so.
-    pub quarantined: Option<String>,
+    /// How it stood before a log that did not fit.
+    pub standing: Option<Standing>,
     /// What takes the block's logs back, in their order.
     pub logs: Vec<PoolUndo>,
 }
@@ -57,7 +58,8 @@ impl Engine {
         let id = to.block.chain;
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let from = chain.head.map_or(to.block.number, |head| head.block.number);
-        restore_pools(chain, to.block.number);
+        let contradicted = restore_pools(chain, to.block.number);
+        chain.forget_logs_above(to.block.number);
         chain.head = Some(to);
         chain.head_at = Some(self.now);
         // What contracts may take now is not known: it is set to zero first, as for a stranger.
@@ -69,6 +71,10 @@ impl Engine {
         }
         let n_reversed = self.reverse_entries(id, to.block.number);
         let n_resent = self.return_slots(id, to.block.number);
+        self.readings_taken_back(id, to.block.number);
+        for (address, why) in contradicted {
+            self.distrust(id, address, why);
+        }
         // Until wallet and ledger were compared on the new blocks, nothing is traded.
         self.reconciled.remove(&format!("chain {id}"));
         self.out.records.push(Record::Cursor(to.block));
@@ -176,28 +182,23 @@ impl Engine {
     }
 }
 
-/// Pools as they were before the removed blocks; one whose past is not remembered is not used.
-fn restore_pools(chain: &mut ChainState, to: u64) {
+/// Pools as they were before the removed blocks; those of which one cannot be taken back, with why.
+fn restore_pools(chain: &mut ChainState, to: u64) -> Vec<(PoolAddress, String)> {
+    let mut contradicted = Vec::new();
     while chain.undo.back().is_some_and(|undo| undo.number > to) {
         let Some(undo) = chain.undo.pop_back() else { break };
         for (address, past) in undo.pools {
             if let Some(state) = chain.pools.get_mut(&address) {
                 let undone = past.logs.into_iter().rev().try_for_each(|log| state.pool.undo(log));
-                state.quarantined = past.quarantined.or(undone.err());
+                // The log that did not fit is gone. What a reading contradicted stays quarantined.
+                if let Some(standing) = past.standing {
+                    state.standing = standing;
+                }
+                contradicted.extend(undone.err().map(|why| (address, why)));
                 // Growth that goes back would read as a vast sum of fees.
                 state.fee_samples.clear();
             }
         }
     }
-    let read_at = chain.read_at;
-    let why = if read_at > to {
-        format!("it was read at block {read_at}, which the chain took back")
-    } else if let Some(number) = chain.forgotten.filter(|number| *number > to) {
-        format!("the chain took back block {number}, which is too old to be undone")
-    } else {
-        return;
-    };
-    for state in chain.pools.values_mut() {
-        state.quarantined.get_or_insert_with(|| why.clone());
-    }
+    contradicted
 }

@@ -26,6 +26,7 @@ const VALUE_DP: u32 = 4;
 
 mod desk;
 mod pnl;
+pub mod pool;
 mod rows;
 
 pub use rows::{
@@ -53,7 +54,7 @@ impl Engine {
             chains: self.chains.values().map(|chain| self.chain_row(chain, at)).collect(),
             venues: self.venue_rows(at),
             books: self.book_rows(at),
-            pools: self.chains.values().flat_map(|chain| self.pool_rows(chain, at)).collect(),
+            pools: self.all_pool_rows(at),
             positions: self.position_rows(),
             exposure: self.exposure_rows(),
             hedge: self.hedge_row(),
@@ -92,7 +93,7 @@ impl Engine {
         let account = Account::Wallet { chain: id, signer: chain.setup.signer };
         let native =
             human(self.ledger.balance(&account, &Unit::Native { chain: id }), NATIVE_DECIMALS);
-        let quarantined = chain.pools.values().filter(|pool| pool.quarantined.is_some()).count();
+        let quarantined = chain.pools.values().filter(|pool| !pool.standing.is_live()).count();
         ChainRow {
             chain_id: id,
             name: chain.setup.name.clone(),
@@ -153,24 +154,20 @@ impl Engine {
         rows
     }
 
-    fn pool_rows(&self, chain: &ChainState, at: Timestamp) -> Vec<PoolRow> {
+    fn pool_rows(&self, chain: &ChainState, of: &[PoolSetup], at: Timestamp) -> Vec<PoolRow> {
         let row = |setup: &PoolSetup| {
             let state = chain.pools.get(&setup.address);
             let (tick, liquidity) = state.and_then(|state| state.pool.in_range()).unzip();
             let own_fee = state.and_then(|state| state.pool.own_fee_pips());
-            let quarantined = state.and_then(|state| state.quarantined.clone());
             PoolRow {
                 chain_id: chain.setup.chain,
                 pool: format!("{:#x}", setup.address),
                 dex: setup.dex.clone(),
                 pair: setup.pair.clone(),
                 fee_pips: own_fee.unwrap_or(setup.fee_pips),
-                state: match (state, &quarantined) {
-                    (None, _) => "syncing",
-                    (_, Some(_)) => "quarantined",
-                    _ => "live",
-                },
-                reason: quarantined,
+                state: state.map_or("syncing", |state| state.standing.word()),
+                reason: state.and_then(|state| state.standing.why_not()).map(str::to_owned),
+                since_block: state.map(|state| state.standing.since()),
                 price: state
                     .and_then(|state| pool_price(&chain.setup, setup.address, &state.pool))
                     .map(|price| text(price.round_dp(6))),
@@ -180,10 +177,11 @@ impl Engine {
                 age_ms: chain.head_at.map(|head| at.ms_since(head)),
                 audited_block: state.and_then(|state| state.audited),
                 audits: state.map_or(0, |state| state.n_audits),
+                reloads: state.map_or(0, |state| state.n_reloads),
                 events: state.map_or(0, |state| state.n_events),
             }
         };
-        chain.setup.pools.iter().map(row).collect()
+        of.iter().map(row).collect()
     }
 
     fn position_rows(&self) -> Vec<PositionRow> {

@@ -6,7 +6,9 @@ use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
+use crate::engine::admission::Standing;
 use crate::engine::event::Pool;
+use crate::engine::recent::Seen;
 use crate::engine::reorg::UndoBlock;
 use crate::engine::setup::ChainSetup;
 use crate::execution::plan::Allowances;
@@ -38,28 +40,43 @@ pub const TXS_KEPT: usize = 200;
 pub struct PoolState {
     /// Its exact state.
     pub pool: Pool,
-    /// Why it must not be used, once that is so.
-    pub quarantined: Option<String>,
+    /// Whether it may be used.
+    pub standing: Standing,
+    /// Height at which it was last read whole and taken over.
+    pub read_at: u64,
+    /// Newest height at which a whole reading agreed with it.
+    pub agreed: u64,
     /// Last block compared with the chain.
     pub audited: Option<u64>,
     /// Comparisons made.
     pub n_audits: u64,
     /// Logs applied.
     pub n_events: u64,
+    /// Times it was read anew after trouble.
+    pub n_reloads: u64,
+    /// When that was asked for; what is too old to count may be missing.
+    pub reloads: VecDeque<Timestamp>,
     /// (instant, fee growth global 0, 1) of recent blocks.
     pub fee_samples: VecDeque<(Timestamp, U256, U256)>,
+    /// Its newest logs, oldest first.
+    pub recent: VecDeque<Seen>,
 }
 
 impl PoolState {
-    /// A pool just read from the chain.
-    pub fn new(pool: Pool) -> Self {
+    /// A pool just read from the chain at this height.
+    pub fn new(pool: Pool, read_at: u64) -> Self {
         Self {
             pool,
-            quarantined: None,
+            standing: Standing::first_read(read_at),
+            read_at,
+            agreed: read_at,
             audited: None,
             n_audits: 0,
             n_events: 0,
+            n_reloads: 0,
+            reloads: VecDeque::new(),
             fee_samples: VecDeque::new(),
+            recent: VecDeque::new(),
         }
     }
 }
@@ -116,7 +133,7 @@ pub struct ChainState {
     pub undo: VecDeque<UndoBlock>,
     /// The newest block that changed a pool and cannot be taken back any more.
     pub forgotten: Option<u64>,
-    /// Height at which the pools were read whole.
+    /// Height at which the chain was read whole.
     pub read_at: u64,
     /// Entries by the block they stand on, while it can be taken back.
     pub provisional: BTreeMap<u64, Vec<Entry>>,
@@ -203,10 +220,10 @@ impl ChainState {
         }
     }
 
-    /// The pool was read and nothing contradicted it since.
+    /// The pool was read twice and nothing contradicted it since.
     pub fn pool_live(&self, address: PoolAddress) -> Result<(), String> {
         let state = self.pools.get(&address).ok_or("the pool is not read yet")?;
-        match &state.quarantined {
+        match state.standing.why_not() {
             Some(why) => Err(format!("pool {address} is quarantined: {why}")),
             None => Ok(()),
         }

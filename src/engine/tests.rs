@@ -3,6 +3,7 @@
 //! `world` holds the truth and tells it, `asked` sorts what was asked of it, `on_chain` mines,
 //! `venues` trades, `kept` is what a store would remember.
 
+mod admission;
 mod asked;
 mod change;
 mod coin;
@@ -11,6 +12,7 @@ mod dexes;
 pub(crate) mod kept;
 mod legs;
 mod liquidity;
+mod looking;
 mod making;
 mod manual;
 mod modes;

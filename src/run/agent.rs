@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::edits::Ask;
+use crate::api::pools::PoolAsk;
 use crate::api::{self, Door, Keys};
 use crate::config::Config;
 use crate::config::agent::Mode;
@@ -35,6 +36,8 @@ use crate::store::cluster::{Cluster, ClusterOptions, Durability};
 const BATCHES_MAX: usize = 1_024;
 /// Directives that may wait.
 const DIRECTIVES_MAX: usize = 16;
+/// Questions about single pools that may wait.
+const QUESTIONS_MAX: usize = 4;
 /// Time the last rows have to reach the store at the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Spot and USD-M addresses of Binance (REST, streams).
@@ -151,10 +154,9 @@ async fn with_store(
         tokio::spawn(writer::run(store.clone(), written, committed_in, Arc::clone(&health)));
     let listener = listen(options).await?;
     let keys = Keys::random().context("making the API's secrets")?;
-    let address = listener.local_addr()?;
-    announce(options, address, &keys, cluster)?;
+    announce(options, listener.local_addr()?, &keys, cluster)?;
     let (edits, asked) = Editor::start(options, store, &setup.chains, versions, locked_out);
-    let door = door(published, directives_in, edits, Arc::clone(&clockwork));
+    let (door, questions) = door(published, directives_in, edits, Arc::clone(&clockwork));
     let api = tokio::spawn(api::serve(listener, door, keys, stop.clone()));
     let began = clock::now();
     let journal = begin_journal(options, store, &setup, began).await?;
@@ -166,6 +168,7 @@ async fn with_store(
         facts,
         directives,
         asked,
+        questions,
         batches,
         committed,
         health,
@@ -219,14 +222,16 @@ async fn listen(options: &Options) -> Result<TcpListener> {
     })
 }
 
-/// The API's side of the loop: documents become JSON once, whoever reads them.
+/// The API's side of the loop, and what it asks there: documents become JSON once, whoever reads
+/// them.
 fn door(
     mut published: watch::Receiver<Option<Arc<Published>>>,
     directives: mpsc::Sender<crate::engine::event::Directive>,
     edits: mpsc::Sender<Ask>,
     clockwork: Arc<Clockwork>,
-) -> Door {
+) -> (Door, mpsc::Receiver<PoolAsk>) {
     let (documents, document) = watch::channel(None);
+    let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
     tokio::spawn(async move {
         while published.changed().await.is_ok() {
             let newest = published.borrow_and_update().clone();
@@ -237,7 +242,7 @@ fn door(
             }
         }
     });
-    Door { document, figures, source: clockwork, directives, edits }
+    (Door { document, figures, source: clockwork, directives, edits, questions }, asked)
 }
 
 fn figures(door: &Door) -> Value {

@@ -11,7 +11,7 @@ use crate::engine::output::Command;
 use crate::engine::setup::ChainSetup;
 use crate::execution::tx::{Act, SignedTx};
 use crate::io::chain::ChainClient;
-use crate::io::chain::watch::Awaited;
+use crate::io::chain::watch::{AskedPools, Awaited, PoolTask};
 use crate::io::signer::{self, Key, SignError};
 use crate::run::paper::PaperHands;
 use crate::run::venue::VenueClient;
@@ -31,6 +31,8 @@ pub(super) struct ChainHands {
 pub(super) struct Hands {
     pub(super) reach: Reach,
     pub(super) venues: BTreeMap<String, Arc<VenueClient>>,
+    /// To the watcher of each chain.
+    pub(super) pools: BTreeMap<u64, AskedPools>,
     /// To the loop.
     pub(super) facts: mpsc::Sender<Body>,
 }
@@ -54,6 +56,17 @@ impl Hands {
         hands.map(|hands| Arc::clone(&hands.awaited)).unwrap_or_default()
     }
 
+    /// What the engine asks about the pools of a chain.
+    pub(super) fn asked(&self, chain: u64) -> AskedPools {
+        self.pools.get(&chain).map(Arc::clone).unwrap_or_default()
+    }
+
+    fn ask_about_pool(&self, chain: u64, task: PoolTask) {
+        if let Some(asked) = self.pools.get(&chain) {
+            asked.lock().expect("no holder panics").push_back(task);
+        }
+    }
+
     /// Obeys a command that need not wait.
     pub(super) fn obey(&self, command: Command) {
         match (command, &self.reach) {
@@ -61,6 +74,12 @@ impl Hands {
                 if let Some(client) = self.venues.get(&venue) {
                     client.resync(&symbol);
                 }
+            }
+            (Command::SearchPoolLogs { chain, pool, after }, _) => {
+                self.ask_about_pool(chain, PoolTask::Search { pool, after });
+            }
+            (Command::ReloadPool { chain, pool }, _) => {
+                self.ask_about_pool(chain, PoolTask::Reload { pool });
             }
             (command, Reach::Paper(paper)) => paper.obey(command),
             (Command::Estimate { chain, intent, act }, Reach::Real { chains, .. }) => {
@@ -114,6 +133,8 @@ impl Hands {
             // the writer see to them.
             Command::Estimate { .. }
             | Command::Resend { .. }
+            | Command::SearchPoolLogs { .. }
+            | Command::ReloadPool { .. }
             | Command::ResyncBook { .. }
             | Command::Submit { .. }
             | Command::Place { .. } => {}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::api::pools::PoolAsk;
 use crate::engine::Engine;
 use crate::engine::event::{Body, Directive, Event};
 use crate::engine::output::{Command, Output};
@@ -38,6 +39,7 @@ pub(super) struct Keeper {
     pub(super) facts: mpsc::Receiver<Body>,
     pub(super) directives: mpsc::Receiver<Directive>,
     pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) questions: mpsc::Receiver<PoolAsk>,
     pub(super) batches: mpsc::Sender<Batch>,
     pub(super) committed: mpsc::Receiver<Committed<Batch>>,
     pub(super) health: Arc<Health>,
@@ -70,6 +72,10 @@ impl Keeper {
                 Some(kept) = self.committed.recv() => {
                     let leave = self.engine.may_send();
                     self.hands.carry_out(kept, leave);
+                }
+                Some(PoolAsk { pool, answer }) = self.questions.recv() => {
+                    // Whoever asked may not wait any more.
+                    let _ = answer.send(self.engine.pool_detail(pool, clock::now()));
                 }
                 Some(body) = self.facts.recv() => self.handle(body).await,
             }

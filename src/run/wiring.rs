@@ -17,7 +17,7 @@ use crate::config::venue::{Venue, VenueKind};
 use crate::engine::event::Body;
 use crate::engine::setup::Setup;
 use crate::io::chain::ChainClient;
-use crate::io::chain::watch::{Watcher, hear_heads};
+use crate::io::chain::watch::{AskedPools, Watcher, hear_heads};
 use crate::io::signer::Key;
 use crate::run::agent::{BINANCE_SPOT, BINANCE_USDM, Options, variable};
 use crate::run::deeds::{ChainHands, Hands, Reach};
@@ -78,7 +78,8 @@ impl Wiring {
             (real(&setup, &keys, &clients, store)?, facts_in.clone(), None)
         };
         let venues = venue_clients(config, &setup, &heard)?;
-        let hands = Hands { reach, venues, facts: facts_in };
+        let pools = setup.chains.iter().map(|chain| (chain.chain, AskedPools::default())).collect();
+        let hands = Hands { reach, venues, pools, facts: facts_in };
         Ok(Self { setup, hands, facts, eyes: Eyes { clients, endpoints, heard }, paper })
     }
 }
@@ -197,6 +198,7 @@ impl Eyes {
                 cursor: store.cursor(id).await?,
                 known: store.provisional_blocks(id).await?,
                 awaited,
+                asked: hands.asked(id),
                 audit_every_blocks: audit_every(config, id),
                 facts: self.heard.clone(),
                 hint,

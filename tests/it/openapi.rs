@@ -222,7 +222,10 @@ fn figures_of_the_loop_fit() {
 async fn every_described_operation_is_served_to_the_bearer_of_the_token_alone() {
     let served = Served::begin(Value::Null, |_| Value::Null).await;
     for operation in operations(&described()) {
-        let answer = served.ask(&operation.replace("{id}", "lp"), "").await;
+        let names = [("{id}", "lp"), ("{chain}", "1"), ("{pool}", "0x00")];
+        let fill = |request: String, (name, value): (&str, &str)| request.replace(name, value);
+        let request = names.into_iter().fold(operation.clone(), fill);
+        let answer = served.ask(&request, "").await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{operation}: {answer}");
     }
     let (head, body) = served.told("GET /openapi.json").await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidekeeper::api::edits::Ask;
+use tidekeeper::api::pools::PoolAsk;
 use tidekeeper::api::{Door, Keys, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,20 +23,35 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Listens on a port of its own; nobody answers questions about strategies.
+    /// Listens on a port of its own; nobody answers questions about strategies or pools.
     pub(super) async fn begin(document: Value, figures: fn(&Door) -> Value) -> Self {
         Self::with_edits(document, figures, mpsc::channel(1).0).await
     }
 
-    /// The same with somebody who answers them.
+    /// The same with somebody who answers those about strategies.
     pub(super) async fn with_edits(
         document: Value,
         figures: fn(&Door) -> Value,
         edits: mpsc::Sender<Ask>,
     ) -> Self {
+        Self::with(document, figures, edits, mpsc::channel(1).0).await
+    }
+
+    /// The same with somebody who answers those about pools.
+    pub(super) async fn with_questions(document: Value, questions: mpsc::Sender<PoolAsk>) -> Self {
+        Self::with(document, |_| Value::Null, mpsc::channel(1).0, questions).await
+    }
+
+    async fn with(
+        document: Value,
+        figures: fn(&Door) -> Value,
+        edits: mpsc::Sender<Ask>,
+        questions: mpsc::Sender<PoolAsk>,
+    ) -> Self {
         let (_, document) = watch::channel(Some(Arc::new(document)));
         let (directives, _) = mpsc::channel(1);
-        let door = Door { document, figures, source: Arc::new(()), directives, edits };
+        let source = Arc::new(());
+        let door = Door { document, figures, source, directives, edits, questions };
         let keys = Keys::random().expect("randomness");
         let bearer = keys.bearer().expose().to_owned();
         let metrics = keys.metrics().expose().to_owned();
@@ -97,6 +113,7 @@ async fn the_token_of_the_metrics_opens_them_and_nothing_else() {
     for request in [
         "GET /api/v1/snapshot",
         "GET /api/v1/stream",
+        "GET /api/v1/pools/1/0x00",
         "GET /api/v1/strategies/lp/parameters",
         "GET /openapi.json",
         "POST /api/v1/entry",

@@ -6,19 +6,22 @@ import type { Snapshot } from '../api';
 import { Boundary } from '../Boundary';
 import type { History } from '../history';
 import { countLoud } from '../loud';
+import { POOLS_PATH } from '../place';
 import { useChoice, type Choice } from '../view';
 import { Analytics } from './Analytics';
 import { Arbitrage } from './Arbitrage';
 import { Overview } from './Overview';
+import { PoolsPage } from './Pools';
 import { Risk } from './Risk';
 import { Strategies } from './Strategies';
 
-type Page = 'overview' | 'strategies' | 'arbitrage' | 'risk' | 'analytics';
+type Page = 'overview' | 'pools' | 'strategies' | 'arbitrage' | 'risk' | 'analytics';
 
 const PAGES: Choice<Page> = {
   name: 'page',
-  words: ['overview', 'strategies', 'arbitrage', 'risk', 'analytics'],
+  words: ['overview', 'pools', 'strategies', 'arbitrage', 'risk', 'analytics'],
   history: 'step',
+  paths: new Map([['pools', POOLS_PATH]]),
 };
 
 interface PagesProps {
@@ -66,6 +69,7 @@ export function Pages({ snapshot, history }: PagesProps): ReactElement {
 }
 
 function Shown({ page, snapshot, history }: PagesProps & { page: Page }): ReactElement {
+  if (page === 'pools') return <PoolsPage snapshot={snapshot} />;
   if (page === 'strategies') return <Strategies snapshot={snapshot} />;
   if (page === 'arbitrage') return <Arbitrage snapshot={snapshot} />;
   if (page === 'risk') return <Risk snapshot={snapshot} />;

@@ -1,12 +1,14 @@
 import type { ReactElement } from 'react';
 
 import type { Pool, Snapshot } from '../api';
-import { count, exact, feeTier, price, short, words } from '../format';
+import { chainName } from '../chains';
+import { count, exact, feeTier, price, scientific, short, words } from '../format';
 import { Age } from '../session';
 import { allStale, poolStale } from '../stale';
 import { ChainName } from './Chain';
 import { DenseTable, type Column } from './DenseTable';
 import { Foreign, Num, Pieces } from './Figure';
+import { PoolLink } from './PoolLink';
 import { Section } from './Section';
 import { Dot } from './States';
 
@@ -37,20 +39,24 @@ function columns(snapshot: Snapshot): Column<Pool>[] {
       head: 'Chain',
       cell: (pool) => <ChainName snapshot={snapshot} chain_id={pool.chain_id} />,
     },
+    {
+      head: 'Pool',
+      cell: (pool) => {
+        const named = `${pool.pair} ${feeTier(pool.fee_pips)}`;
+        const kind = `${words(pool.dex)} on ${chainName(snapshot, pool.chain_id)}`;
+        return (
+          <PoolLink name={pool} label={`${named}, ${kind}`}>
+            <Foreign text={pool.pair} title={pool.pool} />{' '}
+            <span className="unit">{feeTier(pool.fee_pips)}</span>
+          </PoolLink>
+        );
+      },
+    },
     ...COLUMNS,
   ];
 }
 
 const COLUMNS: Column<Pool>[] = [
-  {
-    head: 'Pool',
-    cell: (pool) => (
-      <>
-        <Foreign text={pool.pair} title={pool.pool} />{' '}
-        <span className="unit">{feeTier(pool.fee_pips)}</span>
-      </>
-    ),
-  },
   {
     head: 'Kind',
     wraps: true,
@@ -114,10 +120,3 @@ const COLUMNS: Column<Pool>[] = [
   { head: 'Events', align: 'right', cell: (pool) => <Num text={count(pool.events)} /> },
   { head: 'Age', align: 'right', cell: (pool) => <Age ms={pool.age_ms} /> },
 ];
-
-/** Liquidity has up to 39 digits: the first ones and the power of ten, cut and not rounded. */
-function scientific(text: string | null): string {
-  const whole = exact(text).replaceAll(',', '');
-  if (!/^\d{8,}$/.test(whole)) return exact(text);
-  return `${whole[0]}.${whole.slice(1, 4)}e${whole.length - 1}`;
-}

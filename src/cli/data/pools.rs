@@ -8,7 +8,7 @@ use crate::engine::event::{Body, Event, Pool, PoolEvent};
 use crate::market::pools::v2::V2Event;
 use crate::market::pools::v3::{V3Event, Watched};
 use crate::market::pools::v4::{SwapEnd, V4Event};
-use crate::model::chain::{Header, PoolAddress};
+use crate::model::chain::{BlockRef, Header, PoolAddress};
 
 /// Where and when a row belongs.
 struct Place<'a> {
@@ -48,6 +48,13 @@ pub(super) fn pools(event: &Event, wanted: &Wanted, text: &mut String) -> u64 {
             let place = Place::of(event, &block.header);
             let logs = block.pool_logs.iter().map(|(pool, log)| (pool, Change::of(log)));
             write(&place, logs, wanted, text)
+        }
+        Body::PoolReload(reading) => {
+            let BlockRef { chain, number, hash } = reading.block;
+            let (hash, timestamp) = (hash.to_string(), String::new());
+            let place = Place { event, chain, number, hash, timestamp };
+            let state = Change::state(&reading.state);
+            write(&place, std::iter::once((&reading.pool, state)), wanted, text)
         }
         Body::Reorganised(kept) if wanted.chain(kept.block.chain) => {
             Place::of(event, kept).row(None, &Change::bare("reorganised"), text);
@@ -130,7 +137,7 @@ impl Change {
         Self { event, ..Self::default() }
     }
 
-    /// A pool as read at the start, ticks apart.
+    /// A pool as read at the start or anew, ticks apart.
     fn state(pool: &Pool) -> Self {
         match pool {
             Pool::V2(pair) => {

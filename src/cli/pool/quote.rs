@@ -170,7 +170,7 @@ fn walk(state: &State, order: &SwapOrder) -> Result<SwapOutcome> {
         State::V2(_) => bail!("it has no ticks"),
         State::V3(pool) => Ok(pool.walk(order)?),
         // Refused where hooks take part in swaps, with what they may do.
-        State::V4(pool) => Ok(pool.quote(order)?),
+        State::V4(pool) => Ok(pool.walk(order)?),
     }
 }
 

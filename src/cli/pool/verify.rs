@@ -20,10 +20,6 @@ use crate::config::pool::Pool;
 use crate::engine::event::Pool as State;
 use crate::engine::setup::PoolSetup;
 use crate::market::pools::Difference;
-use crate::market::pools::v2::V2Observed;
-use crate::market::pools::v3::{PoolV3, V3Observed};
-use crate::market::pools::v4::{PoolV4, V4Observed};
-use crate::math::amm::tick::{TickState, Ticks};
 use crate::model::chain::BlockRef;
 
 /// The second reading is at least so many blocks after the first.
@@ -235,7 +231,7 @@ async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
     }
     let read = place.client.pool(&kept.site.setup, to).await;
     let found = match read {
-        Ok(read) => differences(&kept.state, &read),
+        Ok(read) => kept.state.differences(&read),
         Err(error) => return row_of(place, kept, format!("the second reading: {error}")),
     };
     match found {
@@ -246,7 +242,7 @@ async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
             problem: None,
             ..row_of(place, kept, String::new())
         },
-        Err(error) => row_of(place, kept, format!("{error:#}")),
+        Err(why) => row_of(place, kept, why),
     }
 }
 
@@ -268,80 +264,6 @@ impl From<Difference> for Differs {
     fn from(Difference { field, kept, observed }: Difference) -> Self {
         Self { field, by_logs: kept, on_chain: observed }
     }
-}
-
-/// Every field of a state that was kept against one that was read.
-fn differences(kept: &State, read: &State) -> Result<Vec<Difference>> {
-    match (kept, read) {
-        (State::V3(kept), State::V3(read)) => v3_differences(kept, read),
-        (State::V4(kept), State::V4(read)) => v4_differences(kept, read),
-        (State::V2(kept), State::V2(read)) => {
-            let (reserve0, reserve1) = read.reserves();
-            Ok(kept.compare(&V2Observed { reserve0, reserve1 }))
-        }
-        _ => {
-            let [kept, observed] = [kept, read].map(|state| match state {
-                State::V2(_) => "V2".to_owned(),
-                State::V3(_) => "V3".to_owned(),
-                State::V4(_) => "V4".to_owned(),
-            });
-            Ok(vec![Difference { field: "kind of pool", kept, observed }])
-        }
-    }
-}
-
-fn v3_differences(kept: &PoolV3, read: &PoolV3) -> Result<Vec<Difference>> {
-    let (ours, theirs) = (kept.snapshot()?, read.snapshot()?);
-    let mut found = kept.compare(&V3Observed {
-        sqrt_price_x96: theirs.sqrt_price_x96,
-        tick: theirs.tick,
-        liquidity: theirs.liquidity,
-        fee_growth_global0: theirs.fee_growth_global0,
-        fee_growth_global1: theirs.fee_growth_global1,
-        protocol_fees: (theirs.protocol_fees0, theirs.protocol_fees1),
-    });
-    if ours.fee_protocol != theirs.fee_protocol {
-        let (kept, observed) = (ours.fee_protocol.to_string(), theirs.fee_protocol.to_string());
-        found.push(Difference { field: "feeProtocol", kept, observed });
-    }
-    found.extend(ticks_differ(kept.ticks(), read.ticks()));
-    Ok(found)
-}
-
-fn v4_differences(kept: &PoolV4, read: &PoolV4) -> Result<Vec<Difference>> {
-    let (ours, theirs) = (kept.snapshot()?, read.snapshot()?);
-    let mut found = kept.compare(&V4Observed {
-        sqrt_price_x96: theirs.sqrt_price_x96,
-        tick: theirs.tick,
-        protocol_fee: theirs.protocol_fee,
-        lp_fee_pips: theirs.lp_fee_pips,
-        liquidity: theirs.liquidity,
-        fee_growth_global0: theirs.fee_growth_global0,
-        fee_growth_global1: theirs.fee_growth_global1,
-    });
-    // Hooks set it without a log.
-    if ours.lp_fee_pips != theirs.lp_fee_pips && !kept.key().has_dynamic_fee() {
-        let (kept, observed) = (ours.lp_fee_pips.to_string(), theirs.lp_fee_pips.to_string());
-        found.push(Difference { field: "lpFee", kept, observed });
-    }
-    found.extend(ticks_differ(kept.ticks(), read.ticks()));
-    Ok(found)
-}
-
-/// The first tick that is not the same in both. One of them says enough: the whole table may be
-/// wrong.
-fn ticks_differ(ours: &Ticks, theirs: &Ticks) -> Option<Difference> {
-    let mut ticks = ours.keys().chain(theirs.keys());
-    let tick = ticks.find(|tick| ours.get(*tick) != theirs.get(*tick))?;
-    let [kept, observed] = [ours, theirs].map(|ticks| tick_told(*tick, ticks.get(tick)));
-    Some(Difference { field: "ticks", kept, observed })
-}
-
-fn tick_told(tick: i32, state: Option<&TickState>) -> String {
-    let Some(TickState { gross, net, outside0, outside1 }) = state else {
-        return format!("{tick} not initialized");
-    };
-    format!("{tick} gross {gross} net {net} outside {outside0} and {outside1}")
 }
 
 fn told(rows: &[Row]) -> String {
@@ -378,7 +300,7 @@ mod tests {
     use crate::market::pools::v4::V4Event;
 
     fn fields(kept: &State, read: &State) -> Vec<&'static str> {
-        differences(kept, read).unwrap().into_iter().map(|found| found.field).collect()
+        kept.differences(read).unwrap().into_iter().map(|found| found.field).collect()
     }
 
     fn after(event: V3Event) -> State {

@@ -188,10 +188,12 @@ pub struct PoolRow {
     pub pair: String,
     /// Swap fee, pips; of V4 the LPs' part.
     pub fee_pips: u32,
-    /// syncing, live or quarantined.
+    /// How far it is trusted: syncing, live or quarantined.
     pub state: &'static str,
-    /// Why it is quarantined.
+    /// Why it is quarantined, and what it waits for.
     pub reason: Option<String>,
+    /// Block since which it is so.
+    pub since_block: Option<u64>,
     /// Quote per base.
     pub price: Option<String>,
     /// Tick.
@@ -206,6 +208,8 @@ pub struct PoolRow {
     pub audited_block: Option<u64>,
     /// Comparisons.
     pub audits: u64,
+    /// Times it was read anew after trouble.
+    pub reloads: u64,
     /// Logs applied.
     pub events: u64,
 }

@@ -282,7 +282,7 @@ fn a_pool_that_differs_from_the_chain_is_quarantined() {
     world.feed(audit(&world, other));
     assert!(quarantined(&world));
     assert!(is_idle(&world.pass(5_000)));
-    assert!(!is_idle(&world.chain_ready(true)), "read anew, it may be used again");
+    assert!(!is_idle(&world.chain_ready(true)), "read twice anew, it may be used again");
     assert!(!quarantined(&world));
 }
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::engine::Engine;
 use crate::engine::event::{
-    Block, Body, BookStep, ChainStart, Event, OwnedPosition, Pool, PoolEvent, Recovered,
-    VenueStart, WalletAudit,
+    Block, Body, BookStep, ChainStart, Event, OwnedPosition, Pool, PoolEvent, PoolReading,
+    Recovered, VenueStart, WalletAudit,
 };
 use crate::engine::output::Command;
 use crate::engine::setup::Setup;
@@ -218,23 +218,45 @@ impl World {
         asked
     }
 
-    /// The chain at its head; with allowances that last, or with none known.
+    /// The chain is read, and at the next block its pools a second time; with allowances that last,
+    /// or with none known.
     pub(super) fn chain_ready(&mut self, is_allowed: bool) -> Vec<Command> {
+        let mut asked = self.chain_read(is_allowed);
+        asked.extend(self.block());
+        asked.extend(self.read_pools());
+        asked
+    }
+
+    /// The chain at its head; its pools wait for their second reading.
+    pub(super) fn chain_read(&mut self, is_allowed: bool) -> Vec<Command> {
         let both = [Spender::PositionManager, Spender::SwapRouter];
         let of = |token| both.map(|spender| (token, spender, U256::MAX));
         let allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
-        let mut pools = vec![(POOL, Pool::V3(Box::new(self.pool.clone())))];
-        if self.setup.chains[0].pool(PAIR).is_some() {
-            pools.push((PAIR, Pool::V2(self.pair.clone())));
-        }
         let start = ChainStart {
             header: self.head,
-            pools,
+            pools: self.pools(),
             wallet: self.wallet(),
             signer_nonce: self.signer_nonce,
             allowances,
         };
         self.feed(Body::ChainReady(Box::new(start)))
+    }
+
+    /// The pools as they really are at the head.
+    pub(super) fn pools(&self) -> Vec<(PoolAddress, Pool)> {
+        let mut pools = vec![(POOL, Pool::V3(Box::new(self.pool.clone())))];
+        if self.setup.chains[0].pool(PAIR).is_some() {
+            pools.push((PAIR, Pool::V2(self.pair.clone())));
+        }
+        pools
+    }
+
+    /// All pools are read whole at the head.
+    pub(super) fn read_pools(&mut self) -> Vec<Command> {
+        let block = self.head.block;
+        let told = |(pool, state)| Body::PoolReading(Box::new(PoolReading { pool, block, state }));
+        let readings: Vec<Body> = self.pools().into_iter().map(told).collect();
+        readings.into_iter().flat_map(|reading| self.feed(reading)).collect()
     }
 
     /// A user stream opens and its venue is read.

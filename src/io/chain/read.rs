@@ -7,7 +7,7 @@ use alloy::rpc::types::{Filter, Log};
 use crate::engine::event::{Observed, OwnedPosition, Pool, PoolEvent, WalletAudit};
 use crate::engine::setup::{ChainSetup, Curve, PoolSetup};
 use crate::execution::tx::Spender;
-use crate::io::chain::v4::v4_event;
+use crate::io::chain::v4::{self, v4_event};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Observed, V3Snapshot};
@@ -25,7 +25,7 @@ use crate::venues::{uniswap_v2, uniswap_v3};
 const POSITIONS_MAX: u64 = 200;
 
 /// The event a pool's log tells of; one that cannot be read is told as broken.
-fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(PoolAddress, PoolEvent)> {
+pub(super) fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(PoolAddress, PoolEvent)> {
     let address = PoolAddress::from(log.inner.address);
     let Some(setup) = pools.iter().find(|pool| pool.address == address) else {
         return v4_event(pools, log);
@@ -49,6 +49,14 @@ fn pool_event(pools: &[PoolSetup], log: &Log) -> Option<(PoolAddress, PoolEvent)
 /// A pool of V2 or V3 is a contract of its own.
 fn contract(setup: &PoolSetup) -> Result<Address, ChainError> {
     setup.address.contract().ok_or_else(|| nonsense("a pool", "it has no contract"))
+}
+
+/// Asks for the logs of one pool.
+pub(super) fn logs_of(setup: &PoolSetup) -> Result<Filter, ChainError> {
+    Ok(match setup.address {
+        PoolAddress::Contract(pool) => Filter::new().address(pool),
+        PoolAddress::Id(id) => Filter::new().address(v4::place(setup)?.0).topic1(id),
+    })
 }
 
 pub(super) fn nonsense(what: &'static str, why: impl ToString) -> ChainError {

@@ -21,10 +21,10 @@ const WORDS_PER_CALL: usize = 1_000;
 const WORD_TICKS: i32 = 256;
 
 /// A V4 pool's place: the contract that holds it, and its key.
-type Place = (Address, PoolKey);
+pub(super) type Place = (Address, PoolKey);
 
 /// Where a setup of V4 has its pool.
-fn place(setup: &PoolSetup) -> Result<Place, ChainError> {
+pub(super) fn place(setup: &PoolSetup) -> Result<Place, ChainError> {
     setup.manager.zip(setup.key).ok_or_else(|| nonsense("a V4 pool", "it has no manager and key"))
 }
 

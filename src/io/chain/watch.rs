@@ -1,6 +1,9 @@
 //! Follows a chain head by head: every block checked by its parent's hash, its logs fetched by its
 //! own hash, gaps filled in order. Subscriptions only say when to look.
 
+mod audit;
+mod rota;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,12 +15,15 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::engine::event::{Block, Body, ChainStart};
 use crate::engine::setup::ChainSetup;
+use crate::io::chain::watch::audit::Audits;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::io::websocket;
 use crate::model::chain::{BlockRef, Header, NftLog, Receipt, TokenTransfer};
 use crate::model::time::Timestamp;
 use crate::venues::erc20::{self, Erc20};
 use crate::venues::uniswap_v3::{self, PositionEvent};
+
+pub use audit::{AskedPools, PoolTask};
 
 /// Looks at the head at least so often, hint or not.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -40,7 +46,9 @@ pub struct Watcher {
     pub known: Vec<BlockRef>,
     /// Our transactions.
     pub awaited: Awaited,
-    /// Pools and wallet are compared with the chain every so many blocks.
+    /// What the engine asks about pools.
+    pub asked: AskedPools,
+    /// The wallet and each pool are compared with the chain at least every so many blocks.
     pub audit_every_blocks: u64,
     /// Facts go here, in order.
     pub facts: mpsc::Sender<Body>,
@@ -55,8 +63,10 @@ struct Trail {
     recent: VecDeque<Header>,
     /// Height at which pools and wallet were read whole; `None` until they are.
     ready_at: Option<u64>,
-    /// Blocks were replaced: the next head is compared at once.
+    /// Blocks were replaced: the wallet is compared at the next head.
     is_audit_due: bool,
+    /// What is known of the pools.
+    audits: Audits,
 }
 
 impl Trail {
@@ -82,6 +92,7 @@ impl Trail {
         // What was read whole above it is not true any more.
         self.ready_at = self.ready_at.filter(|at| *at <= to.block.number);
         self.is_audit_due = true;
+        self.audits.cut(to.block.number);
     }
 }
 
@@ -152,6 +163,7 @@ impl Watcher {
             self.catch_up(&head, trail).await?;
             self.start(&head).await?;
             trail.ready_at = Some(head.block.number);
+            trail.audits.begin(self, head.block.number);
             if trail.last().is_none() {
                 trail.push(head, self.setup.final_after_blocks);
             }
@@ -161,18 +173,22 @@ impl Watcher {
         if head.block.number < from
             && let Some(last) = trail.last()
         {
-            return self.still_there(last.block, trail).await;
+            self.still_there(last.block, trail).await?;
+            if head.block.number < last.block.number {
+                return Ok(());
+            }
         }
         for number in from..=head.block.number {
             let header = self.follow(number, trail, Depth::Head).await?;
             let is_due = header.block.number.is_multiple_of(self.audit_every_blocks.max(1));
             let is_newest = number == head.block.number;
             if is_due || (trail.is_audit_due && is_newest) {
-                self.audit(&header.block).await?;
+                let wallet = self.client.wallet(&self.setup, &header.block).await?;
+                self.tell(Body::WalletAudit(Box::new(wallet))).await?;
                 trail.is_audit_due = false;
             }
         }
-        Ok(())
+        self.look_after_pools(trail).await
     }
 
     /// An endpoint that is behind is only late; another block at our height is a reorganisation.
@@ -288,6 +304,7 @@ impl Watcher {
         let facts = self.facts_of(&block, header, depth).await?;
         let has_ours = !facts.receipts.is_empty();
         trail.push(header, self.setup.final_after_blocks);
+        trail.audits.told(number, &facts.pool_logs);
         self.tell(Body::Block(Box::new(facts))).await?;
         if has_ours && depth == Depth::Head {
             let wallet = self.client.wallet(&self.setup, &header.block).await?;
@@ -407,17 +424,6 @@ impl Watcher {
                 *amount1 = paid(pool.token1);
             }
         }
-    }
-
-    async fn audit(&self, block: &BlockRef) -> Result<(), Stop> {
-        let chain = self.setup.chain;
-        for pool in &self.setup.pools {
-            let observed = self.client.observe(pool, block.hash).await?;
-            let (pool, block) = (pool.address, *block);
-            self.tell(Body::PoolAudit { chain, pool, block, observed }).await?;
-        }
-        let wallet = self.client.wallet(&self.setup, block).await?;
-        self.tell(Body::WalletAudit(Box::new(wallet))).await
     }
 }
 

@@ -14,6 +14,8 @@ pub mod v4;
 
 use std::fmt::Display;
 
+use crate::math::amm::tick::{TickState, Ticks};
+
 #[cfg(test)]
 mod contract_model;
 #[cfg(test)]
@@ -39,4 +41,19 @@ impl Difference {
             observed: observed.to_string(),
         })
     }
+
+    /// The lowest tick that two tables do not share; one says enough, the whole may be wrong.
+    fn between_ticks(kept: &Ticks, read: &Ticks) -> Option<Self> {
+        let all = kept.keys().chain(read.keys());
+        let tick = *all.filter(|tick| kept.get(*tick) != read.get(*tick)).min()?;
+        let [kept, observed] = [kept, read].map(|ticks| tick_told(tick, ticks.get(&tick)));
+        Some(Self { field: "ticks", kept, observed })
+    }
+}
+
+fn tick_told(tick: i32, state: Option<&TickState>) -> String {
+    let Some(TickState { gross, net, outside0, outside1 }) = state else {
+        return format!("{tick} not initialized");
+    };
+    format!("{tick} gross {gross} net {net} outside {outside0} and {outside1}")
 }

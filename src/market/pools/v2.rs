@@ -168,6 +168,19 @@ impl PoolV2 {
         pairs.into_iter().flatten().collect()
     }
 
+    /// Where the kept state and another whole reading of the same block differ: the reserves are
+    /// all there is.
+    ///
+    /// # Errors
+    /// [`ViewError::Desynced`]: one of them is out of step with its logs.
+    pub fn differences(&self, read: &Self) -> Result<Vec<Difference>, ViewError> {
+        if self.desync.is_some() || read.desync.is_some() {
+            return Err(ViewError::Desynced);
+        }
+        let (reserve0, reserve1) = read.reserves;
+        Ok(self.compare(&V2Observed { reserve0, reserve1 }))
+    }
+
     fn sides(&self, way: Direction) -> Result<Reserves, ViewError> {
         if self.desync.is_some() {
             return Err(ViewError::Desynced);
@@ -340,5 +353,16 @@ mod tests {
                 assert_eq!(pool, before);
             }
         }
+    }
+
+    #[test]
+    fn another_whole_reading_differs_by_its_reserves_and_one_out_of_step_is_not_compared() {
+        let mut read = pool();
+        assert_eq!(pool().differences(&read), Ok(Vec::new()));
+        read.apply(&sync(1_000_001, 2_000_000)).unwrap();
+        let found = pool().differences(&read).unwrap();
+        assert_eq!(found.iter().map(|d| d.field).collect::<Vec<_>>(), ["reserve0"]);
+        assert!(read.apply(&trade(7, 7)).is_err());
+        assert_eq!(pool().differences(&read), Err(ViewError::Desynced));
     }
 }

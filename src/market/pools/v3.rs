@@ -365,6 +365,11 @@ impl PoolV3 {
         self.state.now.fee_growth_global
     }
 
+    /// `slot0.feeProtocol`: low four bits token0, high four token1.
+    pub fn fee_protocol(&self) -> u8 {
+        self.fee_protocol
+    }
+
     /// Initialized ticks.
     pub fn ticks(&self) -> &Ticks {
         &self.state.ticks

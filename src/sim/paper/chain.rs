@@ -12,7 +12,7 @@ use alloy::primitives::{Address, B256, U256};
 use rust_decimal::Decimal;
 
 use crate::engine::event::{
-    Block, ChainStart, OwnedPosition, Pool, PoolEvent, Recovered, WalletAudit,
+    Block, ChainStart, OwnedPosition, Pool, PoolEvent, PoolReading, Recovered, WalletAudit,
 };
 use crate::engine::reorg::PoolUndo;
 use crate::engine::setup::{ChainSetup, StrategySetup};
@@ -63,8 +63,12 @@ pub struct PaperChain {
     budgets: Option<Vec<(PoolAddress, Decimal)>>,
     wallet: Wallet,
     pools: BTreeMap<PoolAddress, Pool>,
+    /// Pools that could not be followed, as they were last: what ranges in them had earned.
+    lost: BTreeMap<PoolAddress, Pool>,
     /// Height at which the pools were read whole; `None` while they are not.
     read_at: Option<u64>,
+    /// Heights at which single ones were read anew since.
+    reloads: BTreeMap<PoolAddress, u64>,
     head: Option<Header>,
     slots: BTreeMap<u64, Slot>,
     next_nonce: u64,
@@ -80,8 +84,19 @@ impl PaperChain {
         let wallet = past::wallet(&setup, recovered);
         let undo = past::history(&setup, &wallet, recovered);
         let (slots, next_nonce) = past::slots(&setup, recovered);
-        let (pools, read_at, head) = (BTreeMap::new(), None, None);
-        Self { setup, budgets, wallet, pools, read_at, head, slots, next_nonce, undo }
+        Self {
+            setup,
+            budgets,
+            wallet,
+            pools: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            read_at: None,
+            reloads: BTreeMap::new(),
+            head: None,
+            slots,
+            next_nonce,
+            undo,
+        }
     }
 
     /// The chain is read whole: what it says of our accounts becomes what the wallet holds.
@@ -97,16 +112,11 @@ impl PaperChain {
                 self.pairs().map(|(token, spender)| ((token, spender), U256::ZERO)).collect();
             self.budgets = None;
         }
-        for nft in self.wallet.positions.values() {
-            let grown = self.grown(nft);
-            for (_, pool) in start.pools.iter_mut().filter(|(address, _)| *address == nft.pool) {
-                if let Pool::V3(pool) = pool {
-                    let Nft { lower, upper, liquidity, .. } = *nft;
-                    pool.watch(Watched { lower, upper, liquidity, inside: grown });
-                }
-            }
+        for (address, pool) in &mut start.pools {
+            self.watch_ranges(*address, pool);
         }
         self.pools = start.pools.iter().cloned().collect();
+        (self.lost, self.reloads) = (BTreeMap::new(), BTreeMap::new());
         self.read_at = Some(start.header.block.number);
         self.head = Some(start.header);
         start.wallet = self.state(start.header.block);
@@ -114,6 +124,28 @@ impl PaperChain {
         let allowances = self.wallet.allowances.iter();
         start.allowances = allowances.map(|((token, by), left)| (*token, *by, *left)).collect();
         Ok(())
+    }
+
+    /// A pool is read anew: it is followed from there on, and our ranges in it are watched again.
+    pub fn reload(&mut self, reading: &mut PoolReading) {
+        let address = reading.pool;
+        self.watch_ranges(address, &mut reading.state);
+        self.lost.remove(&address);
+        self.pools.insert(address, reading.state.clone());
+        self.reloads.insert(address, reading.block.number);
+        // What blocks before did to it cannot be undone in the new state.
+        for undo in &mut self.undo {
+            undo.logs.retain(|(known, _)| *known != address);
+            undo.lost.retain(|(known, _)| *known != address);
+        }
+    }
+
+    fn watch_ranges(&self, address: PoolAddress, pool: &mut Pool) {
+        let Pool::V3(pool) = pool else { return };
+        for nft in self.wallet.positions.values().filter(|nft| nft.pool == address) {
+            let Nft { lower, upper, liquidity, .. } = *nft;
+            pool.watch(Watched { lower, upper, liquidity, inside: self.grown(nft) });
+        }
     }
 
     fn pairs(&self) -> impl Iterator<Item = (Address, Spender)> {
@@ -124,7 +156,7 @@ impl PaperChain {
 
     /// Fee growth inside a position as it was last known: what grew before this process is not.
     fn grown(&self, nft: &Nft) -> [U256; 2] {
-        let known = match self.pools.get(&nft.pool) {
+        let known = match self.pools.get(&nft.pool).or_else(|| self.lost.get(&nft.pool)) {
             Some(Pool::V3(pool)) => pool.watched_growth(nft.lower, nft.upper),
             _ => None,
         };
@@ -162,14 +194,22 @@ impl PaperChain {
         (is_head && !block.receipts.is_empty()).then(|| self.state(header.block))
     }
 
-    /// A pool follows what a block tells of it; one that cannot is followed no more.
+    /// A pool follows what a block tells of it; one that cannot is followed no more until it is
+    /// read anew.
     fn follow(&mut self, undo: &mut Undo, address: PoolAddress, event: &PoolEvent) {
         let Some(pool) = self.pools.get_mut(&address) else { return };
         let followed = pool.apply(event);
         if followed.is_err() {
-            undo.lost.extend(self.pools.remove_entry(&address));
+            undo.lost.extend(self.pools.get(&address).map(|pool| (address, pool.clone())));
+            self.lose(address);
         }
         undo.logs.push((address, followed.unwrap_or(PoolUndo::Misfit)));
+    }
+
+    fn lose(&mut self, address: PoolAddress) {
+        if let Some(pool) = self.pools.remove(&address) {
+            self.lost.insert(address, pool);
+        }
     }
 
     /// Puts a slot into a block; `None` while no block would take it.
@@ -224,7 +264,10 @@ impl PaperChain {
         while self.undo.back().is_some_and(|undo| undo.number > number) {
             let Some(undo) = self.undo.pop_back() else { break };
             self.wallet = undo.wallet;
-            self.pools.extend(undo.lost);
+            for (address, pool) in undo.lost {
+                self.lost.remove(&address);
+                self.pools.insert(address, pool);
+            }
             // One that was read whole above this block is not the chain's any more; what its ranges
             // had earned here is all that is still asked of it.
             for (address, log) in undo.logs.into_iter().rev() {
@@ -240,7 +283,12 @@ impl PaperChain {
             }
         }
         self.head = Some(*to);
-        // What was read whole above it is not true any more.
+        // What was read above it is not true any more.
+        let gone: Vec<PoolAddress> =
+            self.reloads.extract_if(.., |_, at| *at > number).map(|(address, _)| address).collect();
+        for address in gone {
+            self.lose(address);
+        }
         self.read_at = self.read_at.filter(|at| *at <= number);
     }
 

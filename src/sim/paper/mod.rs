@@ -96,6 +96,12 @@ impl PaperWorld {
                 let audit = audit.map(|audit| Body::WalletAudit(Box::new(audit)));
                 std::iter::once(Body::Block(block)).chain(audit).collect()
             }
+            Body::PoolReload(mut reading) => {
+                if let Some(chain) = self.chains.get_mut(&reading.block.chain) {
+                    chain.reload(&mut reading);
+                }
+                vec![Body::PoolReload(reading)]
+            }
             Body::Reorganised(to) => {
                 if let Some(chain) = self.chains.get_mut(&to.block.chain) {
                     chain.reorganised(&to);
@@ -155,10 +161,13 @@ impl PaperWorld {
             }
             // Every trade told here names its order.
             Command::QueryOwner { .. } => Vec::new(),
-            // A real book is begun anew by those who hear it; the others wait for their commit.
-            Command::ResyncBook { .. } | Command::Submit { .. } | Command::Place { .. } => {
-                Vec::new()
-            }
+            // Real pools and books are read anew by those who hear them; the last two wait for
+            // their commit.
+            Command::SearchPoolLogs { .. }
+            | Command::ReloadPool { .. }
+            | Command::ResyncBook { .. }
+            | Command::Submit { .. }
+            | Command::Place { .. } => Vec::new(),
         }
     }
 

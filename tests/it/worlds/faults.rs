@@ -177,6 +177,7 @@ async fn cut_sockets_and_a_stopped_chain_are_told_and_recover() -> Result<()> {
     for path in ["report", "snapshot", "status", "risk"] {
         openapi::assert_described(path, &site.get(path).await?);
     }
+    a_pool_is_told_in_full(&site).await?;
     let before = resyncs(&whole);
     world.control("fault", &json!({ "drop_ws": true })).await?;
     let is_cut = |s: &Value| !stage::is_running(s) || resyncs(s) > before || any_feed_down(s);
@@ -239,6 +240,20 @@ fn is_whole(snapshot: &Value) -> bool {
         && has("venues", "user_stream")
         && stage::is_running(snapshot)
         && snapshot["reconciliation"]["ok"] == true
+}
+
+/// What the page of a pool asks for, of the first V3 pool of the first chain.
+async fn a_pool_is_told_in_full(site: &Site) -> Result<()> {
+    let pools = site.get("pools").await?;
+    let rows = pools["pools"].as_array().context("no pools")?;
+    let row = rows.iter().find(|row| row["dex"] == "uniswap_v3").context("no V3 pool")?;
+    let name = row["pool"].as_str().context("no address")?;
+    let told = site.get(&format!("pools/{}/{name}", row["chain_id"])).await?;
+    openapi::assert_described("pools/{chain}/{pool}", &told);
+    ensure!(told["row"]["pool"] == name && told["price"].is_string(), "{told}");
+    let steps = told["liquidity"].as_array().context("no liquidity")?;
+    ensure!(steps.len() > 2 && told["depth"][2]["base"].is_string(), "{told}");
+    Ok(())
 }
 
 fn count_transactions(snapshot: &Value) -> usize {

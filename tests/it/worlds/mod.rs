@@ -1,6 +1,7 @@
 //! Whole worlds: real contracts on anvil, the real exchange protocol, real Postgres, and
 //! the real binary.
 
+mod audits;
 mod chain;
 mod crashes;
 mod edits;
@@ -14,3 +15,4 @@ mod pools;
 mod reorgs;
 mod replays;
 mod stage;
+mod v4;

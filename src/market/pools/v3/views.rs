@@ -89,4 +89,27 @@ impl PoolV3 {
         ];
         fields.into_iter().flatten().collect()
     }
+
+    /// Where the kept state and another whole reading of the same block differ, ticks included;
+    /// empty when they agree. Ranges that are watched are no part of it.
+    ///
+    /// # Errors
+    /// [`ViewError::Desynced`]: one of them is out of step with its logs.
+    pub fn differences(&self, read: &Self) -> Result<Vec<Difference>, ViewError> {
+        self.believed()?;
+        read.believed()?;
+        let [fee_growth_global0, fee_growth_global1] = read.state.now.fee_growth_global;
+        let [fees0, fees1] = read.protocol_fees;
+        let mut found = self.compare(&V3Observed {
+            sqrt_price_x96: read.state.now.sqrt_price_x96,
+            tick: read.state.now.tick,
+            liquidity: read.state.now.liquidity,
+            fee_growth_global0,
+            fee_growth_global1,
+            protocol_fees: (fees0, fees1),
+        });
+        found.extend(Difference::between("feeProtocol", self.fee_protocol, read.fee_protocol));
+        found.extend(Difference::between_ticks(&self.state.ticks, &read.state.ticks));
+        Ok(found)
+    }
 }

@@ -3,6 +3,8 @@
 //! Every function computes all new values before it writes the first, so a log that does not fit
 //! leaves the state as it was.
 
+use std::mem;
+
 use alloy::primitives::U256;
 
 use crate::market::pools::concentrated::{Touched, possible_orders};
@@ -26,7 +28,10 @@ impl PoolV4 {
         }
         let before = self.before();
         match self.follow(event) {
-            Ok(ticks) => Ok(Undo { ticks, ..before }),
+            Ok(ticks) => {
+                self.tabulate_anew(&changed_in(event));
+                Ok(Undo { ticks, ..before })
+            }
             Err(desync) => {
                 self.desync = Some(desync.clone());
                 Err(desync)
@@ -63,6 +68,13 @@ impl PoolV4 {
             }
         }
         Ok(Touched::default())
+    }
+
+    /// After a change of the price, a fee, or of the liquidity at these ticks.
+    pub(super) fn tabulate_anew(&mut self, touched: &[i32]) {
+        let mut segments = mem::take(&mut self.segments);
+        segments.follow(&self.curve(self.lp_fee_pips), touched);
+        self.segments = segments;
     }
 
     /// Runs the swap again.
@@ -111,6 +123,14 @@ impl PoolV4 {
             return Some(self.lp_fee_pips);
         }
         if self.key.has_dynamic_fee() { lp_fee_pips(paid_pips, part) } else { None }
+    }
+}
+
+/// The ticks whose liquidity a log changes.
+fn changed_in(event: &V4Event) -> Vec<i32> {
+    match *event {
+        V4Event::ModifyLiquidity { lower, upper, .. } => vec![lower, upper],
+        _ => Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::market::pools::v4::{PoolV4, V4Observed, ViewError};
 use crate::math::amm::liquidity::fees_owed;
 use crate::math::amm::price::PriceFrame;
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::{SwapOrder, SwapOutcome};
+use crate::math::amm::v3::{Quote, SwapOrder, SwapOutcome};
 use crate::math::amm::v4::swap;
 use crate::math::amm::{Amounts, Rounding};
 
@@ -24,16 +24,28 @@ impl PoolV4 {
     }
 
     /// What a swap would do now: quotes exact in and exact out, with or without a price limit.
-    /// Where hooks set the LP fee, it is the fee last read or last paid.
+    /// Those without one come from [`crate::math::amm::segments`], at the same amounts. Where hooks
+    /// set the LP fee, it is the fee last read or last paid.
     ///
     /// # Errors
     /// [`ViewError`]; [`ViewError::Hooks`] for every pool whose hooks are called in swaps.
-    pub fn quote(&self, order: &SwapOrder) -> Result<SwapOutcome, ViewError> {
-        self.ready()?;
-        if let Some(hook) = self.key.swap_hook() {
-            return Err(ViewError::Hooks(hook));
-        }
+    pub fn quote(&self, order: &SwapOrder) -> Result<Quote, ViewError> {
+        self.quoted_by_curve()?;
+        Ok(self.segments.quote(&self.curve(self.lp_fee_pips), order)?)
+    }
+
+    /// The same step by step, with the fee and the ticks it crosses: for people, slower.
+    ///
+    /// # Errors
+    /// As [`PoolV4::quote`].
+    pub fn walk(&self, order: &SwapOrder) -> Result<SwapOutcome, ViewError> {
+        self.quoted_by_curve()?;
         Ok(swap(&self.curve(self.lp_fee_pips), order)?)
+    }
+
+    fn quoted_by_curve(&self) -> Result<(), ViewError> {
+        self.ready()?;
+        self.key.swap_hook().map_or(Ok(()), |hook| Err(ViewError::Hooks(hook)))
     }
 
     /// Fee growth inside a range, token0 and token1, Q128.128; only differences mean something.
@@ -78,5 +90,27 @@ impl PoolV4 {
             Difference::between("feeGrowthGlobal1X128", growth1, observed.fee_growth_global1),
         ];
         fields.into_iter().flatten().collect()
+    }
+
+    /// Where the kept state and another whole reading of the same block differ, ticks included;
+    /// empty when they agree. The LP fee is left out as in [`PoolV4::compare`].
+    ///
+    /// # Errors
+    /// [`ViewError::Desynced`]: one of them is out of step with its logs.
+    pub fn differences(&self, read: &Self) -> Result<Vec<Difference>, ViewError> {
+        self.believed()?;
+        read.believed()?;
+        let [fee_growth_global0, fee_growth_global1] = read.state.now.fee_growth_global;
+        let mut found = self.compare(&V4Observed {
+            sqrt_price_x96: read.state.now.sqrt_price_x96,
+            tick: read.state.now.tick,
+            protocol_fee: read.protocol_fee,
+            lp_fee_pips: read.lp_fee_pips,
+            liquidity: read.state.now.liquidity,
+            fee_growth_global0,
+            fee_growth_global1,
+        });
+        found.extend(Difference::between_ticks(&self.state.ticks, &read.state.ticks));
+        Ok(found)
     }
 }

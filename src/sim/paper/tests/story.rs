@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::engine::event::{
-    Block, Body, BookStep, ChainStart, Event, Pool, PoolEvent, Position, Recovered, VenueStart,
-    WalletAudit,
+    Block, Body, BookStep, ChainStart, Event, Pool, PoolEvent, PoolReading, Position, Recovered,
+    VenueStart, WalletAudit,
 };
 use crate::engine::output::Command;
 use crate::engine::setup::Setup;
@@ -113,6 +113,20 @@ impl Story {
             allowances: Vec::new(),
         };
         self.hear(Body::ChainReady(Box::new(start)));
+        self.read_again();
+    }
+
+    /// The pool's second reading, at the next block.
+    fn read_again(&mut self) {
+        self.block(Vec::new(), true);
+        let reading = self.reading();
+        self.hear(Body::PoolReading(Box::new(reading)));
+    }
+
+    /// The real pool, read whole at the head.
+    fn reading(&self) -> PoolReading {
+        let state = Pool::V3(Box::new(self.pool.clone()));
+        PoolReading { pool: POOL, block: self.head.block, state }
     }
 
     /// What the real chain says of an address without a key.
@@ -214,6 +228,14 @@ impl Story {
 
     /// Somebody trades in the real pool; the books follow.
     fn trade(&mut self, direction: Direction, amount: u128) {
+        let log = self.swap(direction, amount);
+        self.now = self.now.plus_ms(STEP_MS);
+        self.quote();
+        self.block(vec![log], true);
+    }
+
+    /// The log of a trade in the real pool, not told yet.
+    fn swap(&mut self, direction: Direction, amount: u128) -> PoolEvent {
         let amount = SwapAmount::ExactIn(U256::from(amount));
         let order = SwapOrder { direction, amount, sqrt_limit_x96: None };
         let outcome = self.pool.quote(&order).unwrap();
@@ -227,9 +249,7 @@ impl Story {
         };
         self.pool.apply(&log).unwrap();
         self.mid = price_of(&self.pool);
-        self.now = self.now.plus_ms(STEP_MS);
-        self.quote();
-        self.block(vec![PoolEvent::V3(log)], true);
+        PoolEvent::V3(log)
     }
 
     fn take_back(&mut self, n_blocks: u64) {
@@ -286,6 +306,31 @@ fn a_range_is_opened_hedged_and_moved_and_the_books_agree() {
     let [second] = story.open()[..] else { panic!("{:?}", story.open()) };
     assert!(second.tick_lower > first.tick_lower);
     assert!(story.seen()["orders_filled"].as_u64() >= Some(2), "the new delta is hedged");
+}
+
+#[test]
+fn a_range_in_a_pool_that_is_read_anew_goes_on() {
+    let mut story = at_work();
+    let range = story.open()[0].clone();
+    story.trade(Direction::OneForZero, 10_000_000_000);
+    let earned =
+        |story: &Story| story.seen()["positions"][0]["fees_quote"].as_str().map(str::to_owned);
+    let before = earned(&story);
+    // The log of one trade is lost, so that the next one does not fit.
+    story.swap(Direction::OneForZero, 10_000_000_000);
+    story.trade(Direction::OneForZero, 10_000_000_000);
+    let pool = story.seen()["pools"][0].clone();
+    assert_eq!(pool["state"], "quarantined");
+    let reading = story.reading();
+    story.hear(Body::PoolReload(Box::new(reading)));
+    story.read_again();
+    story.agrees();
+    assert!(before.is_some());
+    assert_eq!(earned(&story), before, "what was earned stays, what was not followed is not known");
+    story.trade(Direction::OneForZero, 1_100_000_000_000);
+    story.pass(20);
+    story.agrees();
+    assert!(story.kept.positions[&range.token_id].closed.is_some());
 }
 
 #[test]

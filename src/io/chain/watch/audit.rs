@@ -1,0 +1,352 @@
+//! Looking after pools: comparing them with the chain, remembering which of their logs were told,
+//! and what the engine asked to be searched or read anew.
+//!
+//! A part of a pool's state (price, liquidity, growth) is cheap to read and compared often. All of
+//! it is read for the second reading of a new pool, now and then to be compared, and anew after
+//! trouble. What cannot be read is tried again later; nothing is believed instead.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::engine::event::{Body, LogGap, PoolEvent, PoolReading, PoolSearch};
+use crate::engine::setup::PoolSetup;
+use crate::io::chain::read::{logs_of, pool_event};
+use crate::io::chain::watch::rota::{Extent, Rota, WHOLE_RHYTHMS};
+use crate::io::chain::watch::{Stop, Trail, Watcher};
+use crate::io::chain::{ChainClient, ChainError};
+use crate::model::chain::{BlockRef, PoolAddress};
+
+/// Second readings are begun for so long before blocks are followed again.
+const READING_TIME: Duration = Duration::from_millis(300);
+/// Blocks of one request for a pool's logs.
+const LOG_BLOCKS_MAX: u64 = 500;
+/// Blocks whose logs are remembered, at most.
+const TOLD_BLOCKS_MAX: u64 = 20_000;
+
+/// What the engine asks about pools of one chain: the loop fills it, the watcher empties it.
+pub type AskedPools = Arc<Mutex<VecDeque<PoolTask>>>;
+
+/// Something asked about a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolTask {
+    /// Which of its logs after this block were not told?
+    Search { pool: PoolAddress, after: u64 },
+    /// Read it anew.
+    Reload { pool: PoolAddress },
+}
+
+impl PoolTask {
+    fn pool(self) -> PoolAddress {
+        match self {
+            Self::Search { pool, .. } | Self::Reload { pool } => pool,
+        }
+    }
+}
+
+/// How many logs of each pool the newest blocks told.
+#[derive(Debug, Default)]
+struct Told {
+    blocks: VecDeque<(u64, BTreeMap<PoolAddress, u64>)>,
+    /// Blocks remembered.
+    window: u64,
+}
+
+impl Told {
+    fn push(&mut self, block: u64, logs: &[(PoolAddress, PoolEvent)]) {
+        let mut counts: BTreeMap<PoolAddress, u64> = BTreeMap::new();
+        for (pool, _) in logs {
+            *counts.entry(*pool).or_default() += 1;
+        }
+        self.blocks.push_back((block, counts));
+        let oldest = block.saturating_sub(self.window);
+        while self.blocks.front().is_some_and(|(number, _)| *number < oldest) {
+            self.blocks.pop_front();
+        }
+    }
+
+    fn cut(&mut self, to: u64) {
+        while self.blocks.back().is_some_and(|(number, _)| *number > to) {
+            self.blocks.pop_back();
+        }
+    }
+
+    /// The first remembered block above this one.
+    fn first_after(&self, after: u64) -> Option<u64> {
+        self.blocks.iter().map(|(number, _)| *number).find(|number| *number > after)
+    }
+
+    /// The first block from here on that told another number of a pool's logs than the chain has.
+    fn gap(&self, pool: PoolAddress, from: u64, on_chain: &BTreeMap<u64, u64>) -> Option<LogGap> {
+        let looked_at = self.blocks.iter().filter(|(number, _)| *number >= from);
+        let mut counts = looked_at.map(|(block, counts)| LogGap {
+            block: *block,
+            told: counts.get(&pool).copied().unwrap_or(0),
+            on_chain: on_chain.get(block).copied().unwrap_or(0),
+        });
+        counts.find(|gap| gap.told != gap.on_chain)
+    }
+}
+
+/// What a watcher knows of its pools.
+#[derive(Debug, Default)]
+pub(super) struct Audits {
+    rota: Rota,
+    told: Told,
+    /// Pools read whole once, with the height of that reading.
+    firsts: VecDeque<(PoolAddress, u64)>,
+    /// Block at which a whole reading failed: the next is tried at a later one.
+    failed_at: u64,
+}
+
+impl Audits {
+    /// All pools were read whole at this height.
+    pub(super) fn begin(&mut self, watcher: &Watcher, at: u64) {
+        let every = watcher.audit_every_blocks;
+        let pools = || watcher.setup.pools.iter().map(|pool| pool.address);
+        self.rota.begin(pools(), every, at);
+        self.firsts = pools().map(|pool| (pool, at)).collect();
+        // From one whole comparison to the next, so that a search begins where both agreed.
+        let between = every.saturating_mul(WHOLE_RHYTHMS + 1).min(TOLD_BLOCKS_MAX);
+        let window = between.max(watcher.setup.final_after_blocks);
+        self.told = Told { blocks: VecDeque::new(), window };
+        // What was asked before is answered by this reading.
+        watcher.asked.lock().expect("no holder panics").clear();
+    }
+
+    /// A block was told with these logs.
+    pub(super) fn told(&mut self, block: u64, logs: &[(PoolAddress, PoolEvent)]) {
+        self.told.push(block, logs);
+        for (pool, _) in logs {
+            self.rota.told(*pool);
+        }
+    }
+
+    /// Only blocks up to this one are still the chain's: all pools are compared soon.
+    pub(super) fn cut(&mut self, to: u64) {
+        self.told.cut(to);
+        self.rota.hurry();
+        self.firsts.retain(|(_, at)| *at <= to);
+        self.failed_at = 0;
+    }
+
+    fn read(&mut self, pool: PoolAddress, at: u64) {
+        self.firsts.retain(|(known, _)| *known != pool);
+        self.firsts.push_back((pool, at));
+    }
+
+    /// The next pool whose first reading is of an earlier block; taken out.
+    fn second(&mut self, block: u64) -> Option<(PoolAddress, u64)> {
+        if self.failed_at >= block {
+            return None;
+        }
+        let index = self.firsts.iter().position(|(_, at)| *at < block)?;
+        self.firsts.remove(index)
+    }
+}
+
+impl Watcher {
+    /// What pools need at the newest block followed.
+    pub(super) async fn look_after_pools(&self, trail: &mut Trail) -> Result<(), Stop> {
+        let Some(head) = trail.last() else { return Ok(()) };
+        self.answer(&head.block, &mut trail.audits).await?;
+        self.read_again(&head.block, &mut trail.audits).await?;
+        self.compare_pools(&head.block, &mut trail.audits).await
+    }
+
+    /// Does the oldest thing asked; one that cannot be done lets the others go first.
+    async fn answer(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
+        if audits.failed_at >= block.number {
+            return Ok(());
+        }
+        let task = self.asked.lock().expect("no holder panics").pop_front();
+        let Some(task) = task else { return Ok(()) };
+        let Some(pool) = self.setup.pool(task.pool()) else { return Ok(()) };
+        let answer = match task {
+            PoolTask::Search { after, .. } => self.search(pool, after, block, audits).await,
+            PoolTask::Reload { .. } => self.reload(pool, block, audits).await,
+        };
+        match answer {
+            Ok(Some(fact)) => self.tell(fact).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                audits.failed_at = block.number;
+                self.asked.lock().expect("no holder panics").push_back(task);
+                self.complain(pool.address, &error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn search(
+        &self,
+        pool: &PoolSetup,
+        after: u64,
+        block: &BlockRef,
+        audits: &Audits,
+    ) -> Result<Option<Body>, ChainError> {
+        let Some(from) = audits.told.first_after(after) else { return Ok(None) };
+        let (chain, to) = (block.chain, block.number);
+        let on_chain = self.client.pool_log_counts(pool, from, to).await?;
+        let gap = audits.told.gap(pool.address, from, &on_chain);
+        let pool = pool.address;
+        Ok(Some(Body::PoolLogs(PoolSearch { chain, pool, from, to, gap })))
+    }
+
+    async fn reload(
+        &self,
+        pool: &PoolSetup,
+        block: &BlockRef,
+        audits: &mut Audits,
+    ) -> Result<Option<Body>, ChainError> {
+        let reading = self.reading(pool, block).await?;
+        audits.read(pool.address, block.number);
+        Ok(Some(Body::PoolReload(reading)))
+    }
+
+    async fn reading(
+        &self,
+        pool: &PoolSetup,
+        block: &BlockRef,
+    ) -> Result<Box<PoolReading>, ChainError> {
+        let state = self.client.pool(pool, block).await?;
+        Ok(Box::new(PoolReading { pool: pool.address, block: *block, state }))
+    }
+
+    /// Second readings of pools that were first read at an earlier block, as many as fit.
+    async fn read_again(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
+        let began = Instant::now();
+        while began.elapsed() < READING_TIME
+            && let Some((address, at)) = audits.second(block.number)
+        {
+            let Some(pool) = self.setup.pool(address) else { continue };
+            match self.reading(pool, block).await {
+                Ok(reading) => self.tell(Body::PoolReading(reading)).await?,
+                Err(error) => {
+                    audits.failed_at = block.number;
+                    audits.firsts.push_back((address, at));
+                    self.complain(address, &error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn of the rota. An endpoint that is silent ends it: who is left comes first next time.
+    async fn compare_pools(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
+        for (address, extent) in audits.rota.due(block.number) {
+            let Some(pool) = self.setup.pool(address) else { continue };
+            let read = match extent {
+                Extent::Part => self.client.observe(pool, block.hash).await.map(|observed| {
+                    let (chain, pool, block) = (block.chain, address, *block);
+                    Body::PoolAudit { chain, pool, block, observed }
+                }),
+                Extent::Whole => self.reading(pool, block).await.map(Body::PoolReading),
+            };
+            audits.rota.had(address, block.number, extent);
+            match read {
+                Ok(fact) => self.tell(fact).await?,
+                Err(error) => {
+                    self.complain(address, &error);
+                    if matches!(error, ChainError::Timeout { .. }) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn complain(&self, pool: PoolAddress, error: &ChainError) {
+        tracing::warn!(chain = self.setup.chain, %pool, %error, "pool not read");
+    }
+}
+
+impl ChainClient {
+    /// How many logs of a pool each block of a range has, by the node's own list.
+    async fn pool_log_counts(
+        &self,
+        pool: &PoolSetup,
+        from: u64,
+        to: u64,
+    ) -> Result<BTreeMap<u64, u64>, ChainError> {
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut first = from;
+        while first <= to {
+            let last = to.min(first.saturating_add(LOG_BLOCKS_MAX - 1));
+            let filter = logs_of(pool)?.from_block(first).to_block(last);
+            for log in self.logs(&filter).await? {
+                if pool_event(std::slice::from_ref(pool), &log).is_some() {
+                    *counts.entry(log.block_number.unwrap_or_default()).or_default() += 1;
+                }
+            }
+            first = last.saturating_add(1);
+        }
+        Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::Address;
+
+    use super::*;
+
+    fn pool(n: u8) -> PoolAddress {
+        Address::with_last_byte(n).into()
+    }
+
+    fn logs(pools: &[u8]) -> Vec<(PoolAddress, PoolEvent)> {
+        pools.iter().map(|n| (pool(*n), PoolEvent::Broken(String::new()))).collect()
+    }
+
+    #[test]
+    fn the_first_block_that_differs_is_named() {
+        let mut told = Told { blocks: VecDeque::new(), window: 100 };
+        let blocks = [(11, &[1, 2, 1][..]), (12, &[][..]), (13, &[2][..]), (14, &[1][..])];
+        for (block, pools) in blocks {
+            told.push(block, &logs(pools));
+        }
+        let gap = |on_chain: &[(u64, u64)], from| {
+            told.gap(pool(1), from, &on_chain.iter().copied().collect())
+        };
+        assert_eq!(gap(&[(11, 2), (14, 1)], 11), None);
+        let missing = Some(LogGap { block: 12, told: 0, on_chain: 1 });
+        assert_eq!(gap(&[(11, 2), (12, 1), (14, 2)], 11), missing);
+        let twice = Some(LogGap { block: 11, told: 2, on_chain: 1 });
+        assert_eq!(gap(&[(11, 1), (12, 1), (14, 1)], 11), twice);
+        assert_eq!(gap(&[(14, 1)], 12), None);
+        assert_eq!((told.first_after(11), told.first_after(14)), (Some(12), None));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_follows_a_reorganisation() {
+        let mut told = Told { blocks: VecDeque::new(), window: 3 };
+        for block in 1..=10 {
+            told.push(block, &logs(&[1]));
+        }
+        assert_eq!((told.first_after(0), told.blocks.len()), (Some(7), 4));
+        told.cut(8);
+        told.push(9, &logs(&[]));
+        let on_chain: BTreeMap<u64, u64> = (1..=10).map(|block| (block, 1)).collect();
+        let gap = told.gap(pool(1), 7, &on_chain);
+        assert_eq!(gap, Some(LogGap { block: 9, told: 0, on_chain: 1 }));
+    }
+
+    #[test]
+    fn a_second_reading_is_of_a_later_block_and_waits_after_a_failure() {
+        let mut audits = Audits::default();
+        audits.read(pool(1), 10);
+        audits.read(pool(2), 11);
+        assert_eq!(audits.second(10), None);
+        assert_eq!(audits.second(11), Some((pool(1), 10)));
+        assert_eq!(audits.second(11), None);
+        audits.failed_at = 12;
+        assert_eq!((audits.second(12), audits.second(13)), (None, Some((pool(2), 11))));
+        // Read anew, only the newest reading counts; one that was taken back counts no more.
+        audits.read(pool(1), 13);
+        audits.read(pool(1), 14);
+        audits.cut(13);
+        assert_eq!(audits.second(20), None);
+    }
+}
