@@ -5,18 +5,21 @@
 //! ticks -45, -630 and -6030, and what they buy is what the EVM answers; nothing is timed before
 //! all three agree on it.
 
+mod clock;
+
 use std::hint::black_box;
 
-use alloy::primitives::{I256, U256};
+use alloy::primitives::{I256, U160, U256};
+use clock::ThreadTime;
 use criterion::{BatchSize, Criterion, Throughput};
 use futures::FutureExt;
 use tidekeeper::math::amm::Direction;
 use tidekeeper::math::amm::segments::Segments;
-use tidekeeper::math::amm::tick::{Ticks, sqrt_price_at};
+use tidekeeper::math::amm::tick::{Ticks, sqrt_price_at, tick_at};
 use tidekeeper::math::amm::v2::{KeptPart, Reserves, amount_out};
 use tidekeeper::math::amm::v3::{Curve, SwapAmount, SwapOrder, swap};
 use uniswap_v3_sdk::entities::{TickListDataProvider, tick::Tick};
-use uniswap_v3_sdk::utils::swap_math::v3_swap;
+use uniswap_v3_sdk::utils::{swap_math::v3_swap, tick_math::get_tick_at_sqrt_ratio};
 
 const SPACING: i32 = 60;
 const FEE_PIPS: u32 = 3_000;
@@ -87,7 +90,7 @@ fn sdk_out(curve: &Curve<'_>, provider: &TickListDataProvider, amount: u128) -> 
     state.amount_calculated.unsigned_abs()
 }
 
-fn v3_quotes(criterion: &mut Criterion) {
+fn v3_quotes(criterion: &mut Criterion<ThreadTime>) {
     let ticks = ticks();
     let curve = curve(&ticks);
     let list = ticks.iter().map(|(&tick, state)| Tick::new(tick, state.gross, state.net)).collect();
@@ -114,7 +117,7 @@ fn v3_quotes(criterion: &mut Criterion) {
 }
 
 /// Making the table, per segment, and following a trade that crosses nothing.
-fn v3_table(criterion: &mut Criterion) {
+fn v3_table(criterion: &mut Criterion<ThreadTime>) {
     let ticks = ticks();
     let curve = curve(&ticks);
     let far = order(ROWS[2].1);
@@ -123,11 +126,16 @@ fn v3_table(criterion: &mut Criterion) {
     let n_segments = table.tabulated(Direction::ZeroForOne);
 
     let mut group = criterion.benchmark_group("v3 table");
-    let n_elements = u64::try_from(n_segments).expect("few");
-    group.throughput(Throughput::Elements(n_elements));
-    group.bench_function(format!("made anew for 100 crossings, {n_segments} segments"), |b| {
-        b.iter(|| Segments::default().quote(black_box(&curve), black_box(&far)));
-    });
+    for direction in [Direction::ZeroForOne, Direction::OneForZero] {
+        let far = SwapOrder { direction, ..far };
+        let made = Segments::default();
+        made.quote(&curve, &far).expect("a quote");
+        let n_segments = made.tabulated(direction);
+        group.throughput(Throughput::Elements(u64::try_from(n_segments).expect("few")));
+        group.bench_function(format!("made anew {direction:?}, {n_segments} segments"), |b| {
+            b.iter(|| Segments::default().quote(black_box(&curve), black_box(&far)));
+        });
+    }
     group.throughput(Throughput::Elements(1));
     let moved = Curve { sqrt_price_x96: sqrt_price_at(-45).expect("a tick"), tick: -45, ..curve };
     let kept = {
@@ -150,34 +158,68 @@ fn v3_table(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn v2_quotes(criterion: &mut Criterion) {
-    let reserves = Reserves {
-        reserve_in: U256::from(5_000 * WHOLE),
-        reserve_out: U256::from(3_000_000_000_000_u64),
+/// Prices all over +-200,000 ticks, none of them a tick's own.
+fn prices() -> Vec<U256> {
+    let mut state = 1_u64;
+    let price = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let tick = i32::try_from(state >> 33 & 0x7_ffff).expect("19 bits") % 200_000;
+        let tick = if state & 1 == 0 { tick } else { -tick };
+        let [at, above] = [tick, tick + 1].map(|tick| sqrt_price_at(tick).expect("a tick"));
+        let part = U256::from(1 + (state >> 20) % 997);
+        at + (above - at) * part / U256::from(1_000)
     };
-    let given = U256::from(WHOLE);
+    (0..4_096).map(price).collect()
+}
+
+fn ticks_of_prices(criterion: &mut Criterion<ThreadTime>) {
+    let prices = prices();
+    let sdk = |price: U256| get_tick_at_sqrt_ratio(U160::from(price)).expect("a tick").as_i32();
+    for &price in &prices {
+        assert_eq!(tick_at(price), Ok(sdk(price)));
+    }
+    let mut group = criterion.benchmark_group("price to tick, 4096 prices");
+    group.throughput(Throughput::Elements(4_096));
+    group.bench_function("uniswap-v3-sdk", |b| {
+        b.iter(|| prices.iter().map(|&price| sdk(black_box(price))).max());
+    });
+    group.bench_function("ours", |b| {
+        b.iter(|| prices.iter().map(|&price| tick_at(black_box(price))).max_by_key(Result::is_ok));
+    });
+    group.finish();
+}
+
+/// Amounts whose product with the reserve fits 128 bits, and ones whose product does not.
+fn v2_quotes(criterion: &mut Criterion<ThreadTime>) {
     let plain = |given: U256, reserves: Reserves| {
         let with_fee = given * U256::from(997);
         let denominator = reserves.reserve_in * U256::from(1_000) + with_fee;
         with_fee * reserves.reserve_out / denominator
     };
-    let checked = amount_out(given, reserves, KeptPart::UNISWAP);
-    assert_eq!(checked, Ok(plain(given, reserves)));
+    let given = U256::from(WHOLE);
+    let other_tokens = [3_000_000_000_000, 7_000_000 * WHOLE];
+    for (name, reserve_out) in ["6 decimals", "18 decimals"].into_iter().zip(other_tokens) {
+        let reserve_in = U256::from(5_000 * WHOLE);
+        let reserves = Reserves { reserve_in, reserve_out: U256::from(reserve_out) };
+        let checked = amount_out(given, reserves, KeptPart::UNISWAP);
+        assert_eq!(checked, Ok(plain(given, reserves)));
 
-    let mut group = criterion.benchmark_group("v2 amount out");
-    group.bench_function("plain U256, unchecked", |b| {
-        b.iter(|| plain(black_box(given), black_box(reserves)));
-    });
-    group.bench_function("ours", |b| {
-        b.iter(|| amount_out(black_box(given), black_box(reserves), KeptPart::UNISWAP));
-    });
-    group.finish();
+        let mut group = criterion.benchmark_group(format!("v2 amount out, {name}"));
+        group.bench_function("plain U256, unchecked", |b| {
+            b.iter(|| plain(black_box(given), black_box(reserves)));
+        });
+        group.bench_function("ours", |b| {
+            b.iter(|| amount_out(black_box(given), black_box(reserves), KeptPart::UNISWAP));
+        });
+        group.finish();
+    }
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = Criterion::default().with_measurement(ThreadTime).configure_from_args();
     v3_quotes(&mut criterion);
     v3_table(&mut criterion);
+    ticks_of_prices(&mut criterion);
     v2_quotes(&mut criterion);
     criterion.final_summary();
 }

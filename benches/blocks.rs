@@ -9,6 +9,7 @@
 //! itself, and two transfers of plain tokens are all that is traded around it. Nothing is timed
 //! before both have come to the same logs. Both times are divided by their numbers of swaps.
 
+mod clock;
 #[allow(dead_code, reason = "the lives in tests/it/bytecode use the rest of it")]
 #[path = "../tests/it/bytecode/abi.rs"]
 mod abi;
@@ -23,7 +24,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy::primitives::aliases::{I24, U24};
 use alloy::primitives::{Address, I256, Log, U160, U256, keccak256};
@@ -42,6 +43,7 @@ use tidekeeper::venues::uniswap_v3::abi::UniswapV3Pool::UniswapV3PoolEvents;
 use tidekeeper::venues::uniswap_v3::decode_pool_log;
 
 use abi::{Pool, PoolFactory};
+use clock::ThreadTime;
 use machine::{Machine, Sent};
 use stage::{OWNER, Stage, TRADER};
 
@@ -118,7 +120,11 @@ impl Spent {
     }
 
     /// Times a routine that times itself; what it does between is not counted.
-    fn bench(&mut self, bencher: &mut Bencher<'_>, mut routine: impl FnMut() -> Duration) {
+    fn bench(
+        &mut self,
+        bencher: &mut Bencher<'_, ThreadTime>,
+        mut routine: impl FnMut() -> Duration,
+    ) {
         bencher.iter_custom(|rounds| {
             let time: Duration = (0..rounds).map(|_| routine()).sum();
             self.time += time;
@@ -316,7 +322,7 @@ fn logs_of(evm: &Evm, market: &Market) -> Result<Vec<Log>> {
     Ok(logs)
 }
 
-fn blocks(criterion: &mut Criterion, market: &Market, evm: &Evm) -> Result<()> {
+fn blocks(criterion: &mut Criterion<ThreadTime>, market: &Market, evm: &Evm) -> Result<()> {
     let (mut ours, mut theirs) = (Spent::default(), Spent::default());
     let mut group = criterion.benchmark_group("a block of 500 swaps over 10000 pools");
     group.throughput(Throughput::Elements(u64::try_from(N_LOGS)?));
@@ -328,12 +334,12 @@ fn blocks(criterion: &mut Criterion, market: &Market, evm: &Evm) -> Result<()> {
             }
             let block = &market.blocks[next];
             next += 1;
-            let begun = Instant::now();
+            let begun = ThreadTime::now();
             for (address, event) in block {
                 let pool = pools.get_mut(address).expect("all pools are there");
                 pool.apply(event).map(drop).expect("a log that fits");
             }
-            begun.elapsed()
+            ThreadTime::now() - begun
         });
     });
     let n_calls = evm.calls.len();
@@ -341,12 +347,12 @@ fn blocks(criterion: &mut Criterion, market: &Market, evm: &Evm) -> Result<()> {
     group.bench_function(format!("revm, {n_calls} of the swaps"), |b| {
         theirs.bench(b, || {
             let mut machine = evm.machine.fork();
-            let begun = Instant::now();
+            let begun = ThreadTime::now();
             for (pool, call) in &evm.calls {
                 let sent = machine.send(TRADER, *pool, U256::ZERO, call);
                 assert!(matches!(black_box(sent), Ok(Sent::Done(_))), "a swap went through before");
             }
-            begun.elapsed()
+            ThreadTime::now() - begun
         });
     });
     group.finish();
@@ -354,27 +360,27 @@ fn blocks(criterion: &mut Criterion, market: &Market, evm: &Evm) -> Result<()> {
     Ok(())
 }
 
-fn decoding(criterion: &mut Criterion, logs: &[Log]) -> Result<()> {
+fn decoding(criterion: &mut Criterion<ThreadTime>, logs: &[Log]) -> Result<()> {
     let (mut ours, mut theirs) = (Spent::default(), Spent::default());
     let mut group = criterion.benchmark_group("decoding swap logs");
     group.throughput(Throughput::Elements(u64::try_from(logs.len())?));
     group.bench_function("alloy's generated decoder", |b| {
         theirs.bench(b, || {
-            let begun = Instant::now();
+            let begun = ThreadTime::now();
             for log in logs {
                 let decoded = UniswapV3PoolEvents::decode_log(black_box(log));
                 black_box(decoded).expect("a log of the pool");
             }
-            begun.elapsed()
+            ThreadTime::now() - begun
         });
     });
     group.bench_function("ours", |b| {
         ours.bench(b, || {
-            let begun = Instant::now();
+            let begun = ThreadTime::now();
             for log in logs {
                 black_box(decode_pool_log(black_box(log))).expect("a log of the pool");
             }
-            begun.elapsed()
+            ThreadTime::now() - begun
         });
     });
     group.finish();
@@ -410,7 +416,7 @@ fn weigh() -> Result<()> {
 
 fn main() -> Result<()> {
     weigh()?;
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = Criterion::default().with_measurement(ThreadTime).configure_from_args();
     let market = market()?;
     let evm = evm(&market)?;
     let logs = logs_of(&evm, &market)?;

@@ -190,8 +190,14 @@ pub(super) fn demo_labels() -> Vec<(String, String, String)> {
         label(
             "swaps of the traders",
             "recorded",
-            "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, real sizes and \
-             directions at 20 times the speed; USDC is played by the demo's USDT",
+            "Uniswap V3 USDC/WETH 0.05 %, Ethereum mainnet, 2024-01-05, order, directions and \
+             sizes at 20 times the speed; USDC is played by the demo's USDT",
+        ),
+        label(
+            "where the traders swap",
+            "simulated",
+            "the pool is drawn from a seed, sizes are cut to 0.5 % of its depth, purses are \
+             refilled; WETH is the native coin in one V4 pool, and USDC itself in the USDC pool",
         ),
         label(
             "contracts",

@@ -26,7 +26,7 @@ use crate::venues::erc20::Erc20;
 use crate::venues::executor::{self, Executor};
 use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Router02};
 use crate::venues::uniswap_v3::abi::{SwapRouter, SwapRouter02, UniswapV3Factory};
-use crate::venues::uniswap_v4::abi::PoolManager;
+use crate::venues::uniswap_v4::abi::{PoolManager, V4Quoter};
 
 /// A fee and its tick spacing that every V3 factory has from the start (`UniswapV3Factory.sol`).
 const FIRST_TIER: (U24, I24) = (uint!(500_U24), I24::from_raw(uint!(10_U24)));
@@ -172,8 +172,14 @@ impl Site<'_> {
             let wrapped_blame = [key.as_str(), "wrapped_native"];
             let wrapped = self.chain.wrapped_native;
             let mut row = self.row(&key, address);
-            // V4's quoter shares no word with the others: its own quotes are compared with ours.
-            if row.has_code(address, &blame[..1]).await && dex != Dex::UniswapV4 {
+            if !row.has_code(address, &blame[..1]).await {
+                row.tell(report);
+                continue;
+            }
+            if dex == Dex::UniswapV4 {
+                let call = V4Quoter::poolManagerCall {};
+                row.expect(address, &call, contracts.factory, &blame).await;
+            } else {
                 // One word in all of them; the contracts of V3 have it and the next one from
                 // `PeripheryImmutableState`.
                 let call = SwapRouter::factoryCall {};

@@ -10,7 +10,7 @@ use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
 use crate::config::secret::shown;
 use crate::config::values::{self, integer};
-use crate::market::pools::v4::key::{DYNAMIC_FEE, KeyError, PoolKey};
+use crate::market::pools::v4::key::{DYNAMIC, DYNAMIC_FEE, KeyError, PoolKey};
 use crate::math::amm::tick::MAX_TICK_SPACING_V4;
 use crate::math::amm::v4::MAX_LP_FEE_PIPS;
 
@@ -70,9 +70,6 @@ const DEXES: &[(&str, Dex)] = &[
     ("sushiswap_v3", Dex::SushiswapV3),
     ("uniswap_v4", Dex::UniswapV4),
 ];
-
-/// The word for the fee of a V4 pool whose hooks set it.
-const DYNAMIC: &str = "dynamic";
 
 /// Contracts of one exchange on one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +137,8 @@ impl Pool {
     /// What tells it from other pools of its exchange and pair: `FEE`, and of V4 `FEE/SPACING` or
     /// `FEE/SPACING/HOOKS`, where the fee may be `dynamic`.
     pub fn terms(&self) -> String {
-        let Some(V4Part { tick_spacing, hooks }) = self.v4 else {
-            return self.fee_pips.to_string();
-        };
-        let fee = self.fixed_fee_pips().map_or_else(|| DYNAMIC.to_owned(), |fee| fee.to_string());
-        let hooks = hooks.map(|hooks| format!("/{hooks}")).unwrap_or_default();
-        format!("{fee}/{tick_spacing}{hooks}")
+        let key = self.key(Address::ZERO, Address::ZERO);
+        key.map_or_else(|| self.fee_pips.to_string(), |key| key.terms())
     }
 
     /// Its fee, where no hooks set it.

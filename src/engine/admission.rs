@@ -198,6 +198,9 @@ impl Engine {
         state.standing = Standing::Quarantined { why: why.clone(), since, until };
         let body = json!({ "chain": id, "pool": address.to_string(), "block": since, "why": why });
         self.note("pool_quarantined", body);
+        self.drop_pending(id, "a pool it was decided on is not trusted any more", |pending| {
+            pending.pools.contains(&address)
+        });
         self.out.commands.push(Command::SearchPoolLogs { chain: id, pool: address, after });
         if until == Until::Reload {
             self.out.commands.push(Command::ReloadPool { chain: id, pool: address });
@@ -231,16 +234,19 @@ impl Engine {
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let is_current = chain.head.is_some_and(|head| head.block == block);
         let Some(state) = chain.pools.get_mut(&address) else { return };
-        let Standing::Quarantined { why, until, .. } = &mut state.standing else { return };
-        if *until == Until::Person {
-            return;
-        }
+        let why = match &state.standing {
+            Standing::Quarantined { until: Until::Person, .. } => return,
+            Standing::Quarantined { why, .. } => why.clone(),
+            // The chain took back what it was asked for; whoever else was told begins anew too.
+            Standing::Live { .. } => "it was to be read anew".to_owned(),
+        };
         if !is_current {
             self.out.commands.push(Command::ReloadPool { chain: id, pool: address });
             return;
         }
-        *why = format!("{why}; read anew at block {read_at}, waits for a second reading");
-        *until = Until::Second;
+        let why = format!("{why}; read anew at block {read_at}, waits for a second reading");
+        let since = if state.standing.is_live() { read_at } else { state.standing.since() };
+        state.standing = Standing::Quarantined { why, since, until: Until::Second };
         state.pool = read;
         (state.read_at, state.agreed) = (read_at, read_at);
         state.n_reloads += 1;

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::engine::act::is_trade;
 use crate::engine::admission::Standing;
 use crate::engine::output::{Command, Record};
-use crate::engine::state::ChainState;
+use crate::engine::state::{ChainState, Pending};
 use crate::execution::tx::TxEvent;
 use crate::ledger::entry::{Entry, Kind};
 use crate::market::pools::{v2, v3, v4};
@@ -58,23 +58,22 @@ impl Engine {
         let id = to.block.chain;
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let from = chain.head.map_or(to.block.number, |head| head.block.number);
-        let contradicted = restore_pools(chain, to.block.number);
+        let Restored { contradicted, waiting } = restore_pools(chain, to.block.number);
         chain.forget_logs_above(to.block.number);
         chain.head = Some(to);
         chain.head_at = Some(self.now);
         // What contracts may take now is not known: it is set to zero first, as for a stranger.
         chain.allowances.clear();
-        let gone = chain.pending.take();
-        if let Some(gone) = gone.filter(|gone| is_trade(&gone.act)) {
-            let why = Some("the chain took back the block it was found in".to_owned());
-            self.turn_opportunity(gone.intent, Fate::Lost, why);
-        }
+        self.drop_pending(id, "the chain took back the block it was found in", |_| true);
         let n_reversed = self.reverse_entries(id, to.block.number);
         let n_resent = self.return_slots(id, to.block.number);
         self.readings_taken_back(id, to.block.number);
         for (address, why) in contradicted {
             self.distrust(id, address, why);
         }
+        // Its second reading may have come while it did not follow its logs.
+        let reloads = waiting.into_iter().map(|pool| Command::ReloadPool { chain: id, pool });
+        self.out.commands.extend(reloads);
         // Until wallet and ledger were compared on the new blocks, nothing is traded.
         self.reconciled.remove(&format!("chain {id}"));
         self.out.records.push(Record::Cursor(to.block));
@@ -83,6 +82,15 @@ impl Engine {
             json!({ "chain": id, "to": to.block.number, "from": from,
                     "entries_reversed": n_reversed, "transactions_returned": n_resent }),
         );
+    }
+
+    /// Drops the want that waits for its gas, where it rests on what is not true any more.
+    pub(super) fn drop_pending(&mut self, id: u64, why: &str, rests: impl Fn(&Pending) -> bool) {
+        let Some(chain) = self.chains.get_mut(&id) else { return };
+        let gone = chain.pending.take_if(|pending| rests(pending));
+        if let Some(gone) = gone.filter(|gone| is_trade(&gone.act)) {
+            self.turn_opportunity(gone.intent, Fate::Lost, Some(why.to_owned()));
+        }
     }
 
     /// Reverses the entries of removed blocks, newest first, and what they did to positions.
@@ -182,9 +190,18 @@ impl Engine {
     }
 }
 
-/// Pools as they were before the removed blocks; those of which one cannot be taken back, with why.
-fn restore_pools(chain: &mut ChainState, to: u64) -> Vec<(PoolAddress, String)> {
-    let mut contradicted = Vec::new();
+/// Pools that are not what they were before the removed blocks, or must be asked about.
+#[derive(Default)]
+struct Restored {
+    /// Of which a log cannot be taken back, with why.
+    contradicted: Vec<(PoolAddress, String)>,
+    /// That wait for a second reading again.
+    waiting: Vec<PoolAddress>,
+}
+
+/// Pools as they were before the removed blocks.
+fn restore_pools(chain: &mut ChainState, to: u64) -> Restored {
+    let mut restored = Restored::default();
     while chain.undo.back().is_some_and(|undo| undo.number > to) {
         let Some(undo) = chain.undo.pop_back() else { break };
         for (address, past) in undo.pools {
@@ -192,13 +209,14 @@ fn restore_pools(chain: &mut ChainState, to: u64) -> Vec<(PoolAddress, String)> 
                 let undone = past.logs.into_iter().rev().try_for_each(|log| state.pool.undo(log));
                 // The log that did not fit is gone. What a reading contradicted stays quarantined.
                 if let Some(standing) = past.standing {
+                    restored.waiting.extend((!standing.is_live()).then_some(address));
                     state.standing = standing;
                 }
-                contradicted.extend(undone.err().map(|why| (address, why)));
+                restored.contradicted.extend(undone.err().map(|why| (address, why)));
                 // Growth that goes back would read as a vast sum of fees.
                 state.fee_samples.clear();
             }
         }
     }
-    contradicted
+    restored
 }

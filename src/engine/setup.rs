@@ -149,6 +149,13 @@ impl PoolSetup {
     }
 }
 
+impl PoolSetup {
+    /// What tells it from other pools of its exchange and pair, as the operator's files have it.
+    pub fn terms(&self) -> String {
+        self.key.map_or_else(|| self.fee_pips.to_string(), |key| key.terms())
+    }
+}
+
 /// How a pool prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Curve {

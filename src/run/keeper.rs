@@ -76,6 +76,10 @@ impl Keeper {
                 Some(PoolAsk { pool, answer }) = self.questions.recv() => {
                     // Whoever asked may not wait any more.
                     let _ = answer.send(self.engine.pool_detail(pool, clock::now()));
+                    // However many ask, facts go on.
+                    if let Ok(body) = self.facts.try_recv() {
+                        self.handle(body).await;
+                    }
                 }
                 Some(body) = self.facts.recv() => self.handle(body).await,
             }

@@ -146,7 +146,7 @@ impl Engine {
         let seen = state.into_iter().flat_map(|state| state.recent.iter().rev());
         Some(PoolDetail {
             at_ms: at.ms(),
-            name: format!("{}/{}/{}/{}", chain.setup.name, setup.dex, setup.pair, setup.fee_pips),
+            name: format!("{}/{}/{}/{}", chain.setup.name, setup.dex, setup.pair, setup.terms()),
             audit_age_blocks: row
                 .block
                 .zip(row.audited_block)

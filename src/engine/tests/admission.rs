@@ -211,10 +211,14 @@ fn a_log_that_did_not_fit_goes_with_its_block_and_what_a_reading_found_does_not(
     assert_eq!(row(&world).state, "quarantined");
     world.take_back(&before);
     assert_eq!(row(&world).state, "live");
-    // It was asked for before its cause was gone.
+    // It was asked for before its cause was gone: whoever was told begins anew, so the engine too.
     reload(&mut world);
-    assert_eq!((row(&world).state, row(&world).reloads), ("live", 0));
+    assert_eq!((row(&world).state, row(&world).reloads), ("quarantined", 1));
+    world.block();
+    world.read_pools();
+    assert_eq!(row(&world).state, "live");
 
+    let before = world.checkpoint();
     world.swap_to(TICK + 5);
     let mut other = world.pool.clone();
     let minted = V3Event::Mint { lower: -196_000, upper: -195_000, amount: 7 };
@@ -223,6 +227,36 @@ fn a_log_that_did_not_fit_goes_with_its_block_and_what_a_reading_found_does_not(
     assert_eq!(reloads(&world.feed(Body::PoolReading(wrong))), 1);
     world.take_back(&before);
     assert_eq!(row(&world).state, "quarantined", "the log may be missing in a block that stands");
+}
+
+#[test]
+fn a_pool_that_waits_again_after_its_block_is_gone_is_asked_for() {
+    let mut world = World::ready(only_liquidity());
+    world.chain_read(true);
+    world.block();
+    let before = world.checkpoint();
+    world.block_with(vec![misfit()], Vec::new());
+    // Its second reading comes while it does not follow its logs, and counts for nothing.
+    world.read_pools();
+    let asked = world.take_back(&before);
+    assert_eq!((reloads(&asked), row(&world).state), (1, "quarantined"));
+    reload(&mut world);
+    world.block();
+    world.read_pools();
+    assert_eq!(row(&world).state, "live");
+}
+
+#[test]
+fn what_was_decided_on_a_contradicted_pool_is_not_signed_after_it_was_read_anew() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let (intent, _) = only(estimates(&asked));
+    world.block_with(vec![misfit()], Vec::new());
+    reload(&mut world);
+    assert!(submits(&world.estimated(intent)).is_empty());
+    world.block();
+    // What is decided now, on the pool as it was read anew, is estimated anew.
+    let (_, act) = only(estimates(&world.read_pools()));
+    assert!(matches!(act, Act::Open { .. }), "{act:?}");
 }
 
 #[test]

@@ -296,7 +296,9 @@ impl ChainClient {
             let last = search.last(step);
             match self.opened_up_to(search, last).await {
                 Ok(found) => {
-                    (search.next, search.step) = (last.saturating_add(1), step);
+                    // A refusal may have been for another reason than the length.
+                    let longer = step.saturating_mul(2).min(STEP);
+                    (search.next, search.step) = (last.saturating_add(1), longer);
                     return Ok(found);
                 }
                 Err(ChainError::Refused { .. } | ChainError::Timeout { .. })

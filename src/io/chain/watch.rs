@@ -161,6 +161,10 @@ impl Watcher {
         let head = header(self.setup.chain, &self.client.latest().await?);
         if trail.ready_at.is_none() {
             self.catch_up(&head, trail).await?;
+            if trail.last().is_some_and(|last| last.block != head.block) {
+                // The chain replaced its head meanwhile: what is read must stand on what was followed.
+                return Ok(());
+            }
             self.start(&head).await?;
             trail.ready_at = Some(head.block.number);
             trail.audits.begin(self, head.block.number);

@@ -187,7 +187,9 @@ pub trait Curve {
     fn protocol_part(&self, direction: Direction, paid: U256, fee: U256) -> Result<U256, AmmError>;
 }
 
-/// Runs a swap without changing the pool, exactly as its contract does.
+/// Runs a swap without changing the pool, exactly as its contract does. One exception: V3 lets its
+/// count of the protocol's fees wrap at 2^128, which only a token of such a supply reaches; here
+/// that is an overflow.
 ///
 /// # Errors
 /// What the contract reverts on: a zero or too large amount, a limit on the wrong side, overflow;

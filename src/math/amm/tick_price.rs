@@ -75,10 +75,11 @@ pub fn sqrt_price_at(tick: i32) -> Result<U256, AmmError> {
     }
     let low = bits & ((1 << LOW_BITS) - 1);
     let mut ratio = LOW_RATIOS.get(low as usize).copied().filter(|_| low != 0);
-    for (bit, &of_bit) in RATIOS.iter().enumerate().skip(LOW_BITS) {
-        if bits >> bit & 1 == 1 {
-            ratio = Some(ratio.map_or(of_bit, |ratio| cut_product(ratio, of_bit)));
-        }
+    let mut high = bits - low;
+    while high != 0 {
+        let of_bit = *RATIOS.get(high.trailing_zeros() as usize).ok_or(AmmError::Overflow)?;
+        ratio = Some(ratio.map_or(of_bit, |ratio| cut_product(ratio, of_bit)));
+        high &= high - 1;
     }
     let ratio = ratio.ok_or(AmmError::Overflow)?;
     let [r0, r1, r2, r3] = match tick {

@@ -19,7 +19,9 @@ use crate::model::chain::{BlockRef, PoolAddress};
 
 /// Second readings are begun for so long before blocks are followed again.
 const READING_TIME: Duration = Duration::from_millis(300);
-/// Blocks of one request for a pool's logs.
+/// What failed is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Blocks of one request for a pool's logs; a search makes one at every look at the chain.
 const LOG_BLOCKS_MAX: u64 = 500;
 /// Blocks whose logs are remembered, at most.
 const TOLD_BLOCKS_MAX: u64 = 20_000;
@@ -34,14 +36,6 @@ pub enum PoolTask {
     Search { pool: PoolAddress, after: u64 },
     /// Read it anew.
     Reload { pool: PoolAddress },
-}
-
-impl PoolTask {
-    fn pool(self) -> PoolAddress {
-        match self {
-            Self::Search { pool, .. } | Self::Reload { pool } => pool,
-        }
-    }
 }
 
 /// How many logs of each pool the newest blocks told.
@@ -76,16 +70,29 @@ impl Told {
         self.blocks.iter().map(|(number, _)| *number).find(|number| *number > after)
     }
 
-    /// The first block from here on that told another number of a pool's logs than the chain has.
-    fn gap(&self, pool: PoolAddress, from: u64, on_chain: &BTreeMap<u64, u64>) -> Option<LogGap> {
-        let looked_at = self.blocks.iter().filter(|(number, _)| *number >= from);
+    /// The first block searched that told another number of the pool's logs than the chain has.
+    fn gap(&self, search: &Search) -> Option<LogGap> {
+        let range = search.from..=search.to;
+        let looked_at = self.blocks.iter().filter(|(number, _)| range.contains(number));
         let mut counts = looked_at.map(|(block, counts)| LogGap {
             block: *block,
-            told: counts.get(&pool).copied().unwrap_or(0),
-            on_chain: on_chain.get(block).copied().unwrap_or(0),
+            told: counts.get(&search.pool).copied().unwrap_or(0),
+            on_chain: search.on_chain.get(block).copied().unwrap_or(0),
         });
         counts.find(|gap| gap.told != gap.on_chain)
     }
+}
+
+/// A search for missing logs under way.
+#[derive(Debug)]
+struct Search {
+    pool: PoolAddress,
+    from: u64,
+    to: u64,
+    /// The first block not looked at yet.
+    next: u64,
+    /// Logs that blocks have by the chain's list.
+    on_chain: BTreeMap<u64, u64>,
 }
 
 /// What a watcher knows of its pools.
@@ -95,8 +102,11 @@ pub(super) struct Audits {
     told: Told,
     /// Pools read whole once, with the height of that reading.
     firsts: VecDeque<(PoolAddress, u64)>,
-    /// Block at which a whole reading failed: the next is tried at a later one.
-    failed_at: u64,
+    search: Option<Search>,
+    /// Not before this is another task tried after one that failed.
+    tasks_wait: Option<Instant>,
+    /// Not before this is another second reading tried after one that failed.
+    readings_wait: Option<Instant>,
 }
 
 impl Audits {
@@ -127,7 +137,8 @@ impl Audits {
         self.told.cut(to);
         self.rota.hurry();
         self.firsts.retain(|(_, at)| *at <= to);
-        self.failed_at = 0;
+        // What was told of the blocks it looks at is not what it was.
+        self.search = None;
     }
 
     fn read(&mut self, pool: PoolAddress, at: u64) {
@@ -136,8 +147,8 @@ impl Audits {
     }
 
     /// The next pool whose first reading is of an earlier block; taken out.
-    fn second(&mut self, block: u64) -> Option<(PoolAddress, u64)> {
-        if self.failed_at >= block {
+    fn second(&mut self, block: u64, now: Instant) -> Option<(PoolAddress, u64)> {
+        if self.readings_wait.is_some_and(|until| now < until) {
             return None;
         }
         let index = self.firsts.iter().position(|(_, at)| *at < block)?;
@@ -154,43 +165,62 @@ impl Watcher {
         self.compare_pools(&head.block, &mut trail.audits).await
     }
 
-    /// Does the oldest thing asked; one that cannot be done lets the others go first.
+    /// Reads one pool anew, or else goes on with a search: that only makes words, so one that fails
+    /// is given up.
     async fn answer(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
-        if audits.failed_at >= block.number {
+        if audits.tasks_wait.is_some_and(|until| Instant::now() < until) {
             return Ok(());
         }
-        let task = self.asked.lock().expect("no holder panics").pop_front();
-        let Some(task) = task else { return Ok(()) };
-        let Some(pool) = self.setup.pool(task.pool()) else { return Ok(()) };
-        let answer = match task {
-            PoolTask::Search { after, .. } => self.search(pool, after, block, audits).await,
-            PoolTask::Reload { .. } => self.reload(pool, block, audits).await,
-        };
-        match answer {
-            Ok(Some(fact)) => self.tell(fact).await,
-            Ok(None) => Ok(()),
+        match self.next_task(audits.search.is_none()) {
+            Some(PoolTask::Reload { pool }) => return self.read_anew(pool, block, audits).await,
+            Some(PoolTask::Search { pool, after }) => {
+                let from = audits.told.first_after(after);
+                let on_chain = BTreeMap::new();
+                let to = block.number;
+                audits.search = from.map(|from| Search { pool, from, to, next: from, on_chain });
+            }
+            None => {}
+        }
+        let Some(mut search) = audits.search.take() else { return Ok(()) };
+        let Some(pool) = self.setup.pool(search.pool) else { return Ok(()) };
+        if let Err(error) = self.client.count_logs(pool, &mut search).await {
+            self.complain(pool.address, &error);
+            return Ok(());
+        }
+        if search.next <= search.to {
+            audits.search = Some(search);
+            return Ok(());
+        }
+        let gap = audits.told.gap(&search);
+        let Search { pool, from, to, .. } = search;
+        self.tell(Body::PoolLogs(PoolSearch { chain: block.chain, pool, from, to, gap })).await
+    }
+
+    /// Readings come before searches.
+    fn next_task(&self, may_search: bool) -> Option<PoolTask> {
+        let mut asked = self.asked.lock().expect("no holder panics");
+        let is_reading = |task: &PoolTask| matches!(task, PoolTask::Reload { .. });
+        let index = asked.iter().position(is_reading).or(may_search.then_some(0))?;
+        asked.remove(index)
+    }
+
+    async fn read_anew(
+        &self,
+        address: PoolAddress,
+        block: &BlockRef,
+        audits: &mut Audits,
+    ) -> Result<(), Stop> {
+        let Some(pool) = self.setup.pool(address) else { return Ok(()) };
+        match self.reload(pool, block, audits).await {
+            Ok(fact) => self.tell(fact).await,
             Err(error) => {
-                audits.failed_at = block.number;
-                self.asked.lock().expect("no holder panics").push_back(task);
-                self.complain(pool.address, &error);
+                audits.tasks_wait = Some(Instant::now() + RETRY_AFTER);
+                let again = PoolTask::Reload { pool: address };
+                self.asked.lock().expect("no holder panics").push_back(again);
+                self.complain(address, &error);
                 Ok(())
             }
         }
-    }
-
-    async fn search(
-        &self,
-        pool: &PoolSetup,
-        after: u64,
-        block: &BlockRef,
-        audits: &Audits,
-    ) -> Result<Option<Body>, ChainError> {
-        let Some(from) = audits.told.first_after(after) else { return Ok(None) };
-        let (chain, to) = (block.chain, block.number);
-        let on_chain = self.client.pool_log_counts(pool, from, to).await?;
-        let gap = audits.told.gap(pool.address, from, &on_chain);
-        let pool = pool.address;
-        Ok(Some(Body::PoolLogs(PoolSearch { chain, pool, from, to, gap })))
     }
 
     async fn reload(
@@ -198,10 +228,10 @@ impl Watcher {
         pool: &PoolSetup,
         block: &BlockRef,
         audits: &mut Audits,
-    ) -> Result<Option<Body>, ChainError> {
+    ) -> Result<Body, ChainError> {
         let reading = self.reading(pool, block).await?;
         audits.read(pool.address, block.number);
-        Ok(Some(Body::PoolReload(reading)))
+        Ok(Body::PoolReload(reading))
     }
 
     async fn reading(
@@ -217,13 +247,13 @@ impl Watcher {
     async fn read_again(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
         let began = Instant::now();
         while began.elapsed() < READING_TIME
-            && let Some((address, at)) = audits.second(block.number)
+            && let Some((address, at)) = audits.second(block.number, Instant::now())
         {
             let Some(pool) = self.setup.pool(address) else { continue };
             match self.reading(pool, block).await {
                 Ok(reading) => self.tell(Body::PoolReading(reading)).await?,
                 Err(error) => {
-                    audits.failed_at = block.number;
+                    audits.readings_wait = Some(Instant::now() + RETRY_AFTER);
                     audits.firsts.push_back((address, at));
                     self.complain(address, &error);
                 }
@@ -263,26 +293,17 @@ impl Watcher {
 }
 
 impl ChainClient {
-    /// How many logs of a pool each block of a range has, by the node's own list.
-    async fn pool_log_counts(
-        &self,
-        pool: &PoolSetup,
-        from: u64,
-        to: u64,
-    ) -> Result<BTreeMap<u64, u64>, ChainError> {
-        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut first = from;
-        while first <= to {
-            let last = to.min(first.saturating_add(LOG_BLOCKS_MAX - 1));
-            let filter = logs_of(pool)?.from_block(first).to_block(last);
-            for log in self.logs(&filter).await? {
-                if pool_event(std::slice::from_ref(pool), &log).is_some() {
-                    *counts.entry(log.block_number.unwrap_or_default()).or_default() += 1;
-                }
+    /// One request of a search: how many logs of its pool the next blocks have, by the node's list.
+    async fn count_logs(&self, pool: &PoolSetup, search: &mut Search) -> Result<(), ChainError> {
+        let last = search.to.min(search.next.saturating_add(LOG_BLOCKS_MAX - 1));
+        let filter = logs_of(pool)?.from_block(search.next).to_block(last);
+        for log in self.logs(&filter).await? {
+            if pool_event(std::slice::from_ref(pool), &log).is_some() {
+                *search.on_chain.entry(log.block_number.unwrap_or_default()).or_default() += 1;
             }
-            first = last.saturating_add(1);
         }
-        Ok(counts)
+        search.next = last.saturating_add(1);
+        Ok(())
     }
 }
 
@@ -308,7 +329,8 @@ mod tests {
             told.push(block, &logs(pools));
         }
         let gap = |on_chain: &[(u64, u64)], from| {
-            told.gap(pool(1), from, &on_chain.iter().copied().collect())
+            let on_chain = on_chain.iter().copied().collect();
+            told.gap(&Search { pool: pool(1), from, to: 14, next: 15, on_chain })
         };
         assert_eq!(gap(&[(11, 2), (14, 1)], 11), None);
         let missing = Some(LogGap { block: 12, told: 0, on_chain: 1 });
@@ -329,24 +351,25 @@ mod tests {
         told.cut(8);
         told.push(9, &logs(&[]));
         let on_chain: BTreeMap<u64, u64> = (1..=10).map(|block| (block, 1)).collect();
-        let gap = told.gap(pool(1), 7, &on_chain);
+        let gap = told.gap(&Search { pool: pool(1), from: 7, to: 10, next: 11, on_chain });
         assert_eq!(gap, Some(LogGap { block: 9, told: 0, on_chain: 1 }));
     }
 
     #[test]
     fn a_second_reading_is_of_a_later_block_and_waits_after_a_failure() {
-        let mut audits = Audits::default();
+        let (mut audits, now) = (Audits::default(), Instant::now());
         audits.read(pool(1), 10);
         audits.read(pool(2), 11);
-        assert_eq!(audits.second(10), None);
-        assert_eq!(audits.second(11), Some((pool(1), 10)));
-        assert_eq!(audits.second(11), None);
-        audits.failed_at = 12;
-        assert_eq!((audits.second(12), audits.second(13)), (None, Some((pool(2), 11))));
+        assert_eq!(audits.second(10, now), None);
+        assert_eq!(audits.second(11, now), Some((pool(1), 10)));
+        assert_eq!(audits.second(11, now), None);
+        audits.readings_wait = Some(now + RETRY_AFTER);
+        assert_eq!(audits.second(12, now), None);
+        assert_eq!(audits.second(12, now + RETRY_AFTER), Some((pool(2), 11)));
         // Read anew, only the newest reading counts; one that was taken back counts no more.
         audits.read(pool(1), 13);
         audits.read(pool(1), 14);
         audits.cut(13);
-        assert_eq!(audits.second(20), None);
+        assert_eq!(audits.second(20, now + RETRY_AFTER), None);
     }
 }

@@ -13,6 +13,9 @@ use crate::math::amm::v4::MAX_LP_FEE_PIPS;
 /// The fee in the key of a pool whose hooks set the LP fee.
 pub const DYNAMIC_FEE: u32 = 0x80_0000;
 
+/// The word for that fee.
+pub const DYNAMIC: &str = "dynamic";
+
 /// Bits of a hooks address that say what it is called for.
 const ALL_FLAGS: u16 = (1 << 14) - 1;
 const AFTER_ADD_LIQUIDITY: u16 = 1 << 10;
@@ -116,6 +119,15 @@ impl PoolKey {
             self.hooks.into_word().0,
         ];
         keccak256(words.concat())
+    }
+
+    /// What tells it from other pools of its currencies, for people: `FEE/SPACING` or
+    /// `FEE/SPACING/HOOKS`, where the fee may be [`DYNAMIC`].
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let fee = self.fixed_fee_pips().map_or_else(|| DYNAMIC.to_owned(), |fee| fee.to_string());
+        let hooks = if self.hooks.is_zero() { String::new() } else { format!("/{}", self.hooks) };
+        format!("{fee}/{}{hooks}", self.tick_spacing)
     }
 
     /// Whether `PoolManager.initialize` would take the key.
