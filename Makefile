@@ -13,8 +13,9 @@ help:
 	@echo 'make demo          a self-contained world and the agent in it; prints the page; Ctrl-C ends it'
 	@echo 'make demo FOR=90   the same for 90 seconds, then target/demo/report.json, judged by both reconcilers'
 	@echo 'make test          all tests: Rust, contracts, dashboard, independent clients, browser'
-	@echo 'make long          the Rust tests again with 10000 cases per property, 1200000 random acts on pools of the real'
-	@echo '                   bytecode against ours (optimised; make test plays a slice), cargo-fuzz if it is there'
+	@echo 'make long          the Rust tests again with 10000 cases per property and 500 pools to load, 1200000 random acts on'
+	@echo '                   pools of the real bytecode against ours and 5000 on fifty pools behind a node that loses logs and'
+	@echo '                   takes blocks back (optimised; make test plays a slice of both), cargo-fuzz if it is there'
 	@echo 'make clean         removes everything that set-up and builds made'
 
 # FOR=seconds needs the independent reconciler, hence `judge` (Python).
@@ -29,8 +30,9 @@ test:
 
 long:
 	@tools/setup.sh test
-	@PROPTEST_CASES=10000 tools/test.sh rust
+	@PROPTEST_CASES=10000 TIDEKEEPER_POOLS=500 tools/test.sh rust
 	@TIDEKEEPER_SEQUENCES=1200000 tools/test.sh bytecode
+	@TIDEKEEPER_FIFTY=5000 tools/test.sh fifty
 	@exec tools/test.sh fuzz
 
 clean:

@@ -2,7 +2,8 @@
 # The executor contract: its tests and its committed products. Needs `tools/setup.sh test`.
 #
 #   contracts/run.sh test       products are fresh, sources are formatted, forge's tests, gas
-#   contracts/run.sh build      writes contracts/Executor.json and abis/Executor.json
+#   contracts/run.sh build      writes contracts/Executor.json, abis/Executor.json and
+#                               tests/data/evm/bytecode.json
 #   contracts/run.sh gas        writes contracts/snapshots/Executor.json
 #   contracts/run.sh mutate     breaks the contract one check at a time; each break must fail a test
 #   contracts/run.sh forge ...  forge as the tests run it

@@ -1,8 +1,9 @@
 // Compiles contracts/src/Executor.sol and writes contracts/Executor.json and abis/Executor.json,
-// or compares with them.
+// and compiles the contracts of tests/data/evm and writes their bytecode beside them; or compares
+// with what is there.
 //
-//   node tools/solc-build.mjs           writes both
-//   node tools/solc-build.mjs --check   exits with 1 unless both are, byte for byte, what would be
+//   node tools/solc-build.mjs           writes all three
+//   node tools/solc-build.mjs --check   exits with 1 unless all are, byte for byte, what would be
 //                                       written
 //
 // SOLC_NODE_MODULES names the directory that holds npm's `solc`. The settings are those of
@@ -16,6 +17,8 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const SOURCE = "src/Executor.sol";
+// Contracts that tests put on a chain, each in a file of its name.
+const FIXTURES = "tests/data/evm";
 const SETTINGS = {
   optimizer: { enabled: true, runs: 10000 },
   evmVersion: "cancun",
@@ -31,6 +34,7 @@ function main() {
   const isCheck = process.argv.includes("--check");
   finish("contracts/Executor.json", `${JSON.stringify(product, null, 2)}\n`, isCheck);
   finish("abis/Executor.json", abiFile(product.abi), isCheck);
+  finish(`${FIXTURES}/bytecode.json`, `${JSON.stringify(fixtures(), null, 2)}\n`, isCheck);
 }
 
 function finish(name, built, isCheck) {
@@ -47,25 +51,46 @@ function finish(name, built, isCheck) {
 }
 
 function build() {
-  const nodeModules = resolve(process.env.SOLC_NODE_MODULES ?? "node_modules");
-  const solc = createRequire(import.meta.url)(join(nodeModules, "solc"));
   const wanted = ["abi", "evm.bytecode", "evm.deployedBytecode"];
-  const outputSelection = { [SOURCE]: { Executor: wanted } };
-  const settings = { ...SETTINGS, outputSelection };
-  const input = { language: "Solidity", sources: sources(), settings };
-  const output = JSON.parse(solc.compile(JSON.stringify(input)));
-  const errors = (output.errors ?? []).map((error) => error.formattedMessage);
-  // The product compiles without warnings, or not at all.
-  if (errors.length > 0) throw new Error(errors.join("\n"));
-  const { abi, evm } = output.contracts[SOURCE].Executor;
+  const compiled = compile(sources("contracts/src", "src/"), { [SOURCE]: { Executor: wanted } });
+  const { abi, evm } = compiled.contracts[SOURCE].Executor;
   return {
     abi,
     bytecode: `0x${evm.bytecode.object}`,
     deployedBytecode: `0x${evm.deployedBytecode.object}`,
     immutables: immutables(evm.deployedBytecode.immutableReferences),
-    solc: solc.version(),
+    solc: compiled.solc,
     settings: SETTINGS,
   };
+}
+
+/** Creation and runtime code of the contracts of tests, by name. */
+function fixtures() {
+  const files = sources(FIXTURES, "");
+  const wanted = { "*": { "*": ["evm.bytecode", "evm.deployedBytecode"] } };
+  const { contracts, solc } = compile(files, wanted);
+  const product = { solc };
+  for (const file of Object.keys(files)) {
+    const name = file.replace(".sol", "");
+    const { bytecode, deployedBytecode } = contracts[file][name].evm;
+    product[name] = {
+      bytecode: `0x${bytecode.object}`,
+      deployedBytecode: `0x${deployedBytecode.object}`,
+    };
+  }
+  return product;
+}
+
+function compile(files, outputSelection) {
+  const nodeModules = resolve(process.env.SOLC_NODE_MODULES ?? "node_modules");
+  const solc = createRequire(import.meta.url)(join(nodeModules, "solc"));
+  const settings = { ...SETTINGS, outputSelection };
+  const input = { language: "Solidity", sources: files, settings };
+  const output = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (output.errors ?? []).map((error) => error.formattedMessage);
+  // The product compiles without warnings, or not at all.
+  if (errors.length > 0) throw new Error(errors.join("\n"));
+  return { contracts: output.contracts, solc: solc.version() };
 }
 
 /** Where `deployedBytecode` has zeros for owner and operator, which the constructor writes. */
@@ -74,10 +99,10 @@ function immutables(references) {
   return slots.sort((one, two) => one.start - two.start);
 }
 
-function sources() {
-  const dir = join(ROOT, "contracts", "src");
+function sources(folder, prefix) {
+  const dir = join(ROOT, folder);
   const names = readdirSync(dir).filter((name) => name.endsWith(".sol"));
-  const entry = (name) => [`src/${name}`, { content: readFileSync(join(dir, name), "utf8") }];
+  const entry = (name) => [`${prefix}${name}`, { content: readFileSync(join(dir, name), "utf8") }];
   return Object.fromEntries(names.sort().map(entry));
 }
 

@@ -7,6 +7,8 @@
 #   tools/test.sh fuzz       the fuzz targets under cargo-fuzz, or why they were not run
 #   tools/test.sh bytecode   the lives of pools of the real bytecode only, in an optimised build;
 #                            TIDEKEEPER_SEQUENCES says how many acts they play
+#   tools/test.sh fifty      the fifty pools behind a bad node only, in an optimised build;
+#                            TIDEKEEPER_FIFTY says how many acts there are
 #
 # Needs `tools/setup.sh test`. All parts run even if one fails; the exit status is 0 only if none did.
 set -euo pipefail
@@ -28,6 +30,7 @@ main() {
         contracts) part contracts contracts/run.sh "$COUNT" ;;
         fuzz) part fuzz tools/fuzz.sh '^fuzz: ' ;;
         bytecode) part bytecode test_bytecode "$RUST_SUMMARY" ;;
+        fifty) part fifty test_fifty "$RUST_SUMMARY" ;;
         all)
             part rust test_rust "$RUST_SUMMARY"
             part contracts contracts/run.sh "$COUNT"
@@ -36,7 +39,7 @@ main() {
             part browser test_browser "$COUNT"
             ;;
         *)
-            echo "unknown part '$1' (all, rust, contracts, bytecode, fuzz)" >&2
+            echo "unknown part '$1' (all, rust, contracts, bytecode, fifty, fuzz)" >&2
             exit 2
             ;;
     esac
@@ -58,11 +61,14 @@ test_rust() {
             END { print passed + 0 " passed, " failed + 0 " failed" }'
     fi
 }
-test_bytecode() {
+test_bytecode() { optimised bytecode::; }
+test_fifty() { optimised worlds::fifty::; }
+# optimised MODULE: the integration tests whose names begin so, in an optimised build.
+optimised() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --release --locked --no-fail-fast -E 'test(/^bytecode::/)'
+        cargo nextest run --release --locked --no-fail-fast -E "test(/^$1/)"
     else
-        cargo test --release --locked --no-fail-fast --test it bytecode:: -- --nocapture 2>&1 | awk '
+        cargo test --release --locked --no-fail-fast --test it "$1" -- --nocapture 2>&1 | awk '
             { print }
             /^test result:/ { passed += $4; failed += $6 }
             END { print passed + 0 " passed, " failed + 0 " failed" }'

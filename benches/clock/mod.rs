@@ -1,5 +1,5 @@
-//! What the benches count: time of the processor spent by this thread, not of the clock on the wall,
-//! which on a shared machine also counts what others do.
+//! What the benches count: time of the processor spent by this thread, not of the clock on the
+//! wall, which on a shared machine also counts what others do.
 
 use std::time::Duration;
 

@@ -61,7 +61,8 @@ async fn answer(
         UrlSource::Plain(url) => Some(url.clone()),
         UrlSource::Env(name) => variable(name),
     };
-    let Ok(client) = ChainClient::new(&url?) else {
+    let client = ChainClient::new(&url?).map(|c| c.paced(endpoint.max_requests_per_s));
+    let Ok(client) = client else {
         report.bad(Status::Fail, at, format!("{place} is not a URL"), format!("mend {place}"));
         return None;
     };

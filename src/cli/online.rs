@@ -4,6 +4,7 @@
 //! Reads only, at one block a chain. Invariant: what could not be asked fails; it is never ok.
 
 mod pools;
+mod tokens;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use crate::cli::endpoints::{self, Reached};
 use crate::cli::findings::{Progress, Report, Status};
 use crate::config::Config;
-use crate::config::chain::{Chain, token_key};
+use crate::config::chain::Chain;
 use crate::config::pool::{Contracts, Dex};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::text::plain;
@@ -30,8 +31,6 @@ use crate::venues::uniswap_v4::abi::{PoolManager, V4Quoter};
 
 /// A fee and its tick spacing that every V3 factory has from the start (`UniswapV3Factory.sol`).
 const FIRST_TIER: (U24, I24) = (uint!(500_U24), I24::from_raw(uint!(10_U24)));
-/// Decimals of a wrapped native coin, as of the coin.
-const WRAPPED_DECIMALS: u8 = 18;
 /// Key of the later one of V3's routers.
 const ROUTER02: &str = "router02";
 /// Characters of a token's own symbol that are shown.
@@ -94,7 +93,7 @@ struct Site<'a> {
 impl Site<'_> {
     fn row(&self, key: &str, what: impl ToString) -> Row<'_> {
         let (key, what) = (self.full(key), what.to_string());
-        Row { site: self, key, what, facts: Vec::new(), faults: Vec::new() }
+        Row { site: self, key, what, facts: Vec::new(), faults: Vec::new(), doubts: Vec::new() }
     }
 
     /// The whole name of a key of the chain's file.
@@ -102,8 +101,8 @@ impl Site<'_> {
         format!("chains.{}.{key}", self.chain.name)
     }
 
-    /// Which of these keys to correct, and where each was written.
-    fn remedy(&self, keys: &[&str]) -> String {
+    /// Keys, and where each was written.
+    fn places(&self, keys: &[&str]) -> Vec<String> {
         let place = |key: &&str| {
             let key = self.full(key);
             match self.config.settings.get(&key) {
@@ -111,23 +110,12 @@ impl Site<'_> {
                 None => key,
             }
         };
-        let places: Vec<String> = keys.iter().map(place).collect();
-        format!("correct {}", places.join(" or "))
+        keys.iter().map(place).collect()
     }
 
-    async fn tokens(&self, report: &mut Report) {
-        let (key, address) = ("wrapped_native", self.chain.wrapped_native);
-        let mut row = self.row(key, address);
-        row.token(address, WRAPPED_DECIMALS, &[key]).await;
-        row.tell(report);
-        for (symbol, token) in &self.chain.tokens {
-            let table = token_key(symbol);
-            let (address, decimals) = (format!("{table}.address"), format!("{table}.decimals"));
-            let blame = [decimals.as_str(), address.as_str()];
-            let mut row = self.row(&address, token.address);
-            row.token(token.address, token.decimals, &blame).await;
-            row.tell(report);
-        }
+    /// Which of these keys to correct, and where each was written.
+    fn remedy(&self, keys: &[&str]) -> String {
+        format!("correct {}", self.places(keys).join(" or "))
     }
 
     /// The contract that makes pools: a factory or, of V4, the manager.
@@ -242,6 +230,8 @@ struct Row<'a> {
     facts: Vec<String>,
     /// What is wrong, and what to do about it.
     faults: Vec<(String, String)>,
+    /// What may be wrong, and what to do about it.
+    doubts: Vec<(String, String)>,
 }
 
 impl Row<'_> {
@@ -337,13 +327,14 @@ impl Row<'_> {
     }
 
     fn tell(self, report: &mut Report) {
-        let Self { key, what, facts, faults, .. } = self;
+        let Self { key, what, facts, faults, doubts, .. } = self;
         if faults.is_empty() {
-            report.ok(key, format!("{what}: {}", facts.join(", ")));
-            return;
+            report.ok(key.as_str(), format!("{what}: {}", facts.join(", ")));
         }
-        for (found, remedy) in faults {
-            report.bad(Status::Fail, key.as_str(), format!("{what}: {found}"), remedy);
+        let faults = faults.into_iter().map(|fault| (Status::Fail, fault));
+        let doubts = doubts.into_iter().map(|doubt| (Status::Warn, doubt));
+        for (status, (found, remedy)) in faults.chain(doubts) {
+            report.bad(status, key.as_str(), format!("{what}: {found}"), remedy);
         }
     }
 }
@@ -361,6 +352,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::config::chain::token_key;
 
     #[test]
     fn a_symbol_cannot_write_on_the_terminal() {

@@ -145,7 +145,7 @@ async fn answer(verb: &PoolVerb) -> Result<Answer> {
     let config = verb.files().load()?;
     match verb {
         PoolVerb::List(some) => Ok(list::list(some.chains(&config)?).await),
-        PoolVerb::Inspect(one) => inspect::inspect(&place::read(&config, &one.pool).await?),
+        PoolVerb::Inspect(one) => inspect::inspect(&place::read(&config, &one.pool).await?).await,
         PoolVerb::Quote(arguments) => {
             let read = place::read(&config, &arguments.one.pool).await?;
             quote::quote(&read, arguments).await

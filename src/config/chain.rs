@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 
 use crate::config::agent::{Mode, SCHEMA};
 use crate::config::doc::Doc;
@@ -49,6 +49,9 @@ pub struct Chain {
     pub tokens: BTreeMap<String, Token>,
     /// Exchanges on this chain.
     pub dexes: BTreeMap<Dex, Contracts>,
+    /// Keccak hashes of the code of hooks that the operator trusts: V4 pools with such hooks in
+    /// their swaps are quoted by simulation, those with others not at all.
+    pub hook_code_hashes: Vec<B256>,
     /// The pools that are watched and may be used.
     pub pools: Vec<Pool>,
     /// The contract that runs cycles all or nothing, for arbitrage.
@@ -190,7 +193,7 @@ pub(super) fn read_chain(
     let submission =
         node.table("submission", "the way transactions take").and_then(read_submission);
     let tokens = read_tokens(&mut node, wrapped_native);
-    let dexes = read_dexes(&mut node);
+    let (dexes, hook_code_hashes) = read_dexes(&mut node);
     let pools = node
         .table("pools", "the pools that are watched")
         .and_then(|node| read_pools(node, native.as_deref(), &tokens, &dexes));
@@ -226,6 +229,7 @@ pub(super) fn read_chain(
             submission: submission?,
             tokens: complete(tokens)?,
             dexes: complete(dexes)?,
+            hook_code_hashes: hook_code_hashes?,
             pools: pools?,
             executor: executor?,
         })

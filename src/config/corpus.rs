@@ -131,6 +131,10 @@ fn pools_of_v4_and_sushiswap_are_told_whole() {
     let key = hooked.key(Address::ZERO, usdt).unwrap();
     assert_eq!((key.check(), hooked.fixed_fee_pips()), (Ok(()), None));
     assert_eq!((native.fixed_fee_pips(), v3.key(Address::ZERO, usdt)), (Some(500), None));
+    let [hash] = &chain.hook_code_hashes[..] else { panic!("{:?}", chain.hook_code_hashes) };
+    assert_eq!((hash[0], hash[31]), (0x0b, 0x86));
+    // Nobody's hooks are trusted where the file lists none.
+    assert!(loaded(&good()).chain("local").unwrap().hook_code_hashes.is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 
 use crate::config::chain::Token;
 use crate::config::problem::{Fault, suggest};
@@ -70,6 +70,9 @@ const DEXES: &[(&str, Dex)] = &[
     ("sushiswap_v3", Dex::SushiswapV3),
     ("uniswap_v4", Dex::UniswapV4),
 ];
+
+/// Key of V4's list of hooks' code.
+const HOOK_CODE_HASHES: &str = "hook_code_hashes";
 
 /// Contracts of one exchange on one chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,12 +239,21 @@ fn read_v4_part(node: &mut Node<'_>, fee_pips: Option<u32>) -> Option<V4Part> {
     }
 }
 
-/// Reads the exchanges; `None` under one that exists but is wrong.
-pub(super) fn read_dexes(chain: &mut Node<'_>) -> BTreeMap<Dex, Option<Contracts>> {
-    let mut dexes = BTreeMap::new();
+/// Exchanges as far as they are right: `None` under one that exists but is wrong.
+type DexDrafts = BTreeMap<Dex, Option<Contracts>>;
+
+/// Reads the exchanges, and the hashes of the hooks' code that may take part in quoted swaps;
+/// `None` when one of the hashes is wrong.
+pub(super) fn read_dexes(chain: &mut Node<'_>) -> (DexDrafts, Option<Vec<B256>>) {
+    let (mut dexes, mut code_hashes) = (BTreeMap::new(), Some(Vec::new()));
     for (name, mut node) in chain.named("dex") {
         match values::choice(DEXES, &[]).parse(&name) {
             Ok(dex) => {
+                if dex == Dex::UniswapV4 && node.has(HOOK_CODE_HASHES) {
+                    code_hashes = node.list(HOOK_CODE_HASHES, &values::code_hash());
+                } else if dex == Dex::UniswapV4 {
+                    node.skip_all(&[HOOK_CODE_HASHES]);
+                }
                 let contracts = read_contracts(&mut node, dex);
                 node.finish();
                 dexes.insert(dex, contracts);
@@ -249,7 +261,7 @@ pub(super) fn read_dexes(chain: &mut Node<'_>) -> BTreeMap<Dex, Option<Contracts
             Err(fault) => node.fault_here(fault),
         }
     }
-    dexes
+    (dexes, code_hashes)
 }
 
 fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
@@ -289,7 +301,7 @@ pub(super) fn read_pools(
     mut node: Node<'_>,
     native: Option<&str>,
     tokens: &BTreeMap<String, Option<Token>>,
-    dexes: &BTreeMap<Dex, Option<Contracts>>,
+    dexes: &DexDrafts,
 ) -> Option<Vec<Pool>> {
     let never = values::only_flag(false, "pools are named in `allow`");
     let discover = node.or("discover", &never, "false");

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256, KECCAK256_EMPTY};
 use rust_decimal::Decimal;
 use toml::de::DeValue;
 
@@ -311,6 +311,25 @@ pub(super) fn address() -> Kind<Address> {
     })
 }
 
+/// The Keccak hash of a contract's code.
+pub(super) fn code_hash() -> Kind<B256> {
+    Kind::new(Shape::Text, "\"0x…\"", |text| {
+        let digits = text.strip_prefix("0x").unwrap_or_default();
+        let is_hex = digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit());
+        match text.parse::<B256>().ok().filter(|_| is_hex) {
+            None => {
+                let what = format!("{} is not the hash of a code", shown(text));
+                Err(Fault::new(what, "0x and 64 hexadecimal digits"))
+            }
+            Some(hash) if hash == KECCAK256_EMPTY => {
+                let what = "is the hash of no code at all";
+                Err(Fault::new(what, "hash the code that stands at the contract's address"))
+            }
+            Some(hash) => Ok(hash),
+        }
+    })
+}
+
 /// A time of day `HH:MM`, as minutes after midnight.
 pub(super) fn time_of_day() -> Kind<u16> {
     Kind::new(Shape::Text, "\"00:00\"", |text| {
@@ -330,7 +349,7 @@ pub(super) fn time_of_day() -> Kind<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounds, address, decimal, plain_decimal, time_of_day};
+    use super::{Bounds, address, code_hash, decimal, plain_decimal, time_of_day};
 
     #[test]
     fn decimals_are_plain() {
@@ -357,6 +376,17 @@ mod tests {
         assert!(kind.parse("0x833589FCD6eDb6E08f4c7C32D4f71b54bdA02913").is_err());
         assert!(kind.parse("0x0000000000000000000000000000000000000000").is_err());
         assert!(kind.parse("833589fCD6eDb6E08f4c7C32D4f71b54bdA02913").is_err());
+    }
+
+    #[test]
+    fn a_code_hash_has_64_digits_and_is_of_some_code() {
+        let digits = "7".repeat(64);
+        assert!(code_hash().parse(&format!("0x{digits}")).is_ok());
+        let empty = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470";
+        let long = format!("0x{digits}7");
+        for wrong in [digits, "0x77".to_owned(), long, format!("0x{empty}")] {
+            assert!(code_hash().parse(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

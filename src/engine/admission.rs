@@ -13,7 +13,7 @@ use crate::engine::event::{Pool, PoolReading, PoolSearch};
 use crate::engine::output::Command;
 use crate::engine::state::{ChainState, PoolState};
 use crate::market::pools::Difference;
-use crate::model::chain::PoolAddress;
+use crate::model::chain::{BlockRef, PoolAddress};
 
 /// A pool is read anew at most so often within the time below; then it waits for a person.
 const RELOADS_MAX: usize = 3;
@@ -227,13 +227,17 @@ impl Engine {
         self.note("pool_logs_searched", body);
     }
 
-    /// A pool was read anew: it begins there, and waits for its second reading.
+    /// A pool was read anew: it begins there, and waits for its second reading, also where the log
+    /// that did not fit was taken back meanwhile: what made it not fit may stand in a block that
+    /// stays.
     pub(super) fn pool_reload(&mut self, reading: PoolReading) {
         let PoolReading { pool: address, block, state: read } = reading;
         let (id, read_at) = (block.chain, block.number);
         let Some(chain) = self.chains.get_mut(&id) else { return };
         let is_current = chain.head.is_some_and(|head| head.block == block);
-        let Some(state) = chain.pools.get_mut(&address) else { return };
+        let Some(state) = chain.pools.get_mut(&address) else {
+            return self.pool_read_late(address, &block, read, is_current);
+        };
         let why = match &state.standing {
             Standing::Quarantined { until: Until::Person, .. } => return,
             Standing::Quarantined { why, .. } => why.clone(),
@@ -255,6 +259,26 @@ impl Engine {
         chain.forget_undo(address);
         let body = json!({ "chain": id, "pool": address.to_string(), "block": read_at });
         self.note("pool_reloaded", body);
+    }
+
+    /// A pool that could not be read with the others can be now: it begins as they did.
+    fn pool_read_late(
+        &mut self,
+        pool: PoolAddress,
+        block: &BlockRef,
+        read: Pool,
+        is_current: bool,
+    ) {
+        let (chain, number) = (block.chain, block.number);
+        if !is_current {
+            self.out.commands.push(Command::ReloadPool { chain, pool });
+            return;
+        }
+        if let Some(state) = self.chains.get_mut(&chain) {
+            state.pools.insert(pool, PoolState::new(read, number));
+        }
+        let body = json!({ "chain": chain, "pool": pool.to_string(), "block": number });
+        self.note("pool_read_late", body);
     }
 
     /// Pools whose whole reading stood on a block above this one, or whose logs cannot be taken

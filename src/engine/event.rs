@@ -52,7 +52,8 @@ pub enum Body {
     PoolAudit { chain: u64, pool: PoolAddress, block: BlockRef, observed: Observed },
     /// A pool read whole at the last handled block, to compare with what its logs made of it.
     PoolReading(Box<PoolReading>),
-    /// A pool read whole at the last handled block: it begins anew there, as the engine asked.
+    /// A pool read whole at the last handled block: it begins anew there, as the engine asked, or
+    /// for the first time, where it could not be read with the others.
     PoolReload(Box<PoolReading>),
     /// How many logs of a pool the chain's list has, against those that blocks told.
     PoolLogs(PoolSearch),
@@ -228,7 +229,7 @@ pub struct LogGap {
 pub struct ChainStart {
     /// That block.
     pub header: Header,
-    /// Pools at it.
+    /// Pools at it; one that could not be read is told later.
     pub pools: Vec<(PoolAddress, Pool)>,
     /// Our balances at it.
     pub wallet: WalletAudit,

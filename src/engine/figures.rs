@@ -121,10 +121,8 @@ impl Engine {
 
     /// Price in a pool that is not quarantined.
     pub(crate) fn price_in(&self, pool: PoolId) -> Option<Decimal> {
-        let chain = self.chains.get(&pool.chain)?;
-        let state = chain.pools.get(&pool.address)?;
-        let price = || pool_price(&chain.setup, pool.address, &state.pool);
-        if state.standing.is_live() { price() } else { None }
+        let state = self.pool(pool).filter(|state| state.standing.is_live())?;
+        pool_price(&self.chains.get(&pool.chain)?.setup, pool.address, &state.pool)
     }
 
     /// Mid of any book when it may be used.

@@ -13,7 +13,7 @@ pub mod figures;
 mod on_chain;
 mod on_venue;
 pub mod output;
-mod pools;
+pub mod pools;
 pub mod recent;
 mod recover;
 pub mod reorg;

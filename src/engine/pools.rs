@@ -1,10 +1,20 @@
-//! What pools of every kind answer alike.
+//! What pools of every kind answer alike, and the form in which their states outlive a run.
+
+use std::ops::Bound;
 
 use alloy::primitives::U256;
+use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
 use crate::engine::event::{Observed, Pool};
+use crate::engine::state::PoolState;
 use crate::market::pools::Difference;
-use crate::market::pools::v4::PoolV4;
+use crate::market::pools::v2::{PoolV2, V2Observed};
+use crate::market::pools::v3::{PoolV3, V3Snapshot};
+use crate::market::pools::v4::{PoolV4, V4Snapshot};
+use crate::math::amm::v2::KeptPart;
+use crate::model::chain::{BlockRef, PoolAddress};
+use crate::model::intent::PoolId;
 
 impl Pool {
     /// Where it differs from what was read at the same block; `None` for a reading of another kind
@@ -61,6 +71,104 @@ impl Pool {
             Self::V4(pool) => Some(pool.lp_fee_pips()),
             Self::V2(_) | Self::V3(_) => None,
         }
+    }
+}
+
+/// A pool's state without what was tabulated of it, and without ranges that were only watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PoolForm {
+    /// Uniswap V3 and its forks.
+    V3(Box<V3Snapshot>),
+    /// Uniswap V2 and its forks.
+    V2(V2Observed),
+    /// Uniswap V4.
+    V4(Box<V4Snapshot>),
+}
+
+impl PoolForm {
+    /// The pool after a block.
+    ///
+    /// # Errors
+    /// Why it can be no pool's state.
+    pub fn pool(self, block: u64) -> Result<Pool, String> {
+        match self {
+            Self::V3(form) => {
+                let pool = PoolV3::from_snapshot(V3Snapshot { block, ..*form });
+                pool.map(|pool| Pool::V3(Box::new(pool))).map_err(|e| e.to_string())
+            }
+            Self::V2(form) => Ok(Pool::V2(PoolV2::from_snapshot(form, KeptPart::UNISWAP))),
+            Self::V4(form) => {
+                let pool = PoolV4::from_snapshot(V4Snapshot { block, ..*form });
+                pool.map(|pool| Pool::V4(Box::new(pool))).map_err(|e| e.to_string())
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// Its form; `None` once a log did not fit. The block stands beside it, so that the form of a
+    /// state that does not change stays the same.
+    pub fn form(&self) -> Option<PoolForm> {
+        match self {
+            Self::V3(pool) => {
+                let form = pool.snapshot().ok()?;
+                Some(PoolForm::V3(Box::new(V3Snapshot { block: 0, ..form })))
+            }
+            Self::V2(pool) => {
+                let (reserve0, reserve1) = pool.reserves();
+                let form = PoolForm::V2(V2Observed { reserve0, reserve1 });
+                pool.desync().is_none().then_some(form)
+            }
+            Self::V4(pool) => {
+                let form = pool.snapshot().ok()?;
+                Some(PoolForm::V4(Box::new(V4Snapshot { block: 0, ..form })))
+            }
+        }
+    }
+}
+
+/// Some pools of a chain after one block.
+#[derive(Debug)]
+pub struct PoolForms {
+    /// The block.
+    pub block: BlockRef,
+    /// Their forms; those that are not live are left out.
+    pub forms: Vec<(PoolAddress, PoolForm)>,
+    /// The last one looked at; `None` when none is left.
+    pub last: Option<PoolAddress>,
+}
+
+impl Engine {
+    /// A watched pool as it is kept now; `None` while its chain was not read, and for a pool that
+    /// no file names.
+    pub fn pool(&self, id: PoolId) -> Option<&PoolState> {
+        self.chains.get(&id.chain)?.pools.get(&id.address)
+    }
+
+    /// The newest block of a chain whose pools are followed.
+    pub fn pools_at(&self, chain: u64) -> Option<BlockRef> {
+        let chain = self.chains.get(&chain).filter(|chain| chain.is_ready)?;
+        Some(chain.head?.block)
+    }
+
+    /// The states of at most so many pools of a chain, behind this one in their order, as its
+    /// newest block left them. `None` while none are followed.
+    pub fn pool_forms(
+        &self,
+        chain: u64,
+        behind: Option<PoolAddress>,
+        most: usize,
+    ) -> Option<PoolForms> {
+        let block = self.pools_at(chain)?;
+        let chain = self.chains.get(&chain)?;
+        let first = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = || chain.pools.range((first, Bound::Unbounded)).take(most);
+        let form = |(pool, state): (&PoolAddress, &PoolState)| {
+            chain.pool_live(*pool).ok()?;
+            Some((*pool, state.pool.form()?))
+        };
+        let last = some().last().map(|(pool, _)| *pool);
+        Some(PoolForms { block, forms: some().filter_map(form).collect(), last })
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::api::edits::Ask;
 use crate::api::pools::PoolAsk;
@@ -26,6 +27,7 @@ use crate::run::editor::{self, Editor};
 use crate::run::journal::{self, Journal};
 use crate::run::keeper::Keeper;
 use crate::run::publish::{Clockwork, Published};
+use crate::run::states::Rounds;
 use crate::run::wiring::Wiring;
 use crate::run::writer::{self, Health};
 use crate::run::{paper, setup};
@@ -152,6 +154,8 @@ async fn with_store(
     let clockwork = Arc::new(Clockwork::default());
     let writer =
         tokio::spawn(writer::run(store.clone(), written, committed_in, Arc::clone(&health)));
+    let ids = setup.chains.iter().map(|chain| chain.chain);
+    let (states, kept) = Rounds::begin(ids, store.clone());
     let listener = listen(options).await?;
     let keys = Keys::random().context("making the API's secrets")?;
     announce(options, listener.local_addr()?, &keys, cluster)?;
@@ -172,6 +176,7 @@ async fn with_store(
         batches,
         committed,
         health,
+        states,
         publish,
         clockwork,
         halt_file: options.config.agent.safety.halt_file.clone(),
@@ -191,15 +196,22 @@ async fn with_store(
         tasks.extend(client.start());
     }
     keeper.run(stop.clone()).await;
-    for task in tasks {
-        task.abort();
-    }
-    // Dropping the loop closes the writer's queue: what was decided is kept before we go.
-    drop(keeper);
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, writer).await;
+    end(keeper, tasks, [writer, kept]).await;
     let _ = stop.borrow_and_update();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, api).await;
     Ok(())
+}
+
+/// Ends those who look at the world, then lets the store take what was decided.
+async fn end(keeper: Keeper, tasks: Vec<JoinHandle<()>>, writers: [JoinHandle<()>; 2]) {
+    for task in tasks {
+        task.abort();
+    }
+    // Dropping the loop closes their queues: what was decided is kept before we go.
+    drop(keeper);
+    for writer in writers {
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, writer).await;
+    }
 }
 
 async fn begin_journal(

@@ -15,6 +15,7 @@ use crate::run::deeds::Hands;
 use crate::run::editor::Asked;
 use crate::run::journal::Journal;
 use crate::run::publish::{Clockwork, Published, StoreView};
+use crate::run::states::Rounds;
 use crate::run::writer::Health;
 use crate::store::{Batch, Committed};
 
@@ -26,6 +27,8 @@ const TICKS_PER_TIMER: u64 = 5;
 const TICKS_PER_SNAPSHOT: u64 = 10;
 /// Time that what rests has to be taken back before the process ends.
 const COME_TO_REST: Duration = Duration::from_secs(2);
+/// Time that states of pools have to be handed on before the process ends.
+const KEEP_STATES: Duration = Duration::from_secs(2);
 /// A database silent for so long counts as stalled.
 const SILENT_MAX_MS: i64 = 150;
 
@@ -43,6 +46,7 @@ pub(super) struct Keeper {
     pub(super) batches: mpsc::Sender<Batch>,
     pub(super) committed: mpsc::Receiver<Committed<Batch>>,
     pub(super) health: Arc<Health>,
+    pub(super) states: Rounds,
     pub(super) publish: watch::Sender<Option<Arc<Published>>>,
     pub(super) clockwork: Arc<Clockwork>,
     pub(super) halt_file: std::path::PathBuf,
@@ -85,6 +89,17 @@ impl Keeper {
             }
         }
         self.come_to_rest().await;
+        self.keep_states().await;
+    }
+
+    /// Keeps the states of all pools, as far as there is time.
+    async fn keep_states(&mut self) {
+        let began = Instant::now();
+        self.states.hurry(&self.engine);
+        while self.states.is_under_way() && began.elapsed() < KEEP_STATES {
+            self.states.look(&self.engine);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn answer(&mut self, asked: Asked) {
@@ -140,6 +155,7 @@ impl Keeper {
         if n.is_multiple_of(TICKS_PER_SNAPSHOT) {
             self.publish();
         }
+        self.states.look(&self.engine);
     }
 
     fn publish(&self) {

@@ -10,6 +10,7 @@ pub mod publish;
 pub mod recorded;
 pub mod replay;
 pub(crate) mod setup;
+mod states;
 mod venue;
 mod wiring;
 mod writer;

@@ -2,6 +2,7 @@
 
 mod pools;
 mod strategies;
+mod tokens;
 
 pub(crate) use pools::find_pool;
 pub(super) use strategies::resolve as resolve_strategy;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, bail, ensure};
+use futures::future::try_join_all;
 use rust_decimal::Decimal;
 
 use crate::config::Config;
@@ -28,6 +30,8 @@ use crate::run::editor::Versions;
 use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
 
+/// Pools that are looked for at once.
+pub(crate) const FOUND_AT_ONCE: usize = 16;
 /// Most exchanges read from an executor.
 const DEXES_MAX: u64 = 255;
 /// A book older than this is stale.
@@ -40,6 +44,8 @@ pub(super) struct Endpoint {
     pub http: String,
     /// WebSocket.
     pub ws: String,
+    /// Most requests per second.
+    pub max_requests_per_s: u32,
 }
 
 /// Reads an address that may stand in an environment variable.
@@ -55,7 +61,8 @@ pub(crate) fn url(source: &UrlSource) -> Result<String> {
 /// The first endpoint of a chain.
 pub(super) fn endpoint(chain: &Chain) -> Result<Endpoint> {
     let first = chain.endpoints.first().context("the chain has no endpoint")?;
-    Ok(Endpoint { http: url(&first.http)?, ws: url(&first.ws)? })
+    let max_requests_per_s = first.max_requests_per_s;
+    Ok(Endpoint { http: url(&first.http)?, ws: url(&first.ws)?, max_requests_per_s })
 }
 
 /// Resolves everything against the chains themselves.
@@ -270,14 +277,17 @@ async fn resolve_chain(
     };
     let at = client.latest().await?.header.hash;
     let mut pools = Vec::new();
-    for pool in &chain.pools {
-        let factory = contracts(chain, pool)?.factory;
-        let mut pool = find_pool(chain, pool, client, at).await?;
-        // The executor has no word for V4, whatever it calls an exchange.
-        let known = dexes.iter().position(|dex| *dex == factory);
-        pool.executor_dex = known.filter(|_| pool.curve != Curve::V4).and_then(to_u8);
-        pools.push(pool);
+    for some in chain.pools.chunks(FOUND_AT_ONCE) {
+        let finding = some.iter().map(|pool| find_pool(chain, pool, client, at));
+        for (pool, mut found) in some.iter().zip(try_join_all(finding).await?) {
+            let factory = contracts(chain, pool)?.factory;
+            // The executor has no word for V4, whatever it calls an exchange.
+            let known = dexes.iter().position(|dex| *dex == factory);
+            found.executor_dex = known.filter(|_| found.curve != Curve::V4).and_then(to_u8);
+            pools.push(found);
+        }
     }
+    tokens::check(config, chain, &pools, client, at).await?;
     let gwei = |value: Decimal| -> Result<u128> {
         let wei = raw_down(value, 9).and_then(|wei: U256| u128::try_from(wei).ok());
         wei.context("a gas price does not fit")

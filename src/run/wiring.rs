@@ -17,6 +17,8 @@ use crate::config::venue::{Venue, VenueKind};
 use crate::engine::event::Body;
 use crate::engine::setup::Setup;
 use crate::io::chain::ChainClient;
+use crate::io::chain::gap::KnownPools;
+use crate::io::chain::roster::Roster;
 use crate::io::chain::watch::{AskedPools, Watcher, hear_heads};
 use crate::io::signer::Key;
 use crate::run::agent::{BINANCE_SPOT, BINANCE_USDM, Options, variable};
@@ -26,7 +28,7 @@ use crate::run::paper;
 use crate::run::setup::{self, Endpoint};
 use crate::run::venue::{Parts, VenueClient};
 use crate::sim;
-use crate::store::Store;
+use crate::store::{KeptPool, Store};
 use crate::venues::binance::Dialect;
 use crate::venues::binance::sign::Credentials;
 
@@ -54,7 +56,8 @@ impl Wiring {
         for chain in &config.chains {
             let endpoint = setup::endpoint(chain);
             let endpoint = endpoint.with_context(|| format!("chain {}", chain.name))?;
-            clients.insert(chain.chain_id, ChainClient::new(&endpoint.http)?);
+            let client = ChainClient::new(&endpoint.http)?.paced(endpoint.max_requests_per_s);
+            clients.insert(chain.chain_id, client);
             endpoints.insert(chain.chain_id, endpoint);
         }
         let keys = if is_paper { BTreeMap::new() } else { keys(config)? };
@@ -195,6 +198,8 @@ impl Eyes {
             let watcher = Watcher {
                 client: self.clients.get(&id).context("no client of the chain")?.clone(),
                 setup: chain.clone(),
+                roster: Roster::new(&chain.pools),
+                kept_pools: kept_pools(store, id).await?,
                 cursor: store.cursor(id).await?,
                 known: store.provisional_blocks(id).await?,
                 awaited,
@@ -207,6 +212,18 @@ impl Eyes {
         }
         Ok(tasks)
     }
+}
+
+/// What an earlier run kept of a chain's pools.
+async fn kept_pools(store: &Store, chain: u64) -> Result<KnownPools> {
+    let mut known = KnownPools::default();
+    for KeptPool { pool, block, form } in store.pool_states(chain).await? {
+        match form.pool(block.number) {
+            Ok(state) => known.insert(pool, block, state),
+            Err(why) => tracing::warn!(chain, %pool, %why, "a kept state is none of a pool"),
+        }
+    }
+    Ok(known)
 }
 
 fn audit_every(config: &Config, id: u64) -> u64 {

@@ -11,6 +11,7 @@ mod marks;
 mod migrate;
 mod money;
 mod opportunities;
+mod pools;
 mod rows;
 mod versions;
 
@@ -26,6 +27,7 @@ use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
 pub use crate::store::marks::Mark;
 pub use crate::store::money::REAL_MONEY;
+pub use crate::store::pools::{KeptPool, PoolStates};
 pub use crate::store::versions::Version;
 
 /// Connections of one keeper: the writer, its health check, readers of the API.

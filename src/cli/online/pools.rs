@@ -6,6 +6,7 @@ use alloy::primitives::aliases::U24;
 use super::{Row, Site};
 use crate::cli::findings::Report;
 use crate::config::pool::{Dex, Pool};
+use crate::io::chain::evm::hooked::HookRules;
 use crate::venues::uniswap_v2::abi::UniswapV2Factory;
 use crate::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
 use crate::venues::uniswap_v3::abi::{UniswapV3Factory, UniswapV3Pool};
@@ -77,8 +78,9 @@ impl Site<'_> {
             let hooks_key = format!("{key}.hooks");
             row.has_code(of.hooks, &[hooks_key.as_str()]).await;
         }
-        if let Some(hook) = of.swap_hook() {
-            row.facts.push(format!("followed and not quoted: {hook}"));
+        match self.client.quoting(&of, &HookRules::of(self.chain), self.at).await {
+            Ok(quoting) => row.facts.push(quoting.to_string()),
+            Err(error) => row.unanswered(&error, &blame),
         }
         row.tell(report);
     }

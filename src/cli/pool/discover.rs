@@ -1,7 +1,7 @@
 //! `pool discover`: pools that the chain's factories opened and the file does not name yet, and
 //! why some of them are better left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::Address;
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +21,9 @@ use crate::config::pool::{Pool, V4Part};
 use crate::config::problem::suggest;
 use crate::io::chain::discover::judge::{Coin, Judged, Rules};
 use crate::io::chain::discover::{Found, Search, Terms};
+use crate::io::chain::evm::hooked::HookRules;
+use crate::io::chain::evm::token::Holding;
+use crate::io::chain::evm::verdict::{Doubt, Verdict};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::market::pools::v4::key::{DYNAMIC_FEE, PoolKey};
 use crate::world::fork;
@@ -149,7 +152,8 @@ async fn judged(
 ) -> Result<Vec<Row>> {
     // The search may have taken long, and nodes forget the states of old blocks.
     place.block = place.newest().await.context("asking for the newest block")?;
-    let rules = rules(place, least, fee_pips_max).await?;
+    bar.set_message("buying and selling the tokens in simulation");
+    let rules = rules(place, found, least, fee_pips_max).await?;
     let mut rows = Vec::with_capacity(found.len());
     for some in found.chunks(LOOK_MAX) {
         bar.set_message(format!("looked at {} of {} pools", rows.len(), found.len()));
@@ -162,25 +166,34 @@ async fn judged(
     Ok(rows)
 }
 
-/// What is asked of the pools, and what their coins say of themselves.
+/// What is asked of the pools, and what their coins say of themselves and do.
 async fn rules(
     place: &Place<'_>,
+    found: &[Found],
     least: Vec<(String, Decimal)>,
     fee_pips_max: u32,
 ) -> Result<Rules> {
-    let chain = place.chain;
+    let (chain, at) = (place.chain, place.block.hash);
     let tokens: Vec<Address> = chain.tokens.values().map(|token| token.address).collect();
-    let told = place.client.decimals(&tokens, place.block.hash).await;
+    let told = place.client.decimals(&tokens, at).await;
     let told = told.context("asking the tokens for their decimals")?;
+    let holdings: Vec<Holding> = found.iter().flat_map(holdings).collect();
+    let mut verdicts = place.client.try_tokens(&holdings, at).await;
+    let hooks: BTreeSet<Address> = found.iter().filter_map(swap_hooks).collect();
+    let hook_codes = place.client.code_hashes(&hooks, at).await;
+    let hook_codes = hook_codes.context("asking for the code of the hooks")?;
     let coin = |((symbol, token), on_chain): ((&String, &Token), Option<u8>)| {
-        let coin = Coin { symbol: symbol.clone(), decimals: token.decimals, on_chain };
-        (token.address, coin)
+        let verdict = verdicts.remove(&token.address);
+        let verdict = verdict.unwrap_or(Verdict::Unknown(Doubt::NotTried));
+        let (symbol, decimals) = (symbol.clone(), token.decimals);
+        (token.address, Coin { symbol, decimals, on_chain, verdict })
     };
     let mut coins: BTreeMap<Address, Coin> = chain.tokens.iter().zip(told).map(coin).collect();
     let native = Coin {
         symbol: chain.native.clone(),
         decimals: NATIVE_DECIMALS,
         on_chain: Some(NATIVE_DECIMALS),
+        verdict: Verdict::Plain,
     };
     coins.insert(Address::ZERO, native);
     Ok(Rules {
@@ -188,7 +201,20 @@ async fn rules(
         quotes: quotes(chain, &least),
         least: least.into_iter().collect(),
         fee_pips_max,
+        hooks: HookRules::of(chain),
+        hook_codes,
     })
+}
+
+/// The tokens of a pool, and who holds them: V4's are all in one contract.
+fn holdings(found: &Found) -> Vec<Holding> {
+    let holder = found.address().contract().unwrap_or(found.source);
+    Holding::both(found.coins, Some(holder))
+}
+
+/// The hooks of a pool where they take part in swaps.
+fn swap_hooks(found: &Found) -> Option<Address> {
+    v4_key(found).filter(|key| key.swap_hook().is_some()).map(|key| key.hooks)
 }
 
 /// Symbols that others are priced in: those that liquidity is measured in, those of the file's

@@ -10,8 +10,10 @@ use crate::cli::columns::table;
 use crate::cli::pool::curve;
 use crate::cli::pool::figures::{exact, joined, money, money_json, shown};
 use crate::cli::pool::place::{Reading, Site};
+use crate::cli::pool::quote::quoting;
 use crate::cli::pool::ranges::Ranges;
 use crate::engine::event::Pool as State;
+use crate::io::chain::evm::hooked::Quoting;
 use crate::market::pools::v2::PoolV2;
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::market::pools::v4::PoolV4;
@@ -24,8 +26,9 @@ use crate::model::amount::human_unsigned;
 type Line = [String; 2];
 
 /// Tells a pool.
-pub(super) fn inspect(read: &Reading<'_>) -> Result<Answer> {
+pub(super) async fn inspect(read: &Reading<'_>) -> Result<Answer> {
     let Reading { site, state, .. } = read;
+    let quoting = quoting(read).await?;
     let price = site.price(state);
     let mut lines = vec![
         line("price", format!("{} {}", shown(price), site.unit())),
@@ -37,7 +40,7 @@ pub(super) fn inspect(read: &Reading<'_>) -> Result<Answer> {
     }
     let (of_kind, more) = match state {
         State::V3(pool) => joined_with_ranges(site, state, v3(site, pool)?)?,
-        State::V4(pool) => joined_with_ranges(site, state, v4(site, pool))?,
+        State::V4(pool) => joined_with_ranges(site, state, v4(site, pool, quoting))?,
         State::V2(pool) => v2(site, pool),
     };
     lines.extend(of_kind);
@@ -129,7 +132,7 @@ fn v3(site: &Site<'_>, pool: &PoolV3) -> Result<(Vec<Line>, Value)> {
     Ok((lines, json))
 }
 
-fn v4(site: &Site<'_>, pool: &PoolV4) -> (Vec<Line>, Value) {
+fn v4(site: &Site<'_>, pool: &PoolV4, quoting: Quoting) -> (Vec<Line>, Value) {
     let key = pool.key();
     let parts = [Direction::ZeroForOne, Direction::OneForZero]
         .map(|way| protocol_part_pips(pool.protocol_fee(), way));
@@ -138,19 +141,19 @@ fn v4(site: &Site<'_>, pool: &PoolV4) -> (Vec<Line>, Value) {
         let told = format!("{part} pips of what is given, before the liquidity's fee");
         lines.push(line(&format!("protocol, {}", coin.symbol), told));
     }
-    let refusal = key.swap_hook().map(|hook| hook.to_string());
+    let refusal = match quoting {
+        Quoting::Refused(why) => Some(why.to_string()),
+        Quoting::Curve | Quoting::Simulation { .. } => None,
+    };
     let hooks = (!key.hooks.is_zero()).then(|| key.hooks.to_string());
     lines.push(line("manager", told_or_unknown(site.setup.manager)));
     lines.push(line("hooks", hooks.as_deref().unwrap_or("none")));
-    let quoted = match &refusal {
-        Some(why) => format!("no: {why}"),
-        None => "yes: no hooks take part in swaps".to_owned(),
-    };
-    lines.push(line("quoted", quoted));
+    lines.push(line("quotes", quoting));
     let json = json!({
         "manager": site.setup.manager.map(|manager| manager.to_string()),
         "hooks": hooks,
         "has_dynamic_fee": key.has_dynamic_fee(),
+        "quoted": quoting.to_string(),
         "no_quote": refusal,
         // Parts of one million of what is given, by the token that is given.
         "protocol_fee_pips": parts,

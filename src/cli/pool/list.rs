@@ -14,6 +14,11 @@ use crate::cli::pool::place::{Place, Site, block_json};
 use crate::config::chain::Chain;
 use crate::config::pool::Pool;
 use crate::engine::event::Observed;
+use crate::engine::setup::PoolSetup;
+use crate::io::chain::evm::hooked::{HookRules, Quoting};
+
+/// Pools that are read with the same requests.
+const POOLS_AT_ONCE: usize = 64;
 
 /// One pool. What is not of its kind, or could not be read, is `None`.
 #[derive(Debug, Serialize)]
@@ -33,10 +38,15 @@ struct Row {
     /// Of V2: in whole tokens.
     reserves: Option<Reserves>,
     block: u64,
+    /// How its swaps are told beforehand.
+    quoted: Option<String>,
     /// Why it could not be read.
     problem: Option<String>,
     #[serde(skip)]
     price_shown: String,
+    /// Whether hooks take part in its swaps.
+    #[serde(skip)]
+    is_hooked: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,9 +64,11 @@ pub(super) async fn list(chains: Vec<&Chain>) -> Answer {
             n_silent += 1;
             continue;
         };
-        for pool in &chain.pools {
-            report.look(&name_of(chain, pool));
-            rows.push(row(&place, pool).await);
+        let (mut n_done, n_pools) = (0, chain.pools.len());
+        for some in chain.pools.chunks(POOLS_AT_ONCE) {
+            report.look(&format!("{}: {n_done} of {n_pools} pools are read", chain.name));
+            rows.extend(look(&place, some).await);
+            n_done += some.len();
         }
         places.push(place);
     }
@@ -73,8 +85,43 @@ pub(super) async fn list(chains: Vec<&Chain>) -> Answer {
     Answer { text, json, failure: (!is_ok).then_some(failure) }
 }
 
-async fn row<'c>(place: &Place<'c>, pool: &'c Pool) -> Row {
-    let mut row = Row {
+/// Reads some pools with the same requests.
+async fn look<'c>(place: &Place<'c>, pools: &'c [Pool]) -> Vec<Row> {
+    let sites = place.find_all(pools).await;
+    let setups: Vec<&PoolSetup> = sites.iter().flatten().map(|site| &site.setup).collect();
+    let observed = place.client.observe_all(&setups, place.block.hash).await;
+    let (mut observed, silent) = match observed {
+        Ok(observed) => (observed.into_iter(), None),
+        Err(error) => (Vec::new().into_iter(), Some(error.to_string())),
+    };
+    let mut rows = Vec::with_capacity(pools.len());
+    for (pool, site) in pools.iter().zip(sites) {
+        let mut row = unread(place, pool);
+        match site {
+            Ok(site) => match observed.next() {
+                Some(Ok(seen)) => match quoting_of(place, &site).await {
+                    Ok(quoting) => {
+                        fill(&mut row, &site, &seen);
+                        row.quoted = Some(quoting.to_string());
+                        row.is_hooked = quoting != Quoting::Curve;
+                    }
+                    Err(error) => row.problem = Some(format!("{error:#}")),
+                },
+                Some(Err(error)) => {
+                    row.problem = Some(format!("reading {}: {error}", site.setup.address));
+                }
+                None => row.problem.clone_from(&silent),
+            },
+            Err(error) => row.problem = Some(format!("{error:#}")),
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// A pool of which nothing is known but what the file says.
+fn unread(place: &Place<'_>, pool: &Pool) -> Row {
+    Row {
         pool: name_of(place.chain, pool),
         chain: place.chain.name.clone(),
         dex: pool.dex.name(),
@@ -85,21 +132,18 @@ async fn row<'c>(place: &Place<'c>, pool: &'c Pool) -> Row {
         liquidity: None,
         reserves: None,
         block: place.block.number,
+        quoted: None,
         problem: None,
         price_shown: shown(None),
-    };
-    match look(place, pool).await {
-        Ok((site, observed)) => fill(&mut row, &site, &observed),
-        Err(error) => row.problem = Some(format!("{error:#}")),
+        is_hooked: false,
     }
-    row
 }
 
-async fn look<'c>(place: &Place<'c>, pool: &'c Pool) -> Result<(Site<'c>, Observed)> {
-    let site = place.find(pool).await?;
-    let observed = place.client.observe(&site.setup, place.block.hash).await;
-    let observed = observed.with_context(|| format!("reading {}", site.setup.address))?;
-    Ok((site, observed))
+/// How the swaps of a pool are told beforehand.
+async fn quoting_of(place: &Place<'_>, site: &Site<'_>) -> Result<Quoting> {
+    let Some(key) = &site.setup.key else { return Ok(Quoting::Curve) };
+    let quoting = place.client.quoting(key, &HookRules::of(place.chain), place.block.hash).await;
+    quoting.with_context(|| format!("reading {}", site.setup.address))
 }
 
 fn fill(row: &mut Row, site: &Site<'_>, observed: &Observed) {
@@ -152,6 +196,9 @@ fn told(rows: &[Row]) -> String {
         std::iter::once(head.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
     let mut text = table(&all);
     for row in rows {
+        if let Some(quoted) = row.quoted.as_ref().filter(|_| row.is_hooked) {
+            text.push_str(&format!("  {}: {quoted}\n", row.pool));
+        }
         if let Some(problem) = &row.problem {
             text.push_str(&format!("  {}: {problem}\n", row.pool));
             text.push_str("    do: `tidekeeper check --online` names the key to correct\n");
@@ -177,8 +224,10 @@ mod tests {
             liquidity: None,
             reserves: None,
             block: 7,
+            quoted: None,
             problem: Some("no answer".to_owned()),
             price_shown: shown(None),
+            is_hooked: false,
         };
         let text = told(&[row]);
         let lines: Vec<&str> = text.lines().collect();

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, anyhow, bail};
+use futures::future::join_all;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::math::amm::Rounding;
 use crate::math::amm::price::{Base, PriceFrame};
 use crate::model::amount::human_unsigned;
 use crate::model::chain::{BlockRef, PoolAddress};
-use crate::run::setup::find_pool;
+use crate::run::setup::{FOUND_AT_ONCE, find_pool};
 use crate::world::price::frame_of;
 
 /// A chain, and the block at which it is asked.
@@ -81,6 +82,15 @@ impl<'c> Place<'c> {
         let [base, quote] = [self.coin(pool, &pool.base)?, self.coin(pool, &pool.quote)?];
         let frame = frame_of((base.address, base.decimals), (quote.address, quote.decimals))?;
         Ok(Site { name: name_of(self.chain, pool), pool, setup, base, quote, frame })
+    }
+
+    /// Pools of the chain's file, each as [`Self::find`] finds it, in their order.
+    pub(super) async fn find_all(&self, pools: &'c [Pool]) -> Vec<Result<Site<'c>>> {
+        let mut found = Vec::with_capacity(pools.len());
+        for some in pools.chunks(FOUND_AT_ONCE) {
+            found.extend(join_all(some.iter().map(|pool| self.find(pool))).await);
+        }
+        found
     }
 
     /// A pool's whole state at the block.

@@ -11,8 +11,9 @@ use super::{Answer, OneArguments};
 use crate::cli::columns::table;
 use crate::cli::pool::figures::{difference, exact, joined, money, money_json, shown};
 use crate::cli::pool::place::{Coin, Reading, Site};
-use crate::cli::pool::quoter::{self, Quoted};
+use crate::cli::pool::quoter::{self, Quoted, Runs};
 use crate::engine::event::Pool as State;
+use crate::io::chain::evm::hooked::{HookRules, Quoting};
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::math::amm::price::Base;
 use crate::math::amm::v2::KeptPart;
@@ -60,13 +61,13 @@ pub(super) struct Order<'c> {
     pub(super) direction: Direction,
 }
 
-/// What it comes to.
+/// What it comes to. A run of contracts tells amounts alone.
 #[derive(Clone, Copy, Debug)]
 struct Trade {
     given: U256,
     taken: U256,
     /// Part of what is given.
-    fee: U256,
+    fee: Option<U256>,
     /// That part in millionths; `None` where it does not fit.
     fee_pips: Option<u32>,
     price_after: Option<Decimal>,
@@ -79,22 +80,60 @@ struct Trade {
 pub(super) async fn quote(read: &Reading<'_>, arguments: &QuoteArguments) -> Result<Answer> {
     let Reading { site, state, .. } = read;
     let order = order(site, arguments)?;
-    let trade = match state {
-        State::V2(pool) => v2(site, pool, &order)?,
-        State::V3(_) | State::V4(_) => ticked(site, state, &order)?,
+    let quoting = quoting(read).await?;
+    let trade = match (quoting, state) {
+        (Quoting::Refused(why), _) => bail!("{} is not quoted: {why}", site.name),
+        (Quoting::Simulation { .. }, _) => simulated(read, &order).await?,
+        (Quoting::Curve, State::V2(pool)) => v2(site, pool, &order)?,
+        (Quoting::Curve, State::V3(_) | State::V4(_)) => ticked(site, state, &order)?,
     };
-    let quoted = quoter::ask(read, &order).await?;
+    let quoted = quoter::ask(read, &order, Runs::OnTheEndpoint).await?;
     let ours = match order.side {
         Side::Sell => trade.taken,
         Side::Buy => trade.given,
     };
-    let told = Told { read, order: &order, trade: &trade, ours, quoted };
-    let failure = "the quoter of the chain says something else: do not trade on this pool, and \
-                   report pool and block";
+    let told = Told { read, order: &order, trade: &trade, ours, quoted, quoting };
+    let failure = match quoting {
+        Quoting::Simulation { .. } => {
+            "the endpoint makes something else of the same call: the chain has rules that are \
+             not simulated here, so that this pool is not quoted"
+        }
+        Quoting::Curve | Quoting::Refused(_) => {
+            "the quoter of the chain says something else: do not trade on this pool, and report \
+             pool and block"
+        }
+    };
     Ok(Answer {
         text: told.text(),
         json: joined(read.json(), told.json()),
         failure: (!told.agrees()).then(|| failure.to_owned()),
+    })
+}
+
+/// How the pool is quoted; one that is not V4's by its arithmetic.
+pub(super) async fn quoting(read: &Reading<'_>) -> Result<Quoting> {
+    let State::V4(pool) = &read.state else { return Ok(Quoting::Curve) };
+    let (rules, at) = (HookRules::of(read.place.chain), read.place.block.hash);
+    let quoting = read.place.client.quoting(pool.key(), &rules, at).await;
+    quoting.with_context(|| format!("asking for the code of the hooks of {}", read.site.name))
+}
+
+/// A trade in a pool whose hooks take part, by a run of the quoter's code in our own EVM.
+async fn simulated(read: &Reading<'_>, order: &Order<'_>) -> Result<Trade> {
+    let told = quoter::ask(read, order, Runs::InOurEvm).await?;
+    let raw = told.context("no quoter is named")?.raw;
+    let (given, taken) = match order.side {
+        Side::Sell => (order.raw, raw),
+        Side::Buy => (raw, order.raw),
+    };
+    Ok(Trade {
+        given,
+        taken,
+        fee: None,
+        fee_pips: None,
+        price_after: None,
+        sqrt_price_after: None,
+        n_crossed: None,
     })
 }
 
@@ -157,7 +196,7 @@ fn ticked(site: &Site<'_>, state: &State, order: &Order<'_>) -> Result<Trade> {
     Ok(Trade {
         given,
         taken,
-        fee: outcome.fee,
+        fee: Some(outcome.fee),
         fee_pips: fee_pips(site, state, order.direction),
         price_after: site.price_at(outcome.sqrt_price_x96),
         sqrt_price_after: Some(outcome.sqrt_price_x96),
@@ -204,7 +243,7 @@ fn v2(site: &Site<'_>, pool: &PoolV2, order: &Order<'_>) -> Result<Trade> {
     Ok(Trade {
         given,
         taken,
-        fee,
+        fee: Some(fee),
         fee_pips: Some(site.pool.fee_pips),
         price_after,
         sqrt_price_after: None,
@@ -232,16 +271,22 @@ struct Told<'a> {
     /// The side that was not fixed, as we have it.
     ours: U256,
     quoted: Option<Quoted>,
+    quoting: Quoting,
 }
 
 impl Told<'_> {
     fn text(&self) -> String {
         let (site, trade, order) = (&self.read.site, self.trade, self.order);
         let unit = site.unit();
-        let impact = exact(self.impact_bps()).unwrap_or_else(|| "unknown".to_owned());
-        let fee = money(trade.fee, order.gives);
-        let pips = trade.fee_pips.map_or_else(|| "unknown".to_owned(), |pips| pips.to_string());
-        let crossed = trade.n_crossed.map_or_else(|| "none: V2".to_owned(), |n| n.to_string());
+        let unknown = || "unknown".to_owned();
+        let impact = exact(self.impact_bps()).unwrap_or_else(unknown);
+        let fee = trade.fee.map_or_else(unknown, |fee| money(fee, order.gives));
+        let pips = trade.fee_pips.map_or_else(unknown, |pips| pips.to_string());
+        let crossed = match (trade.n_crossed, self.quoting) {
+            (Some(n), _) => n.to_string(),
+            (None, Quoting::Curve) => "none: V2".to_owned(),
+            (None, _) => unknown(),
+        };
         let rows = [
             ["give".to_owned(), money(trade.given, order.gives)],
             ["take".to_owned(), money(trade.taken, order.takes)],
@@ -252,6 +297,7 @@ impl Told<'_> {
             ["fee".to_owned(), format!("{fee}, {pips} pips")],
             ["ticks crossed".to_owned(), crossed],
             ["on-chain quoter".to_owned(), self.quoter_told()],
+            ["how".to_owned(), self.quoting.to_string()],
         ];
         self.read.told() + &table(&rows)
     }
@@ -308,10 +354,11 @@ impl Told<'_> {
             "price_after": exact(trade.price_after),
             "sqrt_price_x96_after": trade.sqrt_price_after.map(|sqrt| sqrt.to_string()),
             "price_impact_bps": exact(self.impact_bps()),
-            "fee": money_json(trade.fee, order.gives),
+            "fee": trade.fee.map(|fee| money_json(fee, order.gives)),
             "swap_fee_pips": trade.fee_pips,
             "ticks_crossed": trade.n_crossed,
             "quoter": quoter,
+            "quoted": self.quoting.to_string(),
         })
     }
 
@@ -340,7 +387,7 @@ impl Told<'_> {
 
     /// How much less is taken than the price before would give for what is given without the fee.
     fn impact_bps(&self) -> Option<Decimal> {
-        let net = self.trade.given.checked_sub(self.trade.fee)?;
+        let net = self.trade.given.checked_sub(self.trade.fee?)?;
         let net = human_unsigned(net, self.order.gives.decimals.into())?;
         let taken = human_unsigned(self.trade.taken, self.order.takes.decimals.into())?;
         let price = self.before()?;

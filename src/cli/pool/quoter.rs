@@ -2,6 +2,7 @@
 
 use alloy::primitives::aliases::{I24, U24};
 use alloy::primitives::{Address, Bytes, U160, U256};
+use alloy::sol_types::SolCall;
 use anyhow::{Context, Result};
 
 use crate::cli::pool::place::Reading;
@@ -19,13 +20,25 @@ pub(super) struct Quoted {
     pub(super) sqrt_price_after: Option<U256>,
 }
 
+/// Who runs the quoter's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    OnTheEndpoint,
+    /// For V4 alone: the others are quoted by their arithmetic.
+    InOurEvm,
+}
+
 /// Asks the quoter of the pool's exchange; `None` where the files name none.
-pub(super) async fn ask(read: &Reading<'_>, order: &Order<'_>) -> Result<Option<Quoted>> {
+pub(super) async fn ask(
+    read: &Reading<'_>,
+    order: &Order<'_>,
+    runs: Runs,
+) -> Result<Option<Quoted>> {
     let (chain, dex) = (read.place.chain, read.site.pool.dex);
     let contracts = chain.dexes.get(&dex);
     let Some(by) = contracts.and_then(|contracts| contracts.quoter) else { return Ok(None) };
     let told = match &read.site.setup.key {
-        Some(key) => v4(read, order, by, key).await,
+        Some(key) => v4(read, order, (by, runs), key).await,
         None => v3(read, order, by).await,
     };
     let (raw, sqrt_price_after) = told.with_context(|| {
@@ -71,10 +84,9 @@ async fn v3(read: &Reading<'_>, order: &Order<'_>, by: Address) -> Result<(U256,
 async fn v4(
     read: &Reading<'_>,
     order: &Order<'_>,
-    by: Address,
+    (by, runs): (Address, Runs),
     key: &PoolKey,
 ) -> Result<(U256, Option<U256>)> {
-    let (client, at) = (&read.place.client, read.place.block.hash);
     let (amount, spacing) = (u128::try_from(order.raw).ok(), I24::try_from(key.tick_spacing).ok());
     let params = V4Quoter::QuoteExactSingleParams {
         poolKey: V4Quoter::PoolKey {
@@ -91,12 +103,25 @@ async fn v4(
     let raw = match order.side {
         Side::Sell => {
             let call = V4Quoter::quoteExactInputSingleCall { params };
-            client.view(by, &call, at).await?.amountOut
+            run(read, by, &call, runs).await?.amountOut
         }
         Side::Buy => {
             let call = V4Quoter::quoteExactOutputSingleCall { params };
-            client.view(by, &call, at).await?.amountIn
+            run(read, by, &call, runs).await?.amountIn
         }
     };
     Ok((raw, None))
+}
+
+async fn run<C: SolCall>(
+    read: &Reading<'_>,
+    by: Address,
+    call: &C,
+    runs: Runs,
+) -> Result<C::Return> {
+    let (client, at) = (&read.place.client, read.place.block.hash);
+    match runs {
+        Runs::OnTheEndpoint => Ok(client.view(by, call, at).await?),
+        Runs::InOurEvm => Ok(client.simulated(by, call, at).await?),
+    }
 }

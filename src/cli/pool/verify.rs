@@ -3,6 +3,7 @@
 //! Every pool is read whole at one block and at a later one; the first reading follows the logs
 //! between and must come to the second, field by field and tick by tick.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,11 +17,12 @@ use crate::cli::findings::{Progress, Report};
 use crate::cli::pool::name::name_of;
 use crate::cli::pool::place::{Place, Site, block_json};
 use crate::config::chain::Chain;
-use crate::config::pool::Pool;
 use crate::engine::event::Pool as State;
 use crate::engine::setup::PoolSetup;
+use crate::io::chain::load::{self, Load};
+use crate::io::chain::roster::Roster;
 use crate::market::pools::Difference;
-use crate::model::chain::BlockRef;
+use crate::model::chain::{BlockRef, PoolAddress};
 
 /// The second reading is at least so many blocks after the first.
 const LATER_BLOCKS: u64 = 3;
@@ -140,35 +142,59 @@ async fn begin<'c>(mut place: Place<'c>, bar: &ProgressBar) -> Between<'c> {
     if let Ok(newest) = place.newest().await {
         place.block = newest;
     }
-    let (mut kept, mut rows) = (Vec::new(), Vec::new());
-    for pool in &place.chain.pools {
-        let name = name_of(place.chain, pool);
-        bar.set_message(name.clone());
-        match first(&place, pool).await {
-            Ok(found) => kept.push(found),
+    bar.set_message(format!("{}, looking for its pools", place.chain.name));
+    let (mut sites, mut kept, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for (pool, site) in place.chain.pools.iter().zip(place.find_all(&place.chain.pools).await) {
+        match site {
+            Ok(site) => sites.push(site),
             Err(error) => {
-                let row = Row {
-                    pool: name,
-                    address: None,
-                    from_block: place.block.number,
-                    to_block: None,
-                    logs: 0,
-                    ok: false,
-                    differences: Vec::new(),
-                    problem: Some(format!("{error:#}")),
-                };
-                rows.push(row);
+                let name = name_of(place.chain, pool);
+                rows.push(unread(name, None, &place.block, format!("{error:#}")));
             }
         }
-        bar.inc(1);
+    }
+    let setups: Vec<PoolSetup> = sites.iter().map(|site| site.setup.clone()).collect();
+    bar.inc(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+    let mut read = readings(&place, &setups, &place.block, bar).await;
+    for site in sites {
+        match read.remove(&site.setup.address) {
+            Some(Ok(state)) => kept.push(Kept { site, state, n_logs: 0, broken: None }),
+            other => {
+                let why = other.and_then(Result::err).unwrap_or_else(not_read);
+                let address = Some(site.setup.address.to_string());
+                rows.push(unread(site.name, address, &place.block, why));
+            }
+        }
     }
     Between { place, kept, rows }
 }
 
-async fn first<'c>(place: &Place<'c>, pool: &'c Pool) -> Result<Kept<'c>> {
-    let site = place.find(pool).await?;
-    let state = place.state(&site).await?;
-    Ok(Kept { site, state, n_logs: 0, broken: None })
+/// Reads pools whole at a block: the state of each, or why there is none.
+async fn readings(
+    place: &Place<'_>,
+    setups: &[PoolSetup],
+    block: &BlockRef,
+    bar: &ProgressBar,
+) -> BTreeMap<PoolAddress, Result<State, String>> {
+    bar.set_message(format!("{}, block {}", place.chain.name, block.number));
+    let before = bar.position();
+    let tell = |progress: load::Progress| {
+        let done = u64::try_from(progress.pools).unwrap_or(u64::MAX);
+        bar.set_position(before.saturating_add(done));
+    };
+    let mut load = Load::new(*block);
+    let done = place.client.load(&mut load, setups, &tell).await;
+    let silent = done.err().map_or_else(not_read, |error| error.to_string());
+    let Load { mut pools, failed, .. } = load;
+    let one = |PoolSetup { address, .. }: &PoolSetup| {
+        let why = || failed.get(address).map_or_else(|| silent.clone(), ToString::to_string);
+        (*address, pools.remove(address).ok_or_else(why))
+    };
+    setups.iter().map(one).collect()
+}
+
+fn not_read() -> String {
+    "it was not read".to_owned()
 }
 
 /// Waits for a later block, follows the logs up to it and reads each pool there.
@@ -180,12 +206,14 @@ async fn end(
     bar.set_message(format!("{}, waiting for a later block", place.chain.name));
     let to = later(place).await?;
     follow(place, &to, kept).await?;
-    let mut rows = Vec::new();
-    for kept in kept.iter() {
-        bar.set_message(kept.site.name.clone());
-        rows.push(judged(place, kept, &to).await);
-        bar.inc(1);
-    }
+    let followed = kept.iter().filter(|kept| kept.broken.is_none());
+    let setups: Vec<PoolSetup> = followed.map(|kept| kept.site.setup.clone()).collect();
+    let mut read = readings(place, &setups, &to, bar).await;
+    let row = |kept: &Kept<'_>| {
+        let second = read.remove(&kept.site.setup.address);
+        judged(place, kept, &to, second.unwrap_or_else(|| Err(not_read())))
+    };
+    let rows = kept.iter().map(row).collect();
     Ok((to, rows))
 }
 
@@ -203,6 +231,9 @@ async fn later(place: &Place<'_>) -> Result<BlockRef> {
 /// Block by block, each by its own hash, so that all logs are of one chain.
 async fn follow(place: &Place<'_>, to: &BlockRef, kept: &mut [Kept<'_>]) -> Result<()> {
     let setups: Vec<PoolSetup> = kept.iter().map(|kept| kept.site.setup.clone()).collect();
+    let roster = Roster::new(&setups);
+    let places: BTreeMap<PoolAddress, usize> =
+        kept.iter().enumerate().map(|(n, kept)| (kept.site.setup.address, n)).collect();
     let mut last = place.block;
     for number in place.block.number.saturating_add(1)..=to.number {
         let reading = || format!("reading block {number}");
@@ -210,10 +241,10 @@ async fn follow(place: &Place<'_>, to: &BlockRef, kept: &mut [Kept<'_>]) -> Resu
         let is_next = header.parent_hash == last.hash;
         ensure!(is_next, "the chain took block {} back: verify again", last.number);
         last = BlockRef { chain: last.chain, number, hash: header.hash };
-        let events = place.client.pool_events(&setups, last.hash).await;
+        let events = place.client.pool_events(&roster, last.hash).await;
         for (address, event) in events.with_context(reading)? {
-            let of = |kept: &&mut Kept<'_>| kept.site.setup.address == address;
-            let Some(kept) = kept.iter_mut().find(of) else { continue };
+            let of = places.get(&address).and_then(|n| kept.get_mut(*n));
+            let Some(kept) = of else { continue };
             kept.n_logs += 1;
             if kept.broken.is_none() {
                 let applied = kept.state.apply(&event);
@@ -225,14 +256,13 @@ async fn follow(place: &Place<'_>, to: &BlockRef, kept: &mut [Kept<'_>]) -> Resu
     Ok(())
 }
 
-async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
+fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef, second: Result<State, String>) -> Row {
     if let Some(why) = &kept.broken {
         return row_of(place, kept, why.clone());
     }
-    let read = place.client.pool(&kept.site.setup, to).await;
-    let found = match read {
+    let found = match second {
         Ok(read) => kept.state.differences(&read),
-        Err(error) => return row_of(place, kept, format!("the second reading: {error}")),
+        Err(why) => return row_of(place, kept, format!("the second reading: {why}")),
     };
     match found {
         Ok(found) => Row {
@@ -248,12 +278,19 @@ async fn judged(place: &Place<'_>, kept: &Kept<'_>, to: &BlockRef) -> Row {
 
 /// A pool that could not be compared.
 fn row_of(place: &Place<'_>, kept: &Kept<'_>, problem: String) -> Row {
+    let address = Some(kept.site.setup.address.to_string());
+    let row = unread(kept.site.name.clone(), address, &place.block, problem);
+    Row { logs: kept.n_logs, ..row }
+}
+
+/// A pool that could not be read.
+fn unread(pool: String, address: Option<String>, from: &BlockRef, problem: String) -> Row {
     Row {
-        pool: kept.site.name.clone(),
-        address: Some(kept.site.setup.address.to_string()),
-        from_block: place.block.number,
+        pool,
+        address,
+        from_block: from.number,
         to_block: None,
-        logs: kept.n_logs,
+        logs: 0,
         ok: false,
         differences: Vec::new(),
         problem: Some(problem),

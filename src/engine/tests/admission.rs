@@ -1,6 +1,8 @@
 //! Pools on their way in, out and in again, while everything else goes on.
 
-use crate::engine::event::{Body, Directive, LogGap, Pool, PoolEvent, PoolReading, PoolSearch};
+use crate::engine::event::{
+    Body, ChainStart, Directive, LogGap, Pool, PoolEvent, PoolReading, PoolSearch,
+};
 use crate::engine::output::Command;
 use crate::engine::snapshot::PoolRow;
 use crate::engine::tests::asked::{estimates, is_idle, only, submits};
@@ -260,6 +262,28 @@ fn what_was_decided_on_a_contradicted_pool_is_not_signed_after_it_was_read_anew(
 }
 
 #[test]
+fn a_reading_that_was_asked_for_finds_what_the_removal_left() {
+    let (mut world, _) = World::open(only_liquidity());
+    // Somebody mints far from the price, and its log is not told: what burns it does not fit.
+    let (lower, upper, amount) = (-196_000, -195_000, 7);
+    world.pool.apply(&V3Event::Mint { lower, upper, amount }).expect("the pool takes it");
+    world.block();
+    let before = world.checkpoint();
+    let burned = PoolEvent::V3(V3Event::Burn { lower, upper, amount });
+    let asked = world.block_with(vec![burned], Vec::new());
+    assert_eq!((reloads(&asked), row(&world).state), (1, "quarantined"));
+    world.take_back(&before);
+    assert_eq!(row(&world).state, "live");
+    world.block();
+    // Read anew, it has what the missing log did.
+    reload(&mut world);
+    world.block();
+    world.read_pools();
+    let Pool::V3(pool) = &world.engine.chains[&CHAIN].pools[&POOL].pool else { panic!("V3") };
+    assert_eq!((row(&world).state, pool.as_ref()), ("live", &world.pool));
+}
+
+#[test]
 fn undo_stops_at_a_new_reading() {
     let (mut world, _) = World::open(only_liquidity());
     world.swap_to(TICK + 5);
@@ -283,4 +307,57 @@ fn a_chain_whose_own_reading_was_taken_back_is_read_anew_by_the_watcher() {
     assert_eq!((reloads(&asked), row(&world).state), (0, "quarantined"));
     world.chain_ready(true);
     assert_eq!(row(&world).state, "live");
+}
+
+#[test]
+fn a_pool_that_could_not_be_read_with_the_others_begins_when_it_can_be() {
+    let mut world = World::ready(only_liquidity());
+    let start = ChainStart {
+        header: world.head,
+        pools: Vec::new(),
+        wallet: world.wallet(),
+        signer_nonce: world.signer_nonce,
+        allowances: Vec::new(),
+    };
+    world.feed(Body::ChainReady(Box::new(start)));
+    let old = reading(&world, &world.pool);
+    world.block();
+    // It was read at a block that is not the newest any more: once more.
+    assert_eq!(reloads(&world.feed(Body::PoolReload(old))), 1);
+    assert_eq!(reloads(&reload(&mut world)), 0);
+    assert_eq!(row(&world).state, "quarantined");
+    assert!(world.kept.has_note("pool_read_late", ""));
+    world.block();
+    world.read_pools();
+    assert_eq!(row(&world).state, "live");
+}
+
+#[test]
+fn live_pools_are_handed_out_in_a_form_that_comes_back_the_same() {
+    let mut world = World::ready(with_cycles());
+    world.swap_to(TICK + 5);
+    let mut behind = None;
+    let mut forms = Vec::new();
+    loop {
+        let some = world.engine.pool_forms(CHAIN, behind, 1).expect("the chain is followed");
+        assert_eq!(some.block, world.head.block);
+        forms.extend(some.forms);
+        behind = some.last;
+        if behind.is_none() {
+            break;
+        }
+    }
+    let mut both = [POOL, PAIR];
+    both.sort();
+    assert_eq!(forms.iter().map(|(pool, _)| *pool).collect::<Vec<_>>(), both);
+    for (pool, form) in forms {
+        let kept = &world.engine.chains[&CHAIN].pools[&pool].pool;
+        assert_eq!(kept.form().as_ref(), Some(&form));
+        let back = form.pool(world.head.block.number).expect("it is one");
+        assert_eq!(kept.differences(&back), Ok(Vec::new()));
+    }
+    world.block_with(vec![misfit()], Vec::new());
+    let some = world.engine.pool_forms(CHAIN, None, 9).expect("the chain is followed");
+    assert_eq!(some.forms.iter().map(|(pool, _)| *pool).collect::<Vec<_>>(), [PAIR]);
+    assert!(world.engine.pool_forms(CHAIN + 1, None, 9).is_none());
 }

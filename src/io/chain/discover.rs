@@ -12,17 +12,14 @@ mod tests;
 
 use std::ops::RangeInclusive;
 
-use alloy::eips::BlockId;
-use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::providers::Provider;
-use alloy::rpc::client::BatchRequest;
-use alloy::rpc::types::{Filter, Log, TransactionRequest};
+use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
 
 use crate::config::pool::Dex;
 use crate::engine::setup::Curve;
-use crate::io::chain::{BATCH_MAX, ChainClient, ChainError, ask, refused};
+use crate::io::chain::batch::{Asked, Call, silent};
+use crate::io::chain::{ChainClient, ChainError};
 use crate::market::pools::v4::key::PoolKey;
 use crate::math::amm::liquidity::virtual_reserves;
 use crate::model::chain::PoolAddress;
@@ -37,9 +34,6 @@ use crate::venues::{DecodeError, uniswap_v2, uniswap_v3, uniswap_v4};
 const STEP: u64 = 100_000;
 /// Fee of every V2 pair, in millionths.
 const V2_FEE_PIPS: u32 = 3_000;
-
-/// A call of a contract.
-type Call = (Address, Bytes);
 
 /// A pool, as the event of its opening tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,9 +290,7 @@ impl ChainClient {
             let last = search.last(step);
             match self.opened_up_to(search, last).await {
                 Ok(found) => {
-                    // A refusal may have been for another reason than the length.
-                    let longer = step.saturating_mul(2).min(STEP);
-                    (search.next, search.step) = (last.saturating_add(1), longer);
+                    (search.next, search.step) = (last.saturating_add(1), step);
                     return Ok(found);
                 }
                 Err(ChainError::Refused { .. } | ChainError::Timeout { .. })
@@ -360,28 +352,7 @@ impl ChainClient {
 
     /// Many calls in few requests, in the order asked; `None` for one that reverts.
     async fn each(&self, calls: &[Call], at: B256) -> Result<Vec<Option<Bytes>>, ChainError> {
-        let what = "eth_call";
-        let mut answers = Vec::with_capacity(calls.len());
-        for chunk in calls.chunks(BATCH_MAX) {
-            let mut batch = BatchRequest::new(self.provider.client());
-            let mut waiters = Vec::with_capacity(chunk.len());
-            for (to, input) in chunk {
-                let request = TransactionRequest::default().with_to(*to).with_input(input.clone());
-                let waiter = batch
-                    .add_call::<_, Bytes>(what, &(request, BlockId::hash(at)))
-                    .map_err(|e| refused(what, &e))?;
-                waiters.push(waiter);
-            }
-            ask(what, async { batch.send().await }).await?;
-            for waiter in waiters {
-                // All of them have their answer by now.
-                match waiter.await {
-                    Ok(bytes) => answers.push(Some(bytes)),
-                    Err(error) if error.is_error_resp() => answers.push(None),
-                    Err(error) => return Err(refused(what, &error)),
-                }
-            }
-        }
-        Ok(answers)
+        let answers = self.answers(calls, at, &Asked::new(&silent, 0)).await?;
+        Ok(answers.into_iter().map(Result::ok).collect())
     }
 }

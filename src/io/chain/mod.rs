@@ -3,23 +3,29 @@
 //! Every request has a timeout; an answer that contradicts the block it was asked for is an error,
 //! never a fact.
 
+mod batch;
 pub mod discover;
+pub mod evm;
+pub mod gap;
+pub mod load;
 mod read;
+pub mod roster;
 mod v4;
 pub mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::{Ethereum, TransactionBuilder};
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::{Provider, RootProvider};
-use alloy::rpc::client::BatchRequest;
 use alloy::rpc::types::{Block, Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::sol_types::SolCall;
 use alloy::transports::{RpcError, TransportErrorKind};
 use thiserror::Error;
 
+use crate::io::chain::batch::Pace;
 use crate::model::text::plain;
 
 /// Patience for one answer.
@@ -48,6 +54,8 @@ pub enum ChainError {
 #[derive(Clone, Debug)]
 pub struct ChainClient {
     provider: RootProvider<Ethereum>,
+    /// How fast much may be asked; `None` for as fast as it is answered.
+    pace: Option<Arc<Pace>>,
 }
 
 impl ChainClient {
@@ -57,7 +65,14 @@ impl ChainClient {
     /// `ChainError::Address`.
     pub fn new(http_url: &str) -> Result<Self, ChainError> {
         let url = http_url.parse().map_err(|e| ChainError::Address(format!("{e}")))?;
-        Ok(Self { provider: RootProvider::new_http(url) })
+        Ok(Self { provider: RootProvider::new_http(url), pace: None })
+    }
+
+    /// Whole readings of pools then keep to so many requests a second. A request may hold many
+    /// calls; what follows blocks is a handful of them and does not wait.
+    #[must_use]
+    pub fn paced(self, requests_per_s: u32) -> Self {
+        Self { pace: Some(Arc::new(Pace::new(requests_per_s))), ..self }
     }
 
     /// EIP-155 chain id.
@@ -95,12 +110,13 @@ impl ChainClient {
         ask("eth_getBlockByNumber", async { block.await }).await
     }
 
-    /// Logs of one block, by its hash: a node that does not know the hash answers with an error.
+    /// The logs that a filter asks for, each once, in the chain's order. Where it names a block's
+    /// hash, a node that does not know the hash answers with an error.
     ///
     /// # Errors
     /// `ChainError`.
     pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, ChainError> {
-        ask("eth_getLogs", self.provider.get_logs(filter)).await
+        Ok(in_order(ask("eth_getLogs", self.provider.get_logs(filter)).await?))
     }
 
     /// The receipt of a mined transaction.
@@ -166,38 +182,6 @@ impl ChainClient {
         decode::<C>(&bytes)
     }
 
-    /// Many views of one contract in few requests, in the order asked.
-    ///
-    /// # Errors
-    /// `ChainError`; one bad answer spoils all.
-    pub async fn views<C: SolCall>(
-        &self,
-        to: Address,
-        calls: &[C],
-        at: B256,
-    ) -> Result<Vec<C::Return>, ChainError> {
-        let what = C::SIGNATURE;
-        let mut answers = Vec::with_capacity(calls.len());
-        for chunk in calls.chunks(BATCH_MAX) {
-            let mut batch = BatchRequest::new(self.provider.client());
-            let mut waiters = Vec::with_capacity(chunk.len());
-            for call in chunk {
-                let request =
-                    TransactionRequest::default().with_to(to).with_input(call.abi_encode());
-                let waiter = batch
-                    .add_call::<_, Bytes>("eth_call", &(request, BlockId::hash(at)))
-                    .map_err(|e| refused(what, &e))?;
-                waiters.push(waiter);
-            }
-            ask(what, async { batch.send().await }).await?;
-            for waiter in waiters {
-                let bytes = ask(what, async { waiter.await }).await?;
-                answers.push(decode::<C>(&bytes)?);
-            }
-        }
-        Ok(answers)
-    }
-
     /// What a call would use on the newest state.
     ///
     /// # Errors
@@ -220,6 +204,13 @@ impl ChainClient {
         let what = "eth_sendRawTransaction";
         ask(what, async { self.provider.send_raw_transaction(raw).await.map(|_| ()) }).await
     }
+}
+
+/// A log has one place in its chain, however often an endpoint lists it.
+fn in_order(mut logs: Vec<Log>) -> Vec<Log> {
+    logs.sort_by_key(|log| (log.block_number, log.log_index));
+    logs.dedup();
+    logs
 }
 
 fn decode<C: SolCall>(bytes: &Bytes) -> Result<C::Return, ChainError> {
@@ -246,4 +237,22 @@ fn refused(what: &'static str, error: &RpcError<TransportErrorKind>) -> ChainErr
         _ => "the answer cannot be read".to_owned(),
     };
     ChainError::Refused { what, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_listed_twice_is_one() {
+        let log = |block, index| Log {
+            block_number: Some(block),
+            log_index: Some(index),
+            ..Log::default()
+        };
+        // The same words at another place are another log.
+        let listed = [log(7, 1), log(6, 9), log(7, 0), log(7, 1), log(6, 9), log(7, 2)];
+        let told = in_order(listed.to_vec());
+        assert_eq!(told, [log(6, 9), log(7, 0), log(7, 1), log(7, 2)]);
+    }
 }

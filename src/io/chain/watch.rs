@@ -2,6 +2,7 @@
 //! own hash, gaps filled in order. Subscriptions only say when to look.
 
 mod audit;
+mod begin;
 mod rota;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,8 +14,10 @@ use alloy::rpc::types::{Block as RpcBlock, Filter, Log, TransactionReceipt};
 use alloy::sol_types::SolEvent;
 use tokio::sync::{Notify, mpsc};
 
-use crate::engine::event::{Block, Body, ChainStart};
+use crate::engine::event::{Block, Body};
 use crate::engine::setup::ChainSetup;
+use crate::io::chain::gap::KnownPools;
+use crate::io::chain::roster::Roster;
 use crate::io::chain::watch::audit::Audits;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::io::websocket;
@@ -40,6 +43,10 @@ pub struct Watcher {
     pub client: ChainClient,
     /// What to watch.
     pub setup: ChainSetup,
+    /// Its pools, by what names them.
+    pub roster: Roster,
+    /// States of them that an earlier run kept.
+    pub kept_pools: KnownPools,
     /// Where the ledger stands; `None` at the very first start.
     pub cursor: Option<BlockRef>,
     /// Blocks that entries of the ledger stand on and that may have been replaced, newest first.
@@ -67,6 +74,8 @@ struct Trail {
     is_audit_due: bool,
     /// What is known of the pools.
     audits: Audits,
+    /// States of pools that a start can begin with.
+    known: KnownPools,
 }
 
 impl Trail {
@@ -121,8 +130,8 @@ impl From<ChainError> for Stop {
 
 impl Watcher {
     /// Runs until nobody listens any more or the chain replaced more than can be undone.
-    pub async fn run(self) {
-        let mut trail = Trail::default();
+    pub async fn run(mut self) {
+        let mut trail = Trail { known: std::mem::take(&mut self.kept_pools), ..Trail::default() };
         let mut is_up = true;
         loop {
             match self.step(&mut trail).await {
@@ -162,12 +171,12 @@ impl Watcher {
         if trail.ready_at.is_none() {
             self.catch_up(&head, trail).await?;
             if trail.last().is_some_and(|last| last.block != head.block) {
-                // The chain replaced its head meanwhile: what is read must stand on what was followed.
+                // The chain replaced its head meanwhile; what is read must stand on what was told.
                 return Ok(());
             }
-            self.start(&head).await?;
+            let lost = self.start(&head, trail).await?;
             trail.ready_at = Some(head.block.number);
-            trail.audits.begin(self, head.block.number);
+            trail.audits.begin(self, head.block.number, lost);
             if trail.last().is_none() {
                 trail.push(head, self.setup.final_after_blocks);
             }
@@ -281,21 +290,6 @@ impl Watcher {
         Ok(below)
     }
 
-    async fn start(&self, head: &Header) -> Result<(), Stop> {
-        let mut pools = Vec::with_capacity(self.setup.pools.len());
-        for pool in &self.setup.pools {
-            pools.push((pool.address, self.client.pool(pool, &head.block).await?));
-        }
-        let start = ChainStart {
-            header: *head,
-            pools,
-            wallet: self.client.wallet(&self.setup, &head.block).await?,
-            signer_nonce: self.client.nonce(self.setup.signer, head.block.hash).await?,
-            allowances: self.client.allowances(&self.setup, head.block.hash).await?,
-        };
-        self.tell(Body::ChainReady(Box::new(start))).await
-    }
-
     /// Fetches the next block and everything in it that concerns us.
     async fn follow(&self, number: u64, trail: &mut Trail, depth: Depth) -> Result<Header, Stop> {
         let block = self.client.block(number.into()).await?;
@@ -324,7 +318,7 @@ impl Watcher {
         depth: Depth,
     ) -> Result<Block, ChainError> {
         let at = header.block.hash;
-        let pool_logs = self.client.pool_events(&self.setup.pools, at).await?;
+        let pool_logs = self.client.pool_events(&self.roster, at).await?;
         let awaited: Vec<(B256, u64)> = {
             let awaited = self.awaited.lock().expect("no holder panics");
             block.transactions.hashes().filter_map(|h| Some((h, *awaited.get(&h)?))).collect()

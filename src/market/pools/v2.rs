@@ -225,10 +225,11 @@ impl PoolV2 {
     ) -> Result<(), Desync> {
         let before = self.before_sync.ok_or(Desync::MissingSync)?;
         let after = self.reserves;
+        // Both with what moved put in: of a gift a burn may send more than the reserves had.
         let is_explained = |before: u128, after: u128, paid: U256, sent: U256| {
             let with_paid = U256::from(before).checked_add(paid);
-            let expected = with_paid.and_then(|held| held.checked_sub(sent));
-            expected.is_some_and(|expected| fits(expected, U256::from(after)))
+            let with_sent = U256::from(after).checked_add(sent);
+            with_paid.zip(with_sent).is_some_and(|(held, left)| fits(held, left))
         };
         let explains0 = is_explained(before.0, after.0, paid.amount0, sent.amount0);
         let explains1 = is_explained(before.1, after.1, paid.amount1, sent.amount1);
@@ -276,6 +277,10 @@ mod tests {
         pool.apply(&sync(reserve0 + 3, reserve1)).unwrap();
         pool.apply(&V2Event::Burn { amount0, amount1 }).unwrap();
         assert_eq!(pool.reserves(), (reserve0 + 3, reserve1));
+        // Everything is burned after a gift: more is sent than the reserves had.
+        pool.apply(&sync(1, 2)).unwrap();
+        let [amount0, amount1] = [reserve0 + 3 + 7, reserve1 + 5].map(U256::from);
+        pool.apply(&V2Event::Burn { amount0, amount1 }).unwrap();
         assert_eq!(pool.desync(), None);
     }
 

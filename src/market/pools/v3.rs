@@ -27,7 +27,7 @@ pub use undo::Undo;
 pub use watch::Watched;
 
 /// A pool as read at one block; `ticks` are all initialized ticks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V3Snapshot {
     /// Fee in parts of one million.
     pub fee_pips: u32,

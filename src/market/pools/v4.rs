@@ -31,7 +31,7 @@ use crate::math::amm::v4::{Curve, MAX_LP_FEE_PIPS, check_protocol_fee};
 pub use undo::Undo;
 
 /// A pool as read at one block; `ticks` are all initialized ticks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct V4Snapshot {
     /// What names the pool.
     pub key: PoolKey,

@@ -8,10 +8,12 @@ use sqlx::postgres::PgConnectOptions;
 use tidekeeper::config::editable::Difference;
 use tidekeeper::engine::event::Position;
 use tidekeeper::engine::output::{Mined, Record};
+use tidekeeper::engine::pools::PoolForm;
 use tidekeeper::execution::order::{Order, OrderState, Outcome};
 use tidekeeper::execution::tx::{Act, SignedTx, Spender, TxRequest, TxState};
 use tidekeeper::ledger::entry::{Draft, Entry, Kind, OnBlock};
 use tidekeeper::ledger::reconcile::Comparison;
+use tidekeeper::market::pools::v2::V2Observed;
 use tidekeeper::model::chain::BlockRef;
 use tidekeeper::model::intent::{OpenRange, PoolId};
 use tidekeeper::model::opportunity::{Fate, LegState, Moved, NetProfit, Opportunity, VenueLeg};
@@ -19,7 +21,7 @@ use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::model::time::Timestamp;
 use tidekeeper::model::unit::{Account, Reason, Unit};
 use tidekeeper::model::venue::{Fill, NewOrder};
-use tidekeeper::store::{Batch, Mark, PlannedOrder, Store, Version};
+use tidekeeper::store::{Batch, KeptPool, Mark, PlannedOrder, PoolStates, Store, Version};
 use uuid::Uuid;
 
 pub(super) const CHAIN: u64 = 31_337;
@@ -50,6 +52,7 @@ pub(super) async fn fill_all(connect: &PgConnectOptions) -> Result<()> {
     for n in [1, 2] {
         ensure!(store.add_version("lp", &version(n)).await?, "version {n} is taken");
     }
+    PoolStates::new(store.clone()).keep(&[kept_pool(7)]).await?;
     store.close().await;
     Ok(())
 }
@@ -68,6 +71,16 @@ pub(super) fn version(n: u64) -> Version {
 
 pub(super) fn instant(n: i64) -> Timestamp {
     Timestamp::from_ms(1_700_000_000_000 + n)
+}
+
+/// A pair after a block.
+pub(super) fn kept_pool(block: u8) -> KeptPool {
+    let number = block.into();
+    KeptPool {
+        pool: Address::with_last_byte(9).into(),
+        block: BlockRef { chain: CHAIN, number, hash: B256::with_last_byte(block) },
+        form: PoolForm::V2(V2Observed { reserve0: u128::MAX, reserve1: 2 }),
+    }
 }
 
 fn pool() -> PoolId {

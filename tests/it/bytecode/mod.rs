@@ -10,12 +10,12 @@
 //! A life follows from its seed alone. `TIDEKEEPER_SEQUENCES` is how many acts all tests together
 //! play, `TIDEKEEPER_SEED` the seed of the first life; a failure tells the seed and the act.
 
-mod abi;
+pub(crate) mod abi;
 mod course;
 mod draw;
 mod machine;
 mod pair;
-mod stage;
+pub(crate) mod stage;
 mod v3;
 mod v4;
 
@@ -35,7 +35,8 @@ const ACTS: u64 = 40_000;
 /// Acts of one life at least and at most, before its end.
 const LIFE: RangeInclusive<u32> = 40..=160;
 
-fn number(variable: &str, default: u64) -> Result<u64> {
+/// A whole number that the environment may say.
+pub(crate) fn number(variable: &str, default: u64) -> Result<u64> {
     match env::var(variable) {
         Ok(value) => value.parse().with_context(|| format!("{variable}={value} is no number")),
         Err(_) => Ok(default),

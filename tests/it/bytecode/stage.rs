@@ -22,7 +22,7 @@ pub(super) const TREASURY: Address = Address::repeat_byte(0xc3);
 pub(super) const HOOKS: Address = address!("00000000000000000000000000000000dead4000");
 
 /// Where the code stands that pays for [`TRADER`].
-const PAYER: Address = Address::repeat_byte(0xd4);
+pub(crate) const PAYER: Address = Address::repeat_byte(0xd4);
 /// What a V3 pool's callbacks are answered with. The trader is an account with this code
 /// (EIP-7702), so that it calls pools itself. All three callbacks are `f(amount0, amount1, data)`,
 /// and `data` are the addresses of both tokens. Every positive amount is transferred to the caller;
@@ -38,7 +38,7 @@ const PAYER: Address = Address::repeat_byte(0xd4);
 /// 5b 6024 35 ... 60a4 ...    27: the same for amount1 and token1
 /// 5b 00                      41: done
 /// ```
-const PAYER_CODE: [u8; 67] = hex!(
+pub(crate) const PAYER_CODE: [u8; 67] = hex!(
     "63a9059cbb60e01b5f523360045260043580602452"
     "5f12156027575f5f60445f5f6084355af1505b"
     "602435806024525f12156041575f5f60445f5f60a4355af1505b00"

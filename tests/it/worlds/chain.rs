@@ -60,7 +60,7 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Ground {
     pub(super) provider: DynProvider,
     pub(super) site: Deployment,
-    anvil: AnvilProcess,
+    pub(super) anvil: AnvilProcess,
 }
 
 impl Ground {

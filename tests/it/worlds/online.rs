@@ -1,5 +1,6 @@
 //! `check --online` against the demo's chains: its own files pass, and each mistake planted in them
-//! is told by the name of its key, while the files alone look right. Before that, `pool` on them.
+//! is told by the name of its key, while the files alone look right. Before that, `pool` on them;
+//! after it, a token of theirs begins to take a fee.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use tidekeeper::world::demo::World;
 
-use super::{pools, stage};
+use super::{pools, probe, stage};
 
 /// Exit status of files that are refused.
 const CHECK_FAILED: i32 = 3;
@@ -119,7 +120,7 @@ fn mistakes(world: &World) -> Result<Vec<Mistake>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn true_files_pass_online_and_each_mistake_is_named() -> Result<()> {
-    let world = stage::world("online").await?;
+    let mut world = stage::world("online").await?;
     pools::every_verb_answers(&world)?;
     world.stop_flow();
     let right = check(&world.config_dir, &["--online"])?;
@@ -137,7 +138,9 @@ async fn true_files_pass_online_and_each_mistake_is_named() -> Result<()> {
         fs::write(&path, good.replacen(&mistake.old, &mistake.new, 1))?;
         named(&world.config_dir, &mistake)?;
     }
-    other_chain_or_none(&world, &path, &good)
+    other_chain_or_none(&world, &path, &good)?;
+    fs::write(&path, &good)?;
+    probe::a_token_with_a_fee_stops_an_agent(&mut world).await
 }
 
 /// The files with a mistake pass alone and fail online, by the name of the mistake.

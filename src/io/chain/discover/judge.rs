@@ -3,6 +3,9 @@
 //! Knows what was read and what the operator asked for; asks nobody. Invariant: every pool that is
 //! not kept has its reason, and what is unknown is a reason.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256, U256};
@@ -10,7 +13,9 @@ use rust_decimal::Decimal;
 use thiserror::Error;
 
 use crate::io::chain::discover::{Found, Seen, Terms};
-use crate::market::pools::v4::key::{KeyError, SwapHook};
+use crate::io::chain::evm::hooked::{HookRules, NoQuote, Quoting};
+use crate::io::chain::evm::verdict::{Doubt, Fault, Verdict};
+use crate::market::pools::v4::key::KeyError;
 use crate::math::amm::price::MAX_DECIMALS;
 use crate::math::amm::tick::MAX_TICK;
 use crate::model::amount::human_unsigned;
@@ -28,6 +33,8 @@ pub struct Coin {
     pub decimals: u8,
     /// The decimals its contract tells; `None` where it tells none.
     pub on_chain: Option<u8>,
+    /// What it did when it was bought and sold; the native coin is plain.
+    pub verdict: Verdict,
 }
 
 /// What is asked of a pool.
@@ -42,6 +49,10 @@ pub struct Rules {
     pub least: BTreeMap<String, Decimal>,
     /// The highest fee, in millionths.
     pub fee_pips_max: u32,
+    /// What the operator allows of V4's hooks.
+    pub hooks: HookRules,
+    /// Keccak of the code of hooks that take part in swaps; `None` where there is no code.
+    pub hook_codes: BTreeMap<Address, Option<B256>>,
 }
 
 /// A pool, judged.
@@ -88,6 +99,22 @@ pub enum Refusal {
         /// Its decimals.
         decimals: u8,
     },
+    /// Pools of it cannot be used.
+    #[error("{symbol} cannot be used: {fault}")]
+    Token {
+        /// Its symbol.
+        symbol: String,
+        /// What it does.
+        fault: Fault,
+    },
+    /// Nobody knows whether pools of it can be used.
+    #[error("{symbol} is not known to be usable: {doubt}")]
+    TokenUnknown {
+        /// Its symbol.
+        symbol: String,
+        /// Why it could not be tried.
+        doubt: Doubt,
+    },
     /// The id does not belong to the key beside it.
     #[error("its key hashes to {hash}, not to its id")]
     Id {
@@ -99,7 +126,7 @@ pub enum Refusal {
     Key(KeyError),
     /// A swap is not its arithmetic alone.
     #[error("its hooks take part in swaps: {0}")]
-    Hooks(SwapHook),
+    Hooks(NoQuote),
     /// The chain did not answer for it.
     #[error("it could not be read")]
     Unread,
@@ -176,7 +203,7 @@ impl Rules {
         };
         let may = sane(pair.base)
             .and_then(|()| sane(pair.quote))
-            .and_then(|()| plain(found.terms))
+            .and_then(|()| self.told(found.terms))
             .and_then(|()| self.live(seen))
             .and_then(|()| self.deep(pair.quote, depth));
         Judged {
@@ -195,6 +222,22 @@ impl Rules {
         let quote_is_coin0 = rank(coin0) < rank(coin1);
         let (base, quote) = if quote_is_coin0 { (coin1, coin0) } else { (coin0, coin1) };
         Ok(Pair { base, quote, quote_is_coin0 })
+    }
+
+    /// Whether its swaps can be told beforehand.
+    fn told(&self, terms: Terms) -> Result<(), Refusal> {
+        let Terms::V4 { id, key } = terms else { return Ok(()) };
+        let hash = key.id();
+        if hash != id {
+            return Err(Refusal::Id { hash });
+        }
+        key.check().map_err(Refusal::Key)?;
+        let Some(hook) = key.swap_hook() else { return Ok(()) };
+        let code_hash = self.hook_codes.get(&key.hooks).copied().flatten();
+        match self.hooks.judge(hook, code_hash) {
+            Quoting::Curve | Quoting::Simulation { .. } => Ok(()),
+            Quoting::Refused(why) => Err(Refusal::Hooks(why)),
+        }
     }
 
     /// Whether it can be traded at all, and at which fee.
@@ -235,198 +278,25 @@ impl Rules {
     }
 }
 
-/// Whether a coin counts as the file says.
+/// Whether a coin counts as the file says, and moves as pools count on.
 fn sane(coin: &Coin) -> Result<(), Refusal> {
     let symbol = || coin.symbol.clone();
     match coin.on_chain {
-        None => Err(Refusal::DecimalsUnknown { symbol: symbol() }),
+        None => return Err(Refusal::DecimalsUnknown { symbol: symbol() }),
         Some(decimals) if decimals > MAX_DECIMALS => {
-            Err(Refusal::DecimalsAbsurd { symbol: symbol(), decimals })
+            return Err(Refusal::DecimalsAbsurd { symbol: symbol(), decimals });
         }
         Some(on_chain) if on_chain != coin.decimals => {
-            Err(Refusal::Decimals { symbol: symbol(), on_chain, in_file: coin.decimals })
+            let in_file = coin.decimals;
+            return Err(Refusal::Decimals { symbol: symbol(), on_chain, in_file });
         }
-        Some(_) => Ok(()),
+        Some(_) => {}
     }
-}
-
-/// Whether a swap is the pool's arithmetic alone.
-fn plain(terms: Terms) -> Result<(), Refusal> {
-    let Terms::V4 { id, key } = terms else { return Ok(()) };
-    let hash = key.id();
-    if hash != id {
-        return Err(Refusal::Id { hash });
-    }
-    key.check().map_err(Refusal::Key)?;
-    match key.swap_hook() {
-        Some(hook) => Err(Refusal::Hooks(hook)),
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rust_decimal::dec;
-
-    use super::*;
-    use crate::config::pool::Dex;
-    use crate::market::pools::v4::key::PoolKey;
-
-    const WETH: Address = Address::with_last_byte(1);
-    const USDT: Address = Address::with_last_byte(2);
-    const OTHER: Address = Address::with_last_byte(3);
-
-    fn coin(symbol: &str, decimals: u8) -> Coin {
-        Coin { symbol: symbol.to_owned(), decimals, on_chain: Some(decimals) }
-    }
-
-    fn rules() -> Rules {
-        let eth = coin("ETH", 18);
-        Rules {
-            coins: [(WETH, coin("WETH", 18)), (USDT, coin("USDT", 6)), (Address::ZERO, eth)].into(),
-            quotes: vec!["USDT".to_owned(), "ETH".to_owned(), "WETH".to_owned()],
-            least: [("USDT".to_owned(), dec!(10_000))].into(),
-            fee_pips_max: 10_000,
+    match &coin.verdict {
+        Verdict::Plain => Ok(()),
+        Verdict::Refused(fault) => Err(Refusal::Token { symbol: symbol(), fault: fault.clone() }),
+        Verdict::Unknown(doubt) => {
+            Err(Refusal::TokenUnknown { symbol: symbol(), doubt: doubt.clone() })
         }
-    }
-
-    fn v3() -> Found {
-        Found {
-            dex: Dex::UniswapV3,
-            source: Address::with_last_byte(8),
-            coins: [WETH, USDT],
-            terms: Terms::V3 { pool: Address::with_last_byte(9), fee_pips: 500 },
-            block: 7,
-        }
-    }
-
-    fn v4(fee_pips: u32, hooks: Address) -> Found {
-        let key = PoolKey {
-            currency0: Address::ZERO,
-            currency1: USDT,
-            fee_pips,
-            tick_spacing: 10,
-            hooks,
-        };
-        let terms = Terms::V4 { id: key.id(), key };
-        Found { dex: Dex::UniswapV4, coins: [Address::ZERO, USDT], terms, ..v3() }
-    }
-
-    /// Ten ETH and 25,000 USDT.
-    fn deep() -> [U256; 2] {
-        [U256::from(10_000_000_000_000_000_000_u128), U256::from(25_000_000_000_u64)]
-    }
-
-    fn at(tick: i32) -> Seen {
-        Seen::Open { tick: Some(tick), fee_pips: 500, depth: deep() }
-    }
-
-    fn refusal(rules: &Rules, found: &Found, seen: Option<Seen>) -> Option<Refusal> {
-        rules.judge(found, seen).refusal
-    }
-
-    #[test]
-    fn a_deep_pool_of_known_coins_is_kept_and_priced_in_the_first_quote() {
-        let judged = rules().judge(&v3(), Some(at(-198_000)));
-        let pair = Some(["WETH".to_owned(), "USDT".to_owned()]);
-        assert_eq!(judged, Judged { pair, depth: Some(dec!(25_000)), refusal: None });
-        assert_eq!(refusal(&rules(), &v4(500, Address::ZERO), Some(at(-198_000))), None);
-        let turned = Found { coins: [USDT, WETH], ..v3() };
-        let [depth0, depth1] = deep();
-        let seen = Seen::Open { tick: Some(0), fee_pips: 500, depth: [depth1, depth0] };
-        let judged = rules().judge(&turned, Some(seen));
-        assert_eq!(judged.pair, Some(["WETH".to_owned(), "USDT".to_owned()]));
-        assert_eq!((judged.depth, judged.refusal), (Some(dec!(25_000)), None));
-        let pair = Found { terms: Terms::V2 { pair: OTHER }, ..v3() };
-        let seen = Seen::Open { tick: None, fee_pips: 3_000, depth: deep() };
-        assert_eq!(refusal(&rules(), &pair, Some(seen)), None);
-    }
-
-    #[test]
-    fn of_two_coins_that_price_nothing_the_second_is_the_quote() {
-        let rules = Rules { quotes: Vec::new(), least: BTreeMap::new(), ..rules() };
-        let judged = rules.judge(&v3(), Some(at(0)));
-        assert_eq!(judged.pair, Some(["WETH".to_owned(), "USDT".to_owned()]));
-    }
-
-    #[test]
-    fn coins_must_be_known_and_count_as_the_file_says() {
-        let unknown = Found { coins: [WETH, OTHER], ..v3() };
-        let expected = Refusal::UnknownCoin { address: OTHER };
-        assert_eq!(refusal(&rules(), &unknown, Some(at(0))), Some(expected));
-        let with = |on_chain: Option<u8>| {
-            let mut rules = rules();
-            rules.coins.insert(USDT, Coin { on_chain, ..coin("USDT", 6) });
-            refusal(&rules, &v3(), Some(at(0)))
-        };
-        let symbol = || "USDT".to_owned();
-        assert_eq!(with(Some(6)), None);
-        assert_eq!(with(None), Some(Refusal::DecimalsUnknown { symbol: symbol() }));
-        let lies = Refusal::Decimals { symbol: symbol(), on_chain: 18, in_file: 6 };
-        assert_eq!(with(Some(18)), Some(lies));
-        let absurd = Refusal::DecimalsAbsurd { symbol: symbol(), decimals: 77 };
-        assert_eq!(with(Some(77)), Some(absurd));
-    }
-
-    #[test]
-    fn hooks_that_take_part_in_swaps_are_refused() {
-        let refused = |flags: u16, fee_pips| {
-            let [high, low] = flags.to_be_bytes();
-            let mut hooks = [0x4f; 20];
-            (hooks[18], hooks[19]) = (high, low);
-            refusal(&rules(), &v4(fee_pips, Address::from(hooks)), Some(at(0)))
-        };
-        let takes = Refusal::Hooks(SwapHook::TakesTrade);
-        assert_eq!(refused(0b1000_1000, 500), Some(takes));
-        let result = Refusal::Hooks(SwapHook::TakesResult);
-        assert_eq!(refused(0b0100_0100, 500), Some(result));
-        assert_eq!(refused(0b1000_0000, 0x80_0000), Some(Refusal::Hooks(SwapHook::SetsFee)));
-        // Called for liquidity alone: a swap stays the pool's own.
-        assert_eq!(refused(1 << 11, 500), None);
-        assert!(matches!(refused(0, 500), Some(Refusal::Key(KeyError::Hooks { .. }))));
-        let mut forged = v4(500, Address::ZERO);
-        let Terms::V4 { id, .. } = &mut forged.terms else { panic!("a V4 pool") };
-        let hash = *id;
-        *id = B256::ZERO;
-        assert_eq!(refusal(&rules(), &forged, Some(at(0))), Some(Refusal::Id { hash }));
-    }
-
-    #[test]
-    fn what_cannot_be_traded_is_refused() {
-        let check = |seen, expected| assert_eq!(refusal(&rules(), &v3(), seen), Some(expected));
-        check(None, Refusal::Unread);
-        check(Some(Seen::Unopened), Refusal::Unopened);
-        for tick in [-878_401, 878_401, MAX_TICK] {
-            check(Some(at(tick)), Refusal::Tick { tick });
-        }
-        for tick in [-878_400, 878_400] {
-            assert_eq!(refusal(&rules(), &v3(), Some(at(tick))), None);
-        }
-        let [depth0, depth1] = deep();
-        for depth in [[U256::ZERO; 2], [depth0, U256::ZERO], [U256::ZERO, depth1]] {
-            let seen = Seen::Open { tick: Some(0), fee_pips: 500, depth };
-            check(Some(seen), Refusal::NoLiquidity);
-        }
-        let dear = Seen::Open { tick: Some(0), fee_pips: 10_001, depth: deep() };
-        check(Some(dear), Refusal::Fee { fee_pips: 10_001, most: 10_000 });
-    }
-
-    #[test]
-    fn what_is_not_deep_enough_or_not_known_to_be_is_refused() {
-        let of = |raw: U256| Seen::Open { tick: Some(0), fee_pips: 500, depth: [U256::ONE, raw] };
-        let symbol = || "USDT".to_owned();
-        let have = dec!(9999.999999);
-        let thin = Refusal::Thin { have, least: dec!(10_000), symbol: symbol() };
-        let seen = Some(of(U256::from(9_999_999_999_u64)));
-        assert_eq!(refusal(&rules(), &v3(), seen), Some(thin));
-        assert_eq!(refusal(&rules(), &v3(), Some(of(U256::from(10_000_000_000_u64)))), None);
-        let vast = Refusal::Uncounted { symbol: symbol() };
-        assert_eq!(refusal(&rules(), &v3(), Some(of(U256::MAX))), Some(vast));
-        let native = Found { coins: [Address::ZERO, WETH], ..v3() };
-        let unmeasured = Refusal::Unmeasured { symbol: "ETH".to_owned() };
-        assert_eq!(refusal(&rules(), &native, Some(at(0))), Some(unmeasured));
-        let free = Rules { least: BTreeMap::new(), ..rules() };
-        assert_eq!(refusal(&free, &native, Some(at(0))), None);
-        assert_eq!(refusal(&free, &v3(), Some(of(U256::MAX))), None);
     }
 }

@@ -21,7 +21,7 @@ fn search(blocks: RangeInclusive<u64>) -> Search {
 }
 
 fn client(endpoint: &Asserter) -> ChainClient {
-    ChainClient { provider: RootProvider::new(RpcClient::mocked(endpoint.clone())) }
+    ChainClient { provider: RootProvider::new(RpcClient::mocked(endpoint.clone())), pace: None }
 }
 
 fn log(source: Address, block: u64, data: LogData) -> Log {

@@ -6,11 +6,14 @@
 //! trouble. What cannot be read is tried again later; nothing is believed instead.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::engine::event::{Body, LogGap, PoolEvent, PoolReading, PoolSearch};
 use crate::engine::setup::PoolSetup;
+use crate::io::chain::batch::silent;
+use crate::io::chain::load::Load;
 use crate::io::chain::read::{logs_of, pool_event};
 use crate::io::chain::watch::rota::{Extent, Rota, WHOLE_RHYTHMS};
 use crate::io::chain::watch::{Stop, Trail, Watcher};
@@ -21,6 +24,10 @@ use crate::model::chain::{BlockRef, PoolAddress};
 const READING_TIME: Duration = Duration::from_millis(300);
 /// What failed is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Pools of which these are made with the same requests.
+const READ_AT_ONCE: usize = 8;
+/// Pools that are compared with the same requests.
+const COMPARED_AT_ONCE: usize = 64;
 /// Blocks of one request for a pool's logs; a search makes one at every look at the chain.
 const LOG_BLOCKS_MAX: u64 = 500;
 /// Blocks whose logs are remembered, at most.
@@ -110,8 +117,9 @@ pub(super) struct Audits {
 }
 
 impl Audits {
-    /// All pools were read whole at this height.
-    pub(super) fn begin(&mut self, watcher: &Watcher, at: u64) {
+    /// All pools were read whole at this height, but for those that could not be: they are read
+    /// when they can be.
+    pub(super) fn begin(&mut self, watcher: &Watcher, at: u64, lost: Vec<PoolAddress>) {
         let every = watcher.audit_every_blocks;
         let pools = || watcher.setup.pools.iter().map(|pool| pool.address);
         self.rota.begin(pools(), every, at);
@@ -120,8 +128,10 @@ impl Audits {
         let between = every.saturating_mul(WHOLE_RHYTHMS + 1).min(TOLD_BLOCKS_MAX);
         let window = between.max(watcher.setup.final_after_blocks);
         self.told = Told { blocks: VecDeque::new(), window };
+        self.firsts.retain(|(pool, _)| !lost.contains(pool));
         // What was asked before is answered by this reading.
-        watcher.asked.lock().expect("no holder panics").clear();
+        let reload = |pool| PoolTask::Reload { pool };
+        *watcher.asked.lock().expect("no holder panics") = lost.into_iter().map(reload).collect();
     }
 
     /// A block was told with these logs.
@@ -182,7 +192,7 @@ impl Watcher {
             None => {}
         }
         let Some(mut search) = audits.search.take() else { return Ok(()) };
-        let Some(pool) = self.setup.pool(search.pool) else { return Ok(()) };
+        let Some(pool) = self.roster.get(search.pool) else { return Ok(()) };
         if let Err(error) = self.client.count_logs(pool, &mut search).await {
             self.complain(pool.address, &error);
             return Ok(());
@@ -210,7 +220,7 @@ impl Watcher {
         block: &BlockRef,
         audits: &mut Audits,
     ) -> Result<(), Stop> {
-        let Some(pool) = self.setup.pool(address) else { return Ok(()) };
+        let Some(pool) = self.roster.get(address) else { return Ok(()) };
         match self.reload(pool, block, audits).await {
             Ok(fact) => self.tell(fact).await,
             Err(error) => {
@@ -246,16 +256,30 @@ impl Watcher {
     /// Second readings of pools that were first read at an earlier block, as many as fit.
     async fn read_again(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
         let began = Instant::now();
-        while began.elapsed() < READING_TIME
-            && let Some((address, at)) = audits.second(block.number, Instant::now())
-        {
-            let Some(pool) = self.setup.pool(address) else { continue };
-            match self.reading(pool, block).await {
-                Ok(reading) => self.tell(Body::PoolReading(reading)).await?,
-                Err(error) => {
+        while began.elapsed() < READING_TIME {
+            let mut some = Vec::new();
+            while some.len() < READ_AT_ONCE
+                && let Some(first) = audits.second(block.number, Instant::now())
+            {
+                some.push(first);
+            }
+            if some.is_empty() {
+                break;
+            }
+            let setup = |(pool, _): &(PoolAddress, u64)| self.roster.get(*pool).cloned();
+            let setups: Vec<PoolSetup> = some.iter().filter_map(setup).collect();
+            let mut load = Load::new(*block);
+            let done = self.client.load(&mut load, &setups, &silent).await;
+            for (pool, at) in some {
+                if let Some(state) = load.pools.remove(&pool) {
+                    let reading = PoolReading { pool, block: *block, state };
+                    self.tell(Body::PoolReading(Box::new(reading))).await?;
+                } else {
                     audits.readings_wait = Some(Instant::now() + RETRY_AFTER);
-                    audits.firsts.push_back((address, at));
-                    self.complain(address, &error);
+                    audits.firsts.push_back((pool, at));
+                    if let Some(error) = load.failed.get(&pool).or(done.as_ref().err()) {
+                        self.complain(pool, error);
+                    }
                 }
             }
         }
@@ -264,27 +288,52 @@ impl Watcher {
 
     /// One turn of the rota. An endpoint that is silent ends it: who is left comes first next time.
     async fn compare_pools(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
-        for (address, extent) in audits.rota.due(block.number) {
-            let Some(pool) = self.setup.pool(address) else { continue };
-            let read = match extent {
-                Extent::Part => self.client.observe(pool, block.hash).await.map(|observed| {
-                    let (chain, pool, block) = (block.chain, address, *block);
-                    Body::PoolAudit { chain, pool, block, observed }
-                }),
-                Extent::Whole => self.reading(pool, block).await.map(Body::PoolReading),
-            };
-            audits.rota.had(address, block.number, extent);
-            match read {
-                Ok(fact) => self.tell(fact).await?,
-                Err(error) => {
-                    self.complain(address, &error);
-                    if matches!(error, ChainError::Timeout { .. }) {
-                        return Ok(());
-                    }
+        for some in audits.rota.due(block.number).chunks(COMPARED_AT_ONCE) {
+            let (mut parts, mut wholes): (Vec<&PoolSetup>, Vec<&PoolSetup>) = Default::default();
+            for (pool, extent) in some {
+                audits.rota.had(*pool, block.number, *extent);
+                let of = if *extent == Extent::Part { &mut parts } else { &mut wholes };
+                of.extend(self.roster.get(*pool));
+            }
+            if self.compare_parts(&parts, block).await?.is_break() {
+                return Ok(());
+            }
+            for pool in wholes {
+                match self.reading(pool, block).await {
+                    Ok(reading) => self.tell(Body::PoolReading(reading)).await?,
+                    Err(error) => self.complain(pool.address, &error),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Compares what is cheap to read; breaks when the endpoint is silent.
+    async fn compare_parts(
+        &self,
+        pools: &[&PoolSetup],
+        block: &BlockRef,
+    ) -> Result<ControlFlow<()>, Stop> {
+        let observed = match self.client.observe_all(pools, block.hash).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                tracing::warn!(chain = block.chain, %error, "pools not compared");
+                return Ok(match error {
+                    ChainError::Timeout { .. } => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                });
+            }
+        };
+        for (pool, observed) in pools.iter().zip(observed) {
+            let (chain, pool, block) = (block.chain, pool.address, *block);
+            match observed {
+                Ok(observed) => {
+                    self.tell(Body::PoolAudit { chain, pool, block, observed }).await?;
+                }
+                Err(error) => self.complain(pool, &error),
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn complain(&self, pool: PoolAddress, error: &ChainError) {

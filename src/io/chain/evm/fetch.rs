@@ -1,0 +1,239 @@
+//! Parts of a chain's state, read in batches at one block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use alloy::eips::BlockId;
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::providers::Provider;
+use alloy::rpc::client::BatchRequest;
+use alloy::rpc::types::TransactionRequest;
+use alloy::sol_types::SolCall;
+use revm::bytecode::Bytecode;
+use revm::context::BlockEnv;
+use revm::state::AccountInfo;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::machine::Outcome;
+use super::{EvmError, Known, Part, Pinned};
+use crate::io::chain::{BATCH_MAX, ChainClient, ChainError, ask, refused};
+use crate::model::text::plain;
+
+/// Codes asked for at once: each may have 24 KiB, and is written with two characters a byte.
+const CODES_MAX: usize = 50;
+/// Most bytes of a code that are taken; no chain allows as many.
+const CODE_BYTES_MAX: usize = 1 << 20;
+
+/// A call that is asked for as somebody.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) from: Address,
+    pub(super) to: Address,
+    pub(super) input: Bytes,
+}
+
+impl Call {
+    /// A view, which nobody in particular asks.
+    pub(super) fn view(to: Address, call: &impl SolCall) -> Self {
+        Self { from: Address::ZERO, to, input: call.abi_encode().into() }
+    }
+}
+
+/// A question about a part of the state.
+#[derive(Clone, Debug)]
+struct Question {
+    part: Part,
+    method: &'static str,
+    params: Value,
+}
+
+impl Question {
+    fn code(address: Address, at: BlockId) -> Self {
+        let part = Part::Account(address);
+        Self { part, method: "eth_getCode", params: json!([address, at]) }
+    }
+}
+
+fn unread(part: Part, why: ChainError) -> EvmError {
+    EvmError::Read { part: part.to_string(), why }
+}
+
+impl ChainClient {
+    /// A block, as runs on it see it.
+    pub(super) async fn pinned(&self, hash: B256) -> Result<Pinned, EvmError> {
+        let part = |why| EvmError::Read { part: format!("block {hash}"), why };
+        let chain_id = self.chain_id().await.map_err(part)?;
+        let block = self.provider.get_block_by_hash(hash);
+        let block = ask("eth_getBlockByHash", async { block.await }).await.map_err(part)?;
+        let header = block.ok_or(EvmError::NoBlock { hash })?.header;
+        let env = BlockEnv {
+            number: U256::from(header.number),
+            beneficiary: header.beneficiary,
+            timestamp: U256::from(header.timestamp),
+            prevrandao: Some(header.mix_hash),
+            ..BlockEnv::default()
+        };
+        Ok(Pinned { hash, number: header.number, chain_id, env })
+    }
+
+    /// Reads parts of the state and adds them to what is known.
+    pub(super) async fn fetch(
+        &self,
+        wanted: &BTreeSet<Part>,
+        block: &Pinned,
+        known: &mut Known,
+    ) -> Result<(), EvmError> {
+        let at = BlockId::hash(block.hash);
+        let (mut words, mut accounts) = (Vec::new(), Vec::new());
+        for &part in wanted {
+            match part {
+                Part::Account(address) => accounts.push(address),
+                Part::Word(address, slot) => words.push((address, slot)),
+                Part::Hash(number) => {
+                    known.hashes.insert(number, self.hash_of(number, block).await?);
+                }
+            }
+        }
+        let word = |&(address, slot): &(Address, U256)| Question {
+            part: Part::Word(address, slot),
+            method: "eth_getStorageAt",
+            params: json!([address, slot, at]),
+        };
+        let questions: Vec<Question> = words.iter().map(word).collect();
+        let told: Vec<U256> = self.many(&questions, BATCH_MAX).await?;
+        known.words.extend(words.into_iter().zip(told));
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let number = |method| {
+            move |&address: &Address| Question {
+                part: Part::Account(address),
+                method,
+                params: json!([address, at]),
+            }
+        };
+        let balances: Vec<Question> = accounts.iter().map(number("eth_getBalance")).collect();
+        let counts: Vec<Question> =
+            accounts.iter().map(number("eth_getTransactionCount")).collect();
+        let numbers = [balances, counts].concat();
+        let numbers: Vec<U256> = self.many(&numbers, BATCH_MAX).await?;
+        let (balances, counts) = numbers.split_at(accounts.len());
+        let codes = self.codes(&accounts, at).await?;
+        for (((address, balance), count), code) in
+            accounts.into_iter().zip(balances).zip(counts).zip(codes)
+        {
+            let account = AccountInfo { balance: *balance, nonce: count.saturating_to(), ..code };
+            known.accounts.insert(address, account);
+        }
+        Ok(())
+    }
+
+    /// Accounts with nothing but their code.
+    async fn codes(&self, accounts: &[Address], at: BlockId) -> Result<Vec<AccountInfo>, EvmError> {
+        let questions: Vec<Question> =
+            accounts.iter().map(|address| Question::code(*address, at)).collect();
+        let codes: Vec<Bytes> = self.many(&questions, CODES_MAX).await?;
+        let account = |(code, question): (Bytes, &Question)| {
+            let nonsense = |why: String| {
+                unread(question.part, ChainError::Nonsense { what: question.method, why })
+            };
+            if code.len() > CODE_BYTES_MAX {
+                return Err(nonsense(format!("{} bytes", code.len())));
+            }
+            let code = Bytecode::new_raw_checked(code).map_err(|e| nonsense(e.to_string()))?;
+            Ok(AccountInfo::default().with_code(code))
+        };
+        codes.into_iter().zip(&questions).map(account).collect()
+    }
+
+    /// The hash of the code at each of some addresses; `None` where there is no code.
+    ///
+    /// # Errors
+    /// `EvmError` when the endpoint does not tell one of them.
+    pub async fn code_hashes(
+        &self,
+        of: &BTreeSet<Address>,
+        at: B256,
+    ) -> Result<BTreeMap<Address, Option<B256>>, EvmError> {
+        let at = BlockId::hash(at);
+        let questions: Vec<Question> = of.iter().map(|of| Question::code(*of, at)).collect();
+        let codes: Vec<Bytes> = self.many(&questions, CODES_MAX).await?;
+        let hash = |code: Bytes| (!code.is_empty()).then(|| keccak256(&code));
+        Ok(of.iter().copied().zip(codes.into_iter().map(hash)).collect())
+    }
+
+    /// The hash of a block at or before the pinned one, on its own branch; of a pretended later
+    /// one, a hash that no block has.
+    async fn hash_of(&self, number: u64, block: &Pinned) -> Result<B256, EvmError> {
+        if number >= block.number {
+            return Ok(if number == block.number { block.hash } else { keccak256(block.hash) });
+        }
+        let part = |why| unread(Part::Hash(number), why);
+        let hash = self.block(number.into()).await.map_err(part)?.header.hash;
+        // Blocks are told by height: they are those of the branch only while the pinned one is.
+        let now = self.block(block.number.into()).await.map_err(part)?.header.hash;
+        if now != block.hash {
+            let why = format!("block {} was taken back meanwhile", block.number);
+            return Err(part(ChainError::Nonsense { what: "eth_getBlockByNumber", why }));
+        }
+        Ok(hash)
+    }
+
+    /// Answers to many questions of one type, in the order asked.
+    async fn many<R>(&self, questions: &[Question], at_once: usize) -> Result<Vec<R>, EvmError>
+    where
+        R: DeserializeOwned + Debug + Send + Sync + Unpin + 'static,
+    {
+        let mut answers = Vec::with_capacity(questions.len());
+        for some in questions.chunks(at_once) {
+            let mut batch = BatchRequest::new(self.provider.client());
+            let mut waiters = Vec::with_capacity(some.len());
+            for Question { part, method, params } in some {
+                let waiter = batch.add_call::<_, R>(*method, params);
+                waiters.push(waiter.map_err(|e| unread(*part, refused(*method, &e)))?);
+            }
+            if let Some(Question { part, method, .. }) = some.first() {
+                let sent = ask(*method, async { batch.send().await }).await;
+                sent.map_err(|why| unread(*part, why))?;
+            }
+            for (Question { part, method, .. }, waiter) in some.iter().zip(waiters) {
+                // All of them have their answer by now.
+                let answer = waiter.await;
+                answers.push(answer.map_err(|e| unread(*part, refused(*method, &e)))?);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// What the endpoint itself makes of calls at a block, in the order asked. An error that the
+    /// endpoint answers a call with is that call's end.
+    pub(super) async fn told(&self, calls: &[Call], at: B256) -> Result<Vec<Outcome>, ChainError> {
+        let what = "eth_call";
+        let mut outcomes = Vec::with_capacity(calls.len());
+        for chunk in calls.chunks(BATCH_MAX) {
+            let mut batch = BatchRequest::new(self.provider.client());
+            let mut waiters = Vec::with_capacity(chunk.len());
+            for Call { from, to, input } in chunk {
+                let request = TransactionRequest::default().with_from(*from).with_to(*to);
+                let request = request.with_input(input.clone());
+                let waiter = batch
+                    .add_call::<_, Bytes>(what, &(request, BlockId::hash(at)))
+                    .map_err(|e| refused(what, &e))?;
+                waiters.push(waiter);
+            }
+            ask(what, async { batch.send().await }).await?;
+            for waiter in waiters {
+                outcomes.push(match waiter.await {
+                    Ok(bytes) => Outcome::Returned(bytes),
+                    Err(error) => match error.as_error_resp() {
+                        Some(said) => Outcome::Failed(plain(&said.message)),
+                        None => return Err(refused(what, &error)),
+                    },
+                });
+            }
+        }
+        Ok(outcomes)
+    }
+}
