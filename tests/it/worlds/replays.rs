@@ -70,7 +70,7 @@ pub(super) async fn all_come_to_the_same(state: &Path) -> Result<()> {
         ensure!(verdict.is_same(), "run {run}: {verdict:?}");
         n_agreed += verdict.agreed;
     }
-    ensure!(n_agreed > 100, "only {n_agreed} answers were compared");
+    ensure!(n_agreed > 50, "only {n_agreed} answers were compared");
     store.close().await;
     tokio::task::spawn_blocking(move || cluster.stop()).await??;
     Ok(())

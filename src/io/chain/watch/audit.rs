@@ -22,8 +22,10 @@ use crate::model::chain::{BlockRef, PoolAddress};
 
 /// Second readings are begun for so long before blocks are followed again.
 const READING_TIME: Duration = Duration::from_millis(300);
-/// What failed is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// A pool that could not be read is tried again after the first of these, doubled with each failure
+/// up to the second; others do not wait for it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Pools of which these are made with the same requests.
 const READ_AT_ONCE: usize = 8;
 /// Pools that are compared with the same requests.
@@ -110,10 +112,8 @@ pub(super) struct Audits {
     /// Pools read whole once, with the height of that reading.
     firsts: VecDeque<(PoolAddress, u64)>,
     search: Option<Search>,
-    /// Not before this is another task tried after one that failed.
-    tasks_wait: Option<Instant>,
-    /// Not before this is another second reading tried after one that failed.
-    readings_wait: Option<Instant>,
+    /// Pools that could not be read: until when they wait, and how long that was.
+    failed: BTreeMap<PoolAddress, (Instant, Duration)>,
 }
 
 impl Audits {
@@ -154,15 +154,24 @@ impl Audits {
     fn read(&mut self, pool: PoolAddress, at: u64) {
         self.firsts.retain(|(known, _)| *known != pool);
         self.firsts.push_back((pool, at));
+        self.failed.remove(&pool);
     }
 
     /// The next pool whose first reading is of an earlier block; taken out.
     fn second(&mut self, block: u64, now: Instant) -> Option<(PoolAddress, u64)> {
-        if self.readings_wait.is_some_and(|until| now < until) {
-            return None;
-        }
-        let index = self.firsts.iter().position(|(_, at)| *at < block)?;
+        let is_due = |(pool, at): &(PoolAddress, u64)| *at < block && !self.waits(*pool, now);
+        let index = self.firsts.iter().position(is_due)?;
         self.firsts.remove(index)
+    }
+
+    fn waits(&self, pool: PoolAddress, now: Instant) -> bool {
+        self.failed.get(&pool).is_some_and(|(until, _)| now < *until)
+    }
+
+    fn fail(&mut self, pool: PoolAddress, now: Instant) {
+        let before = self.failed.get(&pool).map(|(_, wait)| wait.saturating_mul(2));
+        let wait = before.unwrap_or(RETRY_AFTER).min(RETRY_AFTER_MAX);
+        self.failed.insert(pool, (now + wait, wait));
     }
 }
 
@@ -178,10 +187,7 @@ impl Watcher {
     /// Reads one pool anew, or else goes on with a search: that only makes words, so one that fails
     /// is given up.
     async fn answer(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
-        if audits.tasks_wait.is_some_and(|until| Instant::now() < until) {
-            return Ok(());
-        }
-        match self.next_task(audits.search.is_none()) {
+        match self.next_task(audits) {
             Some(PoolTask::Reload { pool }) => return self.read_anew(pool, block, audits).await,
             Some(PoolTask::Search { pool, after }) => {
                 let from = audits.told.first_after(after);
@@ -207,10 +213,16 @@ impl Watcher {
     }
 
     /// Readings come before searches.
-    fn next_task(&self, may_search: bool) -> Option<PoolTask> {
-        let mut asked = self.asked.lock().expect("no holder panics");
+    fn next_task(&self, audits: &Audits) -> Option<PoolTask> {
+        let now = Instant::now();
+        let is_due = |task: &PoolTask| match task {
+            PoolTask::Reload { pool } => !audits.waits(*pool, now),
+            PoolTask::Search { .. } => audits.search.is_none(),
+        };
         let is_reading = |task: &PoolTask| matches!(task, PoolTask::Reload { .. });
-        let index = asked.iter().position(is_reading).or(may_search.then_some(0))?;
+        let mut asked = self.asked.lock().expect("no holder panics");
+        let reading = asked.iter().position(|task| is_reading(task) && is_due(task));
+        let index = reading.or_else(|| asked.iter().position(is_due))?;
         asked.remove(index)
     }
 
@@ -224,7 +236,7 @@ impl Watcher {
         match self.reload(pool, block, audits).await {
             Ok(fact) => self.tell(fact).await,
             Err(error) => {
-                audits.tasks_wait = Some(Instant::now() + RETRY_AFTER);
+                audits.fail(address, Instant::now());
                 let again = PoolTask::Reload { pool: address };
                 self.asked.lock().expect("no holder panics").push_back(again);
                 self.complain(address, &error);
@@ -272,10 +284,11 @@ impl Watcher {
             let done = self.client.load(&mut load, &setups, &silent).await;
             for (pool, at) in some {
                 if let Some(state) = load.pools.remove(&pool) {
+                    audits.failed.remove(&pool);
                     let reading = PoolReading { pool, block: *block, state };
                     self.tell(Body::PoolReading(Box::new(reading))).await?;
                 } else {
-                    audits.readings_wait = Some(Instant::now() + RETRY_AFTER);
+                    audits.fail(pool, Instant::now());
                     audits.firsts.push_back((pool, at));
                     if let Some(error) = load.failed.get(&pool).or(done.as_ref().err()) {
                         self.complain(pool, error);
@@ -412,9 +425,10 @@ mod tests {
         assert_eq!(audits.second(10, now), None);
         assert_eq!(audits.second(11, now), Some((pool(1), 10)));
         assert_eq!(audits.second(11, now), None);
-        audits.readings_wait = Some(now + RETRY_AFTER);
-        assert_eq!(audits.second(12, now), None);
-        assert_eq!(audits.second(12, now + RETRY_AFTER), Some((pool(2), 11)));
+        audits.fail(pool(2), now);
+        audits.fail(pool(2), now);
+        assert_eq!(audits.second(12, now + RETRY_AFTER), None);
+        assert_eq!(audits.second(12, now + 2 * RETRY_AFTER), Some((pool(2), 11)));
         // Read anew, only the newest reading counts; one that was taken back counts no more.
         audits.read(pool(1), 13);
         audits.read(pool(1), 14);
