@@ -33,6 +33,9 @@ export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
   );
 }
 
+/** A pair has neither ticks nor liquidity in range. */
+const isPair = (pool: Pool): boolean => pool.dex.endsWith('v2');
+
 function columns(snapshot: Snapshot): Column<Pool>[] {
   return [
     {
@@ -94,16 +97,19 @@ const COLUMNS: Column<Pool>[] = [
     head: 'Tick',
     align: 'right',
     cell: (pool) => (
-      <Num text={pool.tick === null && pool.dex.includes('v2') ? '\u2014' : count(pool.tick)} />
+      <Num text={isPair(pool) ? '\u2014' : count(pool.tick)} />
     ),
   },
   {
     head: 'Liquidity',
     unit: 'L',
     align: 'right',
-    cell: (pool) => (
-      <Num text={scientific(pool.liquidity)} title={`${exact(pool.liquidity)} units of L`} />
-    ),
+    cell: (pool) =>
+      isPair(pool) ? (
+        <Num text={'\u2014'} title="a pair has reserves" />
+      ) : (
+        <Num text={scientific(pool.liquidity)} title={`${exact(pool.liquidity)} units of L`} />
+      ),
   },
   { head: 'Block', align: 'right', cell: (pool) => <Num text={count(pool.block)} /> },
   {

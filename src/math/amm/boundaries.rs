@@ -41,12 +41,13 @@ impl Boundary {
 /// The boundaries on a swap's way.
 #[derive(Debug, Clone)]
 pub(super) struct Boundaries<'t> {
+    ticks: &'t Ticks,
     direction: Direction,
     tick_spacing: i32,
     /// The tick up to which the way is told.
     tick: i32,
-    ahead: Range<'t, i32, TickState>,
-    nearest: Option<(i32, i128)>,
+    /// The edge of the word it stands in, and the initialized ticks up to there.
+    word: Option<(i32, Range<'t, i32, TickState>)>,
 }
 
 impl<'t> Boundaries<'t> {
@@ -58,39 +59,23 @@ impl<'t> Boundaries<'t> {
         tick_spacing: i32,
         direction: Direction,
     ) -> Self {
-        let ahead = match direction {
-            Direction::ZeroForOne => ticks.range(..=tick),
-            Direction::OneForZero => ticks.range(tick.saturating_add(1)..),
-        };
-        let mut way = Self { direction, tick_spacing, tick, ahead, nearest: None };
-        way.look();
-        way
-    }
-
-    /// The nearest initialized tick that was not told yet.
-    fn look(&mut self) {
-        let found = match self.direction {
-            Direction::ZeroForOne => self.ahead.next_back(),
-            Direction::OneForZero => self.ahead.next(),
-        };
-        self.nearest = found.map(|(&tick, state)| (tick, state.net));
+        Self { ticks, direction, tick_spacing, tick, word: None }
     }
 
     /// The next boundary; behind the last tick of the protocol it is that one again.
     pub(super) fn next(&mut self) -> Boundary {
-        let compressed = self.tick.div_euclid(self.tick_spacing);
-        let edge = match self.direction {
-            Direction::ZeroForOne => compressed & !WORD_MASK,
-            Direction::OneForZero => (compressed + 1) | WORD_MASK,
+        let (edge, mut ahead) = self.word.take().unwrap_or_else(|| self.look());
+        let found = match self.direction {
+            Direction::ZeroForOne => ahead.next_back(),
+            Direction::OneForZero => ahead.next(),
         };
-        let edge = edge.saturating_mul(self.tick_spacing).clamp(MIN_TICK, MAX_TICK);
-        let boundary = match self.nearest {
-            Some((tick, net)) if self.is_not_beyond(tick, edge) => {
-                self.look();
-                Boundary { tick, net: Some(net) }
-            }
-            _ => Boundary { tick: edge, net: None },
+        let boundary = match found {
+            Some((&tick, state)) => Boundary { tick, net: Some(state.net) },
+            None => Boundary { tick: edge, net: None },
         };
+        if boundary.tick != edge {
+            self.word = Some((edge, ahead));
+        }
         self.tick = match self.direction {
             Direction::ZeroForOne => (boundary.tick - 1).max(MIN_TICK),
             Direction::OneForZero => boundary.tick,
@@ -98,11 +83,21 @@ impl<'t> Boundaries<'t> {
         boundary
     }
 
-    fn is_not_beyond(&self, tick: i32, edge: i32) -> bool {
-        match self.direction {
-            Direction::ZeroForOne => edge <= tick,
-            Direction::OneForZero => tick <= edge,
-        }
+    /// The edge of the next word, and the initialized ticks up to there.
+    fn look(&self) -> (i32, Range<'t, i32, TickState>) {
+        let compressed = self.tick.div_euclid(self.tick_spacing);
+        let edge = match self.direction {
+            Direction::ZeroForOne => compressed & !WORD_MASK,
+            Direction::OneForZero => (compressed + 1) | WORD_MASK,
+        };
+        let edge = edge.saturating_mul(self.tick_spacing).clamp(MIN_TICK, MAX_TICK);
+        let ahead = match self.direction {
+            Direction::ZeroForOne => self.ticks.range(edge..=self.tick.max(edge)),
+            // At the last tick nothing is ahead, and that tick is not either.
+            Direction::OneForZero if self.tick >= edge => self.ticks.range(edge..edge),
+            Direction::OneForZero => self.ticks.range(self.tick + 1..=edge),
+        };
+        (edge, ahead)
     }
 }
 

@@ -54,6 +54,13 @@ pub const SEGMENTS_MAX: usize = 1 + STRETCH_SEGMENTS * ((1 << STRETCHES) - 1);
 /// always equal. Whoever keeps one calls [`Segments::follow`] after each change of the state.
 #[derive(Clone, Default)]
 pub struct Segments {
+    /// Nothing before the first quote, so that a pool that nobody asks stays small.
+    ways: OnceLock<Box<Ways>>,
+}
+
+/// Both directions.
+#[derive(Clone, Default)]
+struct Ways {
     down: Way,
     up: Way,
 }
@@ -91,8 +98,9 @@ impl Segments {
     /// `touched` are the ticks whose liquidity changed. The segment the price stands in is computed
     /// anew; while it ends as it did, the ones behind it hold up to the first touched tick.
     pub fn follow(&mut self, curve: &impl Curve, touched: &[i32]) {
-        self.down.follow(Road::of(curve, Direction::ZeroForOne), touched);
-        self.up.follow(Road::of(curve, Direction::OneForZero), touched);
+        let Some(ways) = self.ways.get_mut() else { return };
+        ways.down.follow(Road::of(curve, Direction::ZeroForOne), touched);
+        ways.up.follow(Road::of(curve, Direction::OneForZero), touched);
     }
 
     /// Segments tabulated in a direction.
@@ -103,9 +111,10 @@ impl Segments {
     }
 
     fn way(&self, direction: Direction) -> &Way {
+        let ways = self.ways.get_or_init(Box::default);
         match direction {
-            Direction::ZeroForOne => &self.down,
-            Direction::OneForZero => &self.up,
+            Direction::ZeroForOne => &ways.down,
+            Direction::OneForZero => &ways.up,
         }
     }
 }
