@@ -93,21 +93,23 @@ impl Segments {
         (quote.amount_in.max(quote.amount_out) < C::TOO_MUCH).then_some(quote)
     }
 
-    /// Keeps what still holds of the state after a change, and forgets the rest.
+    /// Keeps what may still hold of the state after a change, and forgets the rest.
     ///
     /// `touched` are the ticks whose liquidity changed. The segment the price stands in is computed
-    /// anew; while it ends as it did, the ones behind it hold up to the first touched tick.
-    pub fn follow(&mut self, curve: &impl Curve, touched: &[i32]) {
+    /// anew by the next quote; while it ends as it did, the ones behind it hold up to the first
+    /// touched tick.
+    pub fn follow(&mut self, touched: &[i32]) {
         let Some(ways) = self.ways.get_mut() else { return };
-        ways.down.follow(Road::of(curve, Direction::ZeroForOne), touched);
-        ways.up.follow(Road::of(curve, Direction::OneForZero), touched);
+        ways.down.follow(Direction::ZeroForOne, touched);
+        ways.up.follow(Direction::OneForZero, touched);
     }
 
     /// Segments tabulated in a direction.
     pub fn tabulated(&self, direction: Direction) -> usize {
         let way = self.way(direction);
-        let first = way.first.get().into_iter();
-        first.chain(way.later()).map(|stretch| stretch.ends.len()).sum()
+        let rest = way.anew.get().map_or(&way.rest, |anew| anew);
+        let all = way.first.get().into_iter().chain(tabulated(rest));
+        all.map(|stretch| stretch.ends.len()).sum()
     }
 
     fn way(&self, direction: Direction) -> &Way {
@@ -332,12 +334,17 @@ impl Stretch {
     }
 }
 
+/// Stretches one after the other.
+type Stretches = [OnceLock<Arc<Stretch>>; STRETCHES];
+
 /// The segments of one direction. The sums of `rest` begin at the end of `first`, so that they hold
-/// while the price moves inside it.
+/// while the price moves inside it. Where `first` ends elsewhere than they begin, `anew` stands in
+/// their place until the next change.
 #[derive(Clone, Default)]
 struct Way {
     first: OnceLock<Arc<Stretch>>,
-    rest: [OnceLock<Arc<Stretch>>; STRETCHES],
+    rest: Stretches,
+    anew: OnceLock<Box<Stretches>>,
 }
 
 impl Way {
@@ -362,7 +369,7 @@ impl Way {
     /// Where a swap ends that begins at the nearest boundary, and what it leaves unfilled.
     fn behind(&self, road: &Road<'_>, asked: &Asked, boundary: Mark) -> Option<(Mark, u128)> {
         let (mut start, mut segments) = (boundary, STRETCH_SEGMENTS);
-        for stretch in &self.rest {
+        for stretch in self.stretches(road, &boundary) {
             let stretch = stretch.get_or_init(|| Arc::new(road.stretch(start, segments)));
             if let Some(segment) = stretch.find(asked) {
                 return Some((road.reached(asked, segment)?, 0));
@@ -379,30 +386,32 @@ impl Way {
         None
     }
 
-    fn follow(&mut self, road: Option<Road<'_>>, touched: &[i32]) {
-        // Before the first quote nothing is tabulated.
-        let Some(before) = self.first.take() else { return };
-        let now = road.map(|road| (road.first(), road.direction));
-        let n_held = now.as_ref().map_or(0, |(now, direction)| {
-            let ends_as_before = now.ending == Ending::Open
-                && before.ending == Ending::Open
-                && now.fee_pips == before.fee_pips
-                && now.last().point == before.last().point;
-            let holds = |stretch: &&Arc<Stretch>| {
-                !touched.iter().any(|&tick| stretch.depends_on(tick, *direction))
-            };
-            if ends_as_before { self.later().take_while(holds).count() } else { 0 }
+    /// The stretches that begin at this boundary.
+    fn stretches(&self, road: &Road<'_>, boundary: &Mark) -> &Stretches {
+        let [begin, ..] = &self.rest;
+        let holds = begin.get().is_none_or(|begin| {
+            begin.start.point == boundary.point && begin.fee_pips == road.fee_pips
         });
+        if holds { &self.rest } else { self.anew.get_or_init(Box::default) }
+    }
+
+    fn follow(&mut self, direction: Direction, touched: &[i32]) {
+        self.first = OnceLock::new();
+        if let Some(anew) = self.anew.take() {
+            self.rest = *anew;
+        }
+        let holds = |stretch: &&Arc<Stretch>| {
+            !touched.iter().any(|&tick| stretch.depends_on(tick, direction))
+        };
+        let n_held = tabulated(&self.rest).take_while(holds).count();
         for stretch in self.rest.iter_mut().skip(n_held) {
             *stretch = OnceLock::new();
         }
-        self.first = now.map_or_else(OnceLock::new, |(now, _)| OnceLock::from(Arc::new(now)));
     }
+}
 
-    /// The stretches behind the first that are tabulated.
-    fn later(&self) -> impl Iterator<Item = &Arc<Stretch>> {
-        self.rest.iter().map_while(OnceLock::get)
-    }
+fn tabulated(stretches: &Stretches) -> impl Iterator<Item = &Arc<Stretch>> {
+    stretches.iter().map_while(OnceLock::get)
 }
 
 /// Whether the protocol's prices end at this boundary.

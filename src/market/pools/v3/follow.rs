@@ -3,7 +3,6 @@
 //! Every function computes all new values before it writes the first, so a log that does not fit
 //! leaves the state as it was.
 
-use std::mem;
 use std::ops::RangeInclusive;
 
 use alloy::primitives::{I256, U256};
@@ -123,9 +122,7 @@ impl PoolV3 {
 
     /// After a change of the price, or of the liquidity at these ticks.
     pub(super) fn tabulate_anew(&mut self, touched: &[i32]) {
-        let mut segments = mem::take(&mut self.segments);
-        segments.follow(&self.curve(), touched);
-        self.segments = segments;
+        self.segments.follow(touched);
     }
 
     /// A flash loan's fees; `None`, with nothing written, if the liquidity cannot take them.

@@ -3,8 +3,6 @@
 //! Every function computes all new values before it writes the first, so a log that does not fit
 //! leaves the state as it was.
 
-use std::mem;
-
 use alloy::primitives::U256;
 
 use crate::market::pools::concentrated::{Touched, possible_orders};
@@ -72,9 +70,7 @@ impl PoolV4 {
 
     /// After a change of the price, a fee, or of the liquidity at these ticks.
     pub(super) fn tabulate_anew(&mut self, touched: &[i32]) {
-        let mut segments = mem::take(&mut self.segments);
-        segments.follow(&self.curve(self.lp_fee_pips), touched);
-        self.segments = segments;
+        self.segments.follow(touched);
     }
 
     /// Runs the swap again.

@@ -100,13 +100,24 @@ fn a_move_inside_the_segment_keeps_the_ones_behind_it() {
     let kept = segments.tabulated(DOWN);
     assert!(kept > 20);
     let moved = curve(&ticks, -45);
-    segments.follow(&moved, &[]);
-    assert_eq!(segments.tabulated(DOWN), kept);
+    segments.follow(&[]);
+    assert_eq!(segments.tabulated(DOWN), kept - 1);
     agrees(&segments, &moved, &far);
+    assert_eq!(segments.tabulated(DOWN), kept);
+    // Beyond a boundary and back, without a quote between: what stands behind it holds again.
+    segments.follow(&[]);
+    segments.follow(&[]);
+    agrees(&segments, &curve(&ticks, -30), &give(DOWN, 1));
+    assert_eq!(segments.tabulated(DOWN), kept);
+    // Asked there, another table is made, and lasts.
     let crossed = curve(&ticks, -61);
-    segments.follow(&crossed, &[]);
-    assert_eq!(segments.tabulated(DOWN), 1);
+    segments.follow(&[]);
     agrees(&segments, &crossed, &far);
+    let made = segments.tabulated(DOWN);
+    segments.follow(&[]);
+    assert_eq!(segments.tabulated(DOWN), made - 1);
+    agrees(&segments, &moved, &far);
+    agrees(&segments, &moved, &far);
 }
 
 #[test]
@@ -119,14 +130,18 @@ fn a_change_of_liquidity_forgets_from_its_first_tick_on() {
     }
     let kept = segments.tabulated(UP);
     // The nearest boundary is -60; behind it 8 segments end at -540, 16 more at -1500.
-    for (range, left) in
-        [((-6_000, -1_560), 25), ((-1_500, -600), 9), ((-540, -480), 1), ((-9_000, 60), 1)]
-    {
+    for (range, left) in [
+        ((-6_000, -1_560), Some(24)),
+        ((-1_500, -600), Some(8)),
+        ((-540, -480), Some(0)),
+        ((-9_000, 60), None),
+    ] {
         agrees(&segments, &curve(&ticks, -30), &far_down);
         add_position(&mut ticks, range, NESTED);
-        segments.follow(&curve(&ticks, -30), &[range.0, range.1]);
-        assert_eq!(segments.tabulated(DOWN), left, "{range:?}");
-        assert!(range.1 > -30 || segments.tabulated(UP) == kept, "{range:?}");
+        segments.follow(&[range.0, range.1]);
+        // One that changes the liquidity at the nearest boundary too is found out by the quote.
+        assert!(left.is_none_or(|left| segments.tabulated(DOWN) == left), "{range:?}");
+        assert!(range.1 > -30 || segments.tabulated(UP) == kept - 1, "{range:?}");
         for far in [&far_down, &far_up] {
             agrees(&segments, &curve(&ticks, -30), far);
         }
@@ -141,7 +156,7 @@ fn clones_share_what_is_tabulated_and_part_afterwards() {
     agrees(&before, &curve(&ticks, -30), &far);
     let mut after = before.clone();
     assert_eq!(after.tabulated(UP), before.tabulated(UP));
-    after.follow(&curve(&ticks, 300), &[]);
+    after.follow(&[]);
     agrees(&after, &curve(&ticks, 300), &far);
     agrees(&before, &curve(&ticks, -30), &far);
 }
