@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::engine::event::{Body, LogGap, PoolEvent, PoolReading, PoolSearch};
-use crate::engine::setup::PoolSetup;
+use crate::engine::setup::{Curve, PoolSetup};
 use crate::io::chain::batch::silent;
 use crate::io::chain::load::Load;
 use crate::io::chain::read::{logs_of, pool_event};
 use crate::io::chain::watch::rota::{Extent, Rota, WHOLE_RHYTHMS};
 use crate::io::chain::watch::{Stop, Trail, Watcher};
 use crate::io::chain::{ChainClient, ChainError};
+use crate::math::amm::tick::{MAX_TICK, MIN_TICK};
 use crate::model::chain::{BlockRef, PoolAddress};
 
 /// Second readings are begun for so long before blocks are followed again.
@@ -28,6 +29,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Pools of which these are made with the same requests.
 const READ_AT_ONCE: usize = 8;
+/// No further pool joins once the bitmaps of these have so many words: blocks wait meanwhile.
+const WORDS_AT_ONCE: i32 = 2_000;
 /// Pools that are compared with the same requests.
 const COMPARED_AT_ONCE: usize = 64;
 /// Blocks of one request for a pool's logs; a search makes one at every look at the chain.
@@ -269,17 +272,19 @@ impl Watcher {
     async fn read_again(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
         let began = Instant::now();
         while began.elapsed() < READING_TIME {
-            let mut some = Vec::new();
+            let (mut some, mut setups, mut n_words) = (Vec::new(), Vec::new(), 0);
             while some.len() < READ_AT_ONCE
+                && n_words < WORDS_AT_ONCE
                 && let Some(first) = audits.second(block.number, Instant::now())
             {
                 some.push(first);
+                let setup = self.roster.get(first.0);
+                n_words += setup.map_or(0, words_of);
+                setups.extend(setup.cloned());
             }
             if some.is_empty() {
                 break;
             }
-            let setup = |(pool, _): &(PoolAddress, u64)| self.roster.get(*pool).cloned();
-            let setups: Vec<PoolSetup> = some.iter().filter_map(setup).collect();
             let mut load = Load::new(*block);
             let done = self.client.load(&mut load, &setups, &silent).await;
             for (pool, at) in some {
@@ -299,20 +304,24 @@ impl Watcher {
         Ok(())
     }
 
-    /// One turn of the rota. An endpoint that is silent ends it: who is left comes first next time.
+    /// One turn of the rota. An endpoint that fails ends it: who is left comes first next time.
     async fn compare_pools(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
         for some in audits.rota.due(block.number).chunks(COMPARED_AT_ONCE) {
             let (mut parts, mut wholes): (Vec<&PoolSetup>, Vec<&PoolSetup>) = Default::default();
             for (pool, extent) in some {
-                audits.rota.had(*pool, block.number, *extent);
                 let of = if *extent == Extent::Part { &mut parts } else { &mut wholes };
                 of.extend(self.roster.get(*pool));
             }
             if self.compare_parts(&parts, block).await?.is_break() {
                 return Ok(());
             }
+            for pool in parts {
+                audits.rota.had(pool.address, block.number, Extent::Part);
+            }
             for pool in wholes {
-                match self.reading(pool, block).await {
+                let read = self.reading(pool, block).await;
+                audits.rota.had(pool.address, block.number, Extent::Whole);
+                match read {
                     Ok(reading) => self.tell(Body::PoolReading(reading)).await?,
                     Err(error) => self.complain(pool.address, &error),
                 }
@@ -321,7 +330,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Compares what is cheap to read; breaks when the endpoint is silent.
+    /// Compares what is cheap to read; breaks when the endpoint fails.
     async fn compare_parts(
         &self,
         pools: &[&PoolSetup],
@@ -331,10 +340,7 @@ impl Watcher {
             Ok(observed) => observed,
             Err(error) => {
                 tracing::warn!(chain = block.chain, %error, "pools not compared");
-                return Ok(match error {
-                    ChainError::Timeout { .. } => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                });
+                return Ok(ControlFlow::Break(()));
             }
         };
         for (pool, observed) in pools.iter().zip(observed) {
@@ -351,6 +357,14 @@ impl Watcher {
 
     fn complain(&self, pool: PoolAddress, error: &ChainError) {
         tracing::warn!(chain = self.setup.chain, %pool, %error, "pool not read");
+    }
+}
+
+/// Words of a pool's bitmap, of which each is asked for.
+fn words_of(setup: &PoolSetup) -> i32 {
+    match setup.curve {
+        Curve::V2 => 0,
+        Curve::V3 | Curve::V4 => (MAX_TICK - MIN_TICK) / (256 * setup.tick_spacing.max(1)),
     }
 }
 
