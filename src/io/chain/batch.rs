@@ -23,9 +23,11 @@ use crate::model::text::plain;
 /// Requests on their way at once.
 const IN_FLIGHT: usize = 4;
 /// Fewer calls are not split any more: then the endpoint itself has failed.
-const BATCH_MIN: usize = 10;
+pub(super) const BATCH_MIN: usize = 10;
 /// The same for one that does not answer in time: each attempt costs all the patience.
 const BATCH_MIN_SILENT: usize = 64;
+/// Pause before an endpoint that was not reached is asked the same again.
+const UNREACHED_PAUSE: Duration = Duration::from_millis(250);
 
 /// Calldata of one request: as hexadecimal it is twice as long, and nodes take two megabytes.
 const BYTES_MAX: usize = 256 << 10;
@@ -149,6 +151,13 @@ fn cut(calls: &[Call]) -> Vec<&[Call]> {
     requests
 }
 
+/// How many to ask for at once after so many failed as a whole: half of them, and the error itself
+/// where they were as few as may be.
+pub(super) fn fewer(n: usize, least: usize, error: ChainError) -> Result<usize, ChainError> {
+    let may_be_size = matches!(error, ChainError::Refused { .. } | ChainError::Timeout { .. });
+    if may_be_size && n > least { Ok((n / 2).max(least)) } else { Err(error) }
+}
+
 impl ChainClient {
     /// Waits until a request of a loading may leave.
     pub(super) async fn turn(&self) {
@@ -182,25 +191,25 @@ impl ChainClient {
         asked: &Asked<'_>,
     ) -> Result<Vec<Answer>, ChainError> {
         let mut answers = Vec::with_capacity(calls.len());
-        let mut waiting = vec![calls];
-        while let Some(part) = waiting.pop() {
+        let mut rest = calls;
+        while !rest.is_empty() {
             let most = asked.most.load(Ordering::Relaxed);
-            if part.len() > most {
-                let (first, rest) = part.split_at(most);
-                waiting.extend([rest, first]);
-                continue;
+            let (part, later) = rest.split_at(rest.len().min(most));
+            let mut answer = self.one_request(part, at, asked).await;
+            if matches!(answer, Err(ChainError::Refused { is_unreached: true, .. })) {
+                tokio::time::sleep(UNREACHED_PAUSE).await;
+                answer = self.one_request(part, at, asked).await;
             }
-            match self.one_request(part, at, asked).await {
-                Ok(found) => answers.extend(found),
+            match answer {
+                Ok(found) => {
+                    answers.extend(found);
+                    rest = later;
+                }
                 Err(error) => {
                     let is_silent = matches!(error, ChainError::Timeout { .. });
                     let least = if is_silent { BATCH_MIN_SILENT } else { BATCH_MIN };
-                    if part.len() <= least {
-                        return Err(error);
-                    }
-                    let half = (part.len() / 2).max(BATCH_MIN);
-                    asked.most.fetch_min(half, Ordering::Relaxed);
-                    waiting.push(part);
+                    let fewer = fewer(part.len(), least, error)?;
+                    asked.most.fetch_min(fewer, Ordering::Relaxed);
                 }
             }
         }
@@ -279,9 +288,9 @@ mod tests {
         let provider = RootProvider::new(RpcClient::mocked(endpoint.clone()));
         let client = ChainClient { provider, pace: None };
         let asked = Asked::new(&silent, 0);
-        // Nothing is there to answer: 80, 40, 20 and 10 calls fail.
+        // Nothing is there to answer: 80, 40, 20 and 10 calls fail, each of them twice.
         assert!(client.answers(&calls(80), B256::ZERO, &asked).await.is_err());
-        assert_eq!(asked.requests.load(Ordering::Relaxed), 4);
+        assert_eq!(asked.requests.load(Ordering::Relaxed), 8);
         // From now on it is not asked for more than it seemed to take.
         for n in 0..25_u8 {
             endpoint.push_success(&Bytes::from(vec![n]));
@@ -289,7 +298,40 @@ mod tests {
         let found = client.answers(&calls(25), B256::ZERO, &asked).await.unwrap();
         let expected: Vec<Answer> = (0..25_u8).map(|n| Ok(Bytes::from(vec![n]))).collect();
         assert_eq!(found, expected);
-        assert_eq!(asked.requests.load(Ordering::Relaxed), 7);
+        assert_eq!(asked.requests.load(Ordering::Relaxed), 11);
+    }
+
+    #[tokio::test]
+    async fn what_did_not_get_through_is_asked_again_whole() {
+        let endpoint = Asserter::new();
+        let provider = RootProvider::new(RpcClient::mocked(endpoint.clone()));
+        let client = ChainClient { provider, pace: None };
+        let asked = Asked::new(&silent, 0);
+        let comes_back = async {
+            tokio::time::sleep(UNREACHED_PAUSE / 5).await;
+            for n in 0..25_u8 {
+                endpoint.push_success(&Bytes::from(vec![n]));
+            }
+        };
+        let calls = calls(25);
+        let answers = client.answers(&calls, B256::ZERO, &asked);
+        let (found, ()) = tokio::join!(answers, comes_back);
+        assert_eq!(found.unwrap().len(), 25);
+        assert_eq!(asked.requests.load(Ordering::Relaxed), 2);
+        assert_eq!(asked.most.load(Ordering::Relaxed), BATCH_MAX);
+    }
+
+    #[test]
+    fn what_fails_as_a_whole_is_halved_while_it_is_many() {
+        let refused = || ChainError::Refused { what: "", why: String::new(), is_unreached: false };
+        assert_eq!(fewer(250, BATCH_MIN, refused()).unwrap(), 125);
+        assert_eq!(fewer(15, BATCH_MIN, ChainError::Timeout { what: "" }).unwrap(), BATCH_MIN);
+        assert!(fewer(BATCH_MIN, BATCH_MIN, refused()).is_err());
+        assert_eq!(fewer(3, 1, refused()).unwrap(), 1);
+        assert!(fewer(1, 1, refused()).is_err());
+        // What is wrong in itself is not less so in halves.
+        let nonsense = ChainError::Nonsense { what: "", why: String::new() };
+        assert!(fewer(250, BATCH_MIN, nonsense).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use futures::future::try_join_all;
 use serde::Deserialize;
 
 use crate::engine::event::Pool;
+use crate::io::chain::batch::fewer;
 use crate::io::chain::read::nonsense;
 use crate::io::chain::roster::Roster;
 use crate::io::chain::{ChainClient, ChainError, ask, refused};
@@ -26,6 +27,8 @@ pub const GAP_BLOCKS_MAX: u64 = 5_000;
 const TRIES: u32 = 3;
 /// Blocks whose logs are asked for at once, until an endpoint refuses.
 const LOG_BLOCKS: u64 = 500;
+/// Logs that are followed; where there are more, pools are read whole.
+const LOGS_MAX: usize = 200_000;
 /// Blocks of one request whose hashes are asked for: an answer holds the names of all transactions.
 const HASHES_PER_REQUEST: usize = 50;
 
@@ -124,7 +127,13 @@ impl ChainClient {
         let Some(oldest) = known.states.values().map(|(at, _)| at.number).min() else {
             return Ok(());
         };
-        let logs = self.logs_between(pools.filters(), oldest.saturating_add(1), to.number).await?;
+        let first = oldest.saturating_add(1);
+        let logs = self.logs_between(pools.filters(), first, to.number, LOGS_MAX).await?;
+        let Some(logs) = logs else {
+            tracing::warn!(chain = to.chain, "too many logs since then, pools are read whole");
+            *known = KnownPools::default();
+            return Ok(());
+        };
         self.check(&logs, to).await?;
         known.follow(&logs, pools, to);
         Ok(())
@@ -152,14 +161,15 @@ impl ChainClient {
         }
     }
 
-    /// Logs of blocks, in the chain's order. Half as many blocks are asked for each time the
-    /// endpoint refuses or takes too long.
+    /// Logs of blocks, in the chain's order; `None` where they are more than `most`. Half as many
+    /// blocks are asked for each time the endpoint refuses or takes too long.
     async fn logs_between(
         &self,
         filters: &[Filter],
         from: u64,
         to: u64,
-    ) -> Result<Vec<Log>, ChainError> {
+        most: usize,
+    ) -> Result<Option<Vec<Log>>, ChainError> {
         let (mut next, mut step) = (from, LOG_BLOCKS);
         let mut found: Vec<Log> = Vec::new();
         while next <= to {
@@ -170,6 +180,9 @@ impl ChainClient {
             match try_join_all(filters.iter().map(|filter| self.logs(filter))).await {
                 Ok(logs) => {
                     found.extend(logs.into_iter().flatten());
+                    if found.len() > most {
+                        return Ok(None);
+                    }
                     next = last.saturating_add(1);
                 }
                 Err(ChainError::Refused { .. } | ChainError::Timeout { .. }) if last > next => {
@@ -179,33 +192,48 @@ impl ChainClient {
             }
         }
         found.sort_by_key(|log| (log.block_number, log.log_index));
-        Ok(found)
+        Ok(Some(found))
     }
 
-    /// Hashes of the chain's own blocks by height; a height that is not there is left out.
+    /// Hashes of the chain's own blocks by height; a height that is not there is left out. Half as
+    /// many are asked for each time the endpoint refuses or takes too long.
     ///
     /// # Errors
     /// `ChainError`.
     async fn hashes(&self, heights: &BTreeSet<u64>) -> Result<BTreeMap<u64, B256>, ChainError> {
-        let what = "eth_getBlockByNumber";
         let heights: Vec<u64> = heights.iter().copied().collect();
         let mut hashes = BTreeMap::new();
-        for some in heights.chunks(HASHES_PER_REQUEST) {
-            self.turn().await;
-            let mut batch = BatchRequest::new(self.provider.client());
-            let mut waiters = Vec::with_capacity(some.len());
-            for height in some {
-                let block = (BlockNumberOrTag::Number(*height), false);
-                let waiter = batch
-                    .add_call::<_, Option<Named>>(what, &block)
-                    .map_err(|e| refused(what, &e))?;
-                waiters.push((*height, waiter));
+        let (mut rest, mut most) = (heights.as_slice(), HASHES_PER_REQUEST);
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(most));
+            match self.some_hashes(some).await {
+                Ok(found) => {
+                    hashes.extend(found);
+                    rest = later;
+                }
+                Err(error) => most = fewer(some.len(), 1, error)?,
             }
-            ask(what, async { batch.send().await }).await?;
-            for (height, waiter) in waiters {
-                let block = waiter.await.map_err(|e| refused(what, &e))?;
-                hashes.extend(block.map(|block| (height, block.hash)));
-            }
+        }
+        Ok(hashes)
+    }
+
+    /// Hashes with one request.
+    async fn some_hashes(&self, heights: &[u64]) -> Result<Vec<(u64, B256)>, ChainError> {
+        let what = "eth_getBlockByNumber";
+        self.turn().await;
+        let mut batch = BatchRequest::new(self.provider.client());
+        let mut waiters = Vec::with_capacity(heights.len());
+        for height in heights {
+            let block = (BlockNumberOrTag::Number(*height), false);
+            let waiter =
+                batch.add_call::<_, Option<Named>>(what, &block).map_err(|e| refused(what, &e))?;
+            waiters.push((*height, waiter));
+        }
+        ask(what, async { batch.send().await }).await?;
+        let mut hashes = Vec::with_capacity(waiters.len());
+        for (height, waiter) in waiters {
+            let block = waiter.await.map_err(|e| refused(what, &e))?;
+            hashes.extend(block.map(|block| (height, block.hash)));
         }
         Ok(hashes)
     }
@@ -325,6 +353,39 @@ mod tests {
         // The third time in a row is the last.
         endpoint.push_failure_msg("that is pruned");
         assert!(brought(&endpoint, &mut stays, 102).await.is_err() && stays.is_empty());
+    }
+
+    #[tokio::test]
+    async fn hashes_that_are_too_many_at_once_are_asked_for_in_halves() {
+        let endpoint = Asserter::new();
+        let heights = [100, 200, 300];
+        endpoint.push_failure_msg("response is too large");
+        for height in [200, 300, 100, 200, 300] {
+            endpoint.push_success(&named(height));
+        }
+        let told = client(&endpoint).hashes(&BTreeSet::from(heights)).await.unwrap();
+        let expected = heights.map(|height| (height, block(height).hash));
+        assert_eq!(told, BTreeMap::from(expected));
+        assert!(endpoint.pop_response().is_none());
+        // One alone is not asked for again.
+        for _ in 0..2 {
+            endpoint.push_failure_msg("response is too large");
+        }
+        assert!(client(&endpoint).hashes(&BTreeSet::from([100])).await.is_err());
+        assert!(endpoint.pop_response().is_some());
+    }
+
+    #[tokio::test]
+    async fn too_many_logs_are_given_up_early() {
+        let endpoint = Asserter::new();
+        let filters = [Filter::new()];
+        let both = [log(101, 0, [12, 22]), log(102, 0, [13, 23])];
+        endpoint.push_success(&both);
+        let told = client(&endpoint).logs_between(&filters, 101, 102, 2).await.unwrap();
+        assert_eq!(told.map(|logs| logs.len()), Some(2));
+        endpoint.push_success(&both);
+        let told = client(&endpoint).logs_between(&filters, 101, 2_000, 1).await.unwrap();
+        assert!(told.is_none());
     }
 
     #[tokio::test]

@@ -39,9 +39,14 @@ pub enum ChainError {
     /// No answer in time.
     #[error("{what}: no answer in {} s", ANSWER_TIMEOUT.as_secs())]
     Timeout { what: &'static str },
-    /// The endpoint answered with an error.
+    /// The endpoint answered with an error, or nothing came of asking it.
     #[error("{what}: {why}")]
-    Refused { what: &'static str, why: String },
+    Refused {
+        what: &'static str,
+        why: String,
+        /// Whether it was not even reached.
+        is_unreached: bool,
+    },
     /// The answer is not what was asked for.
     #[error("{what}: {why}")]
     Nonsense { what: &'static str, why: String },
@@ -231,12 +236,16 @@ async fn ask<T>(
 
 /// The node's own words when it has some; never the address, which may carry a key.
 fn refused(what: &'static str, error: &RpcError<TransportErrorKind>) -> ChainError {
-    let why = match error {
-        RpcError::ErrorResp(payload) => plain(&payload.message),
-        RpcError::Transport(_) => "the endpoint cannot be reached".to_owned(),
-        _ => "the answer cannot be read".to_owned(),
+    let (why, is_unreached) = match error {
+        RpcError::ErrorResp(payload) => (plain(&payload.message), false),
+        // So a node that takes no batch of such a size answers all of it with one error.
+        RpcError::Transport(TransportErrorKind::MissingBatchResponse(_)) => {
+            ("the answer leaves out some of what was asked".to_owned(), false)
+        }
+        RpcError::Transport(_) => ("the endpoint cannot be reached".to_owned(), true),
+        _ => ("the answer cannot be read".to_owned(), false),
     };
-    ChainError::Refused { what, why }
+    ChainError::Refused { what, why, is_unreached }
 }
 
 #[cfg(test)]

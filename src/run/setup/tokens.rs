@@ -2,6 +2,7 @@
 //! balances by itself or cannot be sold makes every figure of its pools wrong.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use anyhow::{Result, bail};
@@ -13,9 +14,13 @@ use crate::config::pool::Pool;
 use crate::engine::setup::PoolSetup;
 use crate::io::chain::ChainClient;
 use crate::io::chain::evm::token::Holding;
-use crate::io::chain::evm::verdict::Verdict;
+use crate::io::chain::evm::verdict::{Doubt, Verdict};
 
-/// Tries each token of these pools once, unless nothing is decided in this mode.
+/// Pauses before tokens are tried again about which the endpoint told nothing, or something else.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Tries each token of these pools, unless nothing is decided in this mode; again where that may
+/// tell more.
 pub(super) async fn check(
     config: &Config,
     chain: &Chain,
@@ -27,11 +32,28 @@ pub(super) async fn check(
         return Ok(());
     }
     let holdings: Vec<Holding> = pools.iter().flat_map(Holding::of).collect();
-    let verdicts = client.try_tokens(&holdings, at).await;
+    let mut verdicts = client.try_tokens(&holdings, at).await;
+    for pause in PAUSES {
+        let again = to_try_again(&holdings, &verdicts);
+        if again.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        verdicts.extend(client.try_tokens(&again, at).await);
+    }
     for doubt in allowed(config, chain, &verdicts)? {
         tracing::warn!(chain = chain.name, doubt, "a token could not be tried");
     }
     Ok(())
+}
+
+/// Those whose verdict may be the endpoint's trouble of a moment.
+fn to_try_again(holdings: &[Holding], verdicts: &BTreeMap<Address, Verdict>) -> Vec<Holding> {
+    let may_pass = |holding: &&Holding| {
+        let verdict = verdicts.get(&holding.token);
+        matches!(verdict, Some(Verdict::Unknown(Doubt::Unread(_) | Doubt::Disagrees { .. })))
+    };
+    holdings.iter().filter(may_pass).copied().collect()
 }
 
 /// What is not known of the tokens, where that may be so; an error with all that is wrong.
@@ -85,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::io::chain::evm::verdict::{Act, Doubt, Fault};
+    use crate::io::chain::evm::verdict::{Act, Fault};
 
     fn config(mode: Mode) -> Config {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config/good/local");
@@ -124,6 +146,26 @@ mod tests {
             assert!(error.contains("uniswap_v3 WETH/USDT 500 (chains/local.toml:"), "{error}");
             assert!(judged(mode, Verdict::Plain).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn only_what_the_endpoint_may_tell_later_is_tried_again() {
+        let [theirs, ours] = ["0x01", "0x02"].map(str::to_owned);
+        let verdicts = [
+            Verdict::Unknown(Doubt::Unread("eth_call: no answer in 3 s".to_owned())),
+            Verdict::Unknown(Doubt::Disagrees { what: "decimals()", theirs, ours }),
+            Verdict::Unknown(Doubt::TooFew { held: U256::from(7) }),
+            Verdict::Plain,
+            fee(),
+        ];
+        let token = Address::with_last_byte;
+        let verdicts: BTreeMap<Address, Verdict> = (1..).map(token).zip(verdicts).collect();
+        // One is held by two pools, and of the last nothing is known.
+        let of = [1, 1, 2, 3, 4, 5, 6];
+        let pools = (101..).map(Address::with_last_byte);
+        let holdings: Vec<Holding> =
+            of.iter().zip(pools).map(|(n, holder)| Holding { token: token(*n), holder }).collect();
+        assert_eq!(to_try_again(&holdings, &verdicts), holdings[..3]);
     }
 
     #[test]

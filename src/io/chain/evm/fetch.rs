@@ -1,4 +1,5 @@
-//! Parts of a chain's state, read in batches at one block.
+//! Parts of a chain's state, read in batches at one block. A batch that fails as a whole is asked
+//! for again in halves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use alloy::providers::Provider;
 use alloy::rpc::client::BatchRequest;
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
+use alloy::transports::{RpcError, TransportErrorKind};
 use revm::bytecode::Bytecode;
 use revm::context::BlockEnv;
 use revm::state::AccountInfo;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::machine::Outcome;
 use super::{EvmError, Known, Part, Pinned};
+use crate::io::chain::batch::{BATCH_MIN, fewer};
 use crate::io::chain::{BATCH_MAX, ChainClient, ChainError, ask, refused};
 use crate::model::text::plain;
 
@@ -25,6 +28,11 @@ use crate::model::text::plain;
 const CODES_MAX: usize = 50;
 /// Most bytes of a code that are taken; no chain allows as many.
 const CODE_BYTES_MAX: usize = 1 << 20;
+/// Code of an error that says that a call reverted.
+const REVERTED: i64 = 3;
+/// What nodes that answer with another code, and without a contract's bytes, say of a call that
+/// ended badly.
+const ENDS: [&str; 5] = ["revert", "opcode", "jump", "out of gas", "vm execution error"];
 
 /// A call that is asked for as somebody.
 #[derive(Clone, Debug)]
@@ -56,6 +64,16 @@ impl Question {
     }
 }
 
+/// How a call ended, where an error tells that, and not the endpoint's own trouble.
+fn end(error: &RpcError<TransportErrorKind>) -> Option<Outcome> {
+    let said = error.as_error_resp()?;
+    let words = said.message.to_lowercase();
+    let is_end = said.code == REVERTED
+        || said.data.as_ref().is_some_and(|data| data.get().starts_with("\"0x"))
+        || ENDS.iter().any(|end| words.contains(end));
+    is_end.then(|| Outcome::Failed(plain(&said.message)))
+}
+
 fn unread(part: Part, why: ChainError) -> EvmError {
     EvmError::Read { part: part.to_string(), why }
 }
@@ -72,6 +90,9 @@ impl ChainClient {
             number: U256::from(header.number),
             beneficiary: header.beneficiary,
             timestamp: U256::from(header.timestamp),
+            gas_limit: header.gas_limit,
+            // A chain from before it has none.
+            basefee: header.base_fee_per_gas.unwrap_or(0),
             prevrandao: Some(header.mix_hash),
             ..BlockEnv::default()
         };
@@ -186,54 +207,183 @@ impl ChainClient {
     where
         R: DeserializeOwned + Debug + Send + Sync + Unpin + 'static,
     {
-        let mut answers = Vec::with_capacity(questions.len());
-        for some in questions.chunks(at_once) {
-            let mut batch = BatchRequest::new(self.provider.client());
-            let mut waiters = Vec::with_capacity(some.len());
-            for Question { part, method, params } in some {
-                let waiter = batch.add_call::<_, R>(*method, params);
-                waiters.push(waiter.map_err(|e| unread(*part, refused(*method, &e)))?);
-            }
-            if let Some(Question { part, method, .. }) = some.first() {
-                let sent = ask(*method, async { batch.send().await }).await;
-                sent.map_err(|why| unread(*part, why))?;
-            }
-            for (Question { part, method, .. }, waiter) in some.iter().zip(waiters) {
-                // All of them have their answer by now.
-                let answer = waiter.await;
-                answers.push(answer.map_err(|e| unread(*part, refused(*method, &e)))?);
+        let mut answers: Vec<R> = Vec::with_capacity(questions.len());
+        let (mut rest, mut most) = (questions, at_once);
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(most));
+            match self.one_batch::<R>(some).await {
+                Ok(found) => {
+                    answers.extend(found);
+                    rest = later;
+                }
+                Err((part, why)) => {
+                    let fewer = fewer(some.len(), BATCH_MIN, why);
+                    most = fewer.map_err(|why| unread(part, why))?;
+                }
             }
         }
         Ok(answers)
     }
 
-    /// What the endpoint itself makes of calls at a block, in the order asked. An error that the
-    /// endpoint answers a call with is that call's end.
+    /// Answers to questions of one request, or which of them was not answered and why.
+    async fn one_batch<R>(&self, questions: &[Question]) -> Result<Vec<R>, (Part, ChainError)>
+    where
+        R: DeserializeOwned + Debug + Send + Sync + Unpin + 'static,
+    {
+        self.turn().await;
+        let mut batch = BatchRequest::new(self.provider.client());
+        let mut waiters = Vec::with_capacity(questions.len());
+        for Question { part, method, params } in questions {
+            let waiter = batch.add_call::<_, R>(*method, params);
+            waiters.push(waiter.map_err(|e| (*part, refused(*method, &e)))?);
+        }
+        if let Some(Question { part, method, .. }) = questions.first() {
+            let sent = ask(*method, async { batch.send().await }).await;
+            sent.map_err(|why| (*part, why))?;
+        }
+        let mut answers = Vec::with_capacity(questions.len());
+        for (Question { part, method, .. }, waiter) in questions.iter().zip(waiters) {
+            // All of them have their answer by now.
+            let answer = waiter.await;
+            answers.push(answer.map_err(|e| (*part, refused(*method, &e)))?);
+        }
+        Ok(answers)
+    }
+
+    /// What the endpoint itself makes of calls at a block, in the order asked. An error that says
+    /// how a call ended is that call's end.
+    ///
+    /// # Errors
+    /// `ChainError`, also where the endpoint answers a call with trouble of its own.
     pub(super) async fn told(&self, calls: &[Call], at: B256) -> Result<Vec<Outcome>, ChainError> {
-        let what = "eth_call";
         let mut outcomes = Vec::with_capacity(calls.len());
-        for chunk in calls.chunks(BATCH_MAX) {
-            let mut batch = BatchRequest::new(self.provider.client());
-            let mut waiters = Vec::with_capacity(chunk.len());
-            for Call { from, to, input } in chunk {
-                let request = TransactionRequest::default().with_from(*from).with_to(*to);
-                let request = request.with_input(input.clone());
-                let waiter = batch
-                    .add_call::<_, Bytes>(what, &(request, BlockId::hash(at)))
-                    .map_err(|e| refused(what, &e))?;
-                waiters.push(waiter);
-            }
-            ask(what, async { batch.send().await }).await?;
-            for waiter in waiters {
-                outcomes.push(match waiter.await {
-                    Ok(bytes) => Outcome::Returned(bytes),
-                    Err(error) => match error.as_error_resp() {
-                        Some(said) => Outcome::Failed(plain(&said.message)),
-                        None => return Err(refused(what, &error)),
-                    },
-                });
+        let (mut rest, mut most) = (calls, BATCH_MAX);
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at(rest.len().min(most));
+            match self.some_told(some, at).await {
+                Ok(told) => {
+                    outcomes.extend(told);
+                    rest = later;
+                }
+                Err(error) => most = fewer(some.len(), BATCH_MIN, error)?,
             }
         }
         Ok(outcomes)
+    }
+
+    /// The same of one request.
+    async fn some_told(&self, calls: &[Call], at: B256) -> Result<Vec<Outcome>, ChainError> {
+        let what = "eth_call";
+        self.turn().await;
+        let mut batch = BatchRequest::new(self.provider.client());
+        let mut waiters = Vec::with_capacity(calls.len());
+        for Call { from, to, input } in calls {
+            let request = TransactionRequest::default().with_from(*from).with_to(*to);
+            let request = request.with_input(input.clone());
+            let waiter = batch
+                .add_call::<_, Bytes>(what, &(request, BlockId::hash(at)))
+                .map_err(|e| refused(what, &e))?;
+            waiters.push(waiter);
+        }
+        ask(what, async { batch.send().await }).await?;
+        let mut outcomes = Vec::with_capacity(calls.len());
+        for waiter in waiters {
+            outcomes.push(match waiter.await {
+                Ok(bytes) => Outcome::Returned(bytes),
+                Err(error) => end(&error).ok_or_else(|| refused(what, &error))?,
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::providers::RootProvider;
+    use alloy::providers::mock::Asserter;
+    use alloy::rpc::client::RpcClient;
+
+    use super::*;
+
+    fn client(endpoint: &Asserter) -> ChainClient {
+        ChainClient { provider: RootProvider::new(RpcClient::mocked(endpoint.clone())), pace: None }
+    }
+
+    fn calls(n: u8) -> Vec<Call> {
+        let call = |n: u8| Call { from: Address::ZERO, to: Address::ZERO, input: vec![n].into() };
+        (0..n).map(call).collect()
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_refused_is_asked_for_in_halves() {
+        let endpoint = Asserter::new();
+        // All of 24 are refused; then 12 and 12 are answered.
+        for _ in 0..24 {
+            endpoint.push_failure_msg("batch is too large");
+        }
+        for n in 0..24_u8 {
+            endpoint.push_success(&Bytes::from(vec![n]));
+        }
+        let told = client(&endpoint).told(&calls(24), B256::ZERO).await.unwrap();
+        let expected: Vec<Outcome> =
+            (0..24_u8).map(|n| Outcome::Returned(vec![n].into())).collect();
+        assert_eq!(told, expected);
+        assert!(endpoint.pop_response().is_none());
+        // The same of parts of the state.
+        let question = |n| Question::code(Address::with_last_byte(n), BlockId::latest());
+        let questions: Vec<Question> = (0..24).map(question).collect();
+        for _ in 0..24 {
+            endpoint.push_failure_msg("batch is too large");
+        }
+        for n in 0..24_u64 {
+            endpoint.push_success(&U256::from(n));
+        }
+        let told: Vec<U256> = client(&endpoint).many(&questions, CODES_MAX).await.unwrap();
+        assert_eq!(told, (0..24_u64).map(U256::from).collect::<Vec<_>>());
+        // Few are not asked for again.
+        for _ in 0..2 * BATCH_MIN {
+            endpoint.push_failure_msg("come back later");
+        }
+        let few = &questions[..BATCH_MIN];
+        let error = client(&endpoint).many::<U256>(few, CODES_MAX).await.unwrap_err();
+        assert!(matches!(error, EvmError::Read { .. }), "{error}");
+        for _ in 0..BATCH_MIN {
+            assert!(endpoint.pop_response().is_some());
+        }
+        assert!(endpoint.pop_response().is_none());
+    }
+
+    #[tokio::test]
+    async fn trouble_of_the_endpoint_is_not_a_calls_end() {
+        let endpoint = Asserter::new();
+        let failure = |said: Value| {
+            endpoint.push_failure(serde_json::from_str(&said.to_string()).unwrap());
+        };
+        failure(json!({ "code": 3, "message": "execution reverted", "data": "0x" }));
+        endpoint.push_success(&Bytes::from(vec![1]));
+        let told = client(&endpoint).told(&calls(2), B256::ZERO).await.unwrap();
+        let failed = Outcome::Failed("execution reverted".to_owned());
+        assert_eq!(told, [failed, Outcome::Returned(vec![1].into())]);
+        endpoint.push_success(&Bytes::from(vec![1]));
+        failure(json!({ "code": -32_005, "message": "limit exceeded" }));
+        let told = client(&endpoint).told(&calls(2), B256::ZERO).await;
+        assert!(matches!(told, Err(ChainError::Refused { is_unreached: false, .. })), "{told:?}");
+    }
+
+    #[test]
+    fn an_end_is_told_by_code_bytes_or_words() {
+        let is_end = |code: i64, message: &str, data: Value| {
+            let said = json!({ "code": code, "message": message, "data": data });
+            end(&RpcError::ErrorResp(serde_json::from_str(&said.to_string()).unwrap())).is_some()
+        };
+        assert!(is_end(3, "", Value::Null));
+        assert!(is_end(-32_000, "call failed", json!("0x08c379a0")));
+        for words in ["execution reverted", "invalid opcode: INVALID", "VM execution error."] {
+            assert!(is_end(-32_000, words, Value::Null), "{words}");
+        }
+        assert!(!is_end(-32_000, "header not found", Value::Null));
+        assert!(!is_end(-32_000, "missing trie node 5c1a", Value::Null));
+        assert!(!is_end(-32_005, "rate limit", json!({ "see": "https://example.org" })));
+        assert!(!is_end(429, "too many requests", json!("wait for a second")));
     }
 }

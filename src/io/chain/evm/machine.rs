@@ -11,7 +11,7 @@ use alloy::primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use alloy::sol_types::decode_revert_reason;
 use revm::bytecode::Bytecode;
 use revm::context::result::{ExecutionResult, HaltReason};
-use revm::context::{Context, TxEnv};
+use revm::context::{BlockEnv, Context, TxEnv};
 use revm::database::CacheDB;
 use revm::handler::MainnetContext;
 use revm::state::AccountInfo;
@@ -73,9 +73,14 @@ impl DatabaseRef for Source<'_> {
 /// An EVM at the block, or later.
 pub(super) struct Machine<'k> {
     evm: MainnetEvm<MainnetContext<CacheDB<Source<'k>>>>,
+    /// The block's own, in wei.
+    base_fee: u64,
+    /// What calls say that they pay for a unit of gas, in wei.
+    gas_price: u128,
 }
 
 impl<'k> Machine<'k> {
+    /// Calls pay nothing, and see no base fee: so it is in `eth_call`.
     pub(super) fn new(
         block: &Pinned,
         known: &'k Known,
@@ -89,9 +94,20 @@ impl<'k> Machine<'k> {
                 // A pool gives tokens away, which it never does as the sender of a transaction.
                 cfg.disable_eip3607 = true;
                 cfg.tx_gas_limit_cap = Some(u64::MAX);
+                cfg.disable_block_gas_limit = true;
+                // Whoever calls need not own the price of the gas, and does not lose it.
+                cfg.disable_fee_charge = true;
             })
-            .modify_block_chained(|env| *env = block.env.clone());
-        Self { evm: context.build_mainnet() }
+            .modify_block_chained(|env| *env = BlockEnv { basefee: 0, ..block.env.clone() });
+        let base_fee = block.env.basefee;
+        Self { evm: context.build_mainnet(), base_fee, gas_price: 0 }
+    }
+
+    /// From now on calls have a gas price, and see the block's base fee, as transactions do: by
+    /// neither can a contract tell that it is simulated.
+    pub(super) fn price(&mut self) {
+        self.evm.ctx.block.basefee = self.base_fee;
+        self.gas_price = u128::from(self.base_fee.max(1));
     }
 
     /// Lets time go by.
@@ -103,7 +119,7 @@ impl<'k> Machine<'k> {
 
     /// Calls a contract for good: what a call that goes through changes stays.
     pub(super) fn send(&mut self, from: Address, to: Address, input: &Bytes, gas: u64) -> Outcome {
-        match self.evm.transact_commit(transaction(from, to, input, gas)) {
+        match self.evm.transact_commit(transaction(from, to, input, gas, self.gas_price)) {
             Ok(result) => outcome(result, gas),
             Err(error) => Outcome::Failed(plain(&error.to_string())),
         }
@@ -122,18 +138,19 @@ impl<'k> Machine<'k> {
         input: &Bytes,
         gas: u64,
     ) -> Outcome {
-        match self.evm.transact(transaction(from, to, input, gas)) {
+        match self.evm.transact(transaction(from, to, input, gas, self.gas_price)) {
             Ok(told) => outcome(told.result, gas),
             Err(error) => Outcome::Failed(plain(&error.to_string())),
         }
     }
 }
 
-/// A call that pays nothing; of the first kind of transactions, which need not name their chain.
-fn transaction(from: Address, to: Address, input: &Bytes, gas: u64) -> TxEnv {
+/// A call; of the first kind of transactions, which need not name their chain.
+fn transaction(from: Address, to: Address, input: &Bytes, gas: u64, gas_price: u128) -> TxEnv {
     TxEnv {
         caller: from,
         gas_limit: gas,
+        gas_price,
         kind: TxKind::Call(to),
         data: input.clone(),
         chain_id: None,
@@ -163,8 +180,6 @@ fn reason(output: &Bytes) -> String {
 
 #[cfg(test)]
 mod tests {
-    use revm::context::BlockEnv;
-
     use super::super::once;
     use super::*;
 
@@ -178,6 +193,8 @@ mod tests {
     const ASKS_HASH: &str = "6009405f5260205ff3";
     /// Returns the time.
     const ASKS_TIME: &str = "425f5260205ff3";
+    /// Returns the gas price and the base fee.
+    const ASKS_PRICES: &str = "3a5f524860205260405ff3";
     /// Jumps to its own beginning.
     const NEVER_ENDS: &str = "5b5f56";
     /// Reverts with four bytes that are no text.
@@ -259,6 +276,29 @@ mod tests {
         assert_eq!(ask(&with(REFUSES)), failed("it reverts with 0xfffefdfc"));
         assert_eq!(ask(&with("5f5ffd")), failed("it reverts without a reason"));
         assert_eq!(ask(&with("fe")), failed("InvalidFEOpcode"));
+    }
+
+    #[test]
+    fn gas_costs_nothing_until_it_has_a_price() {
+        let prices = |of: [u64; 2]| {
+            let words = of.map(|n| U256::from(n).to_be_bytes::<32>());
+            Outcome::Returned(words.concat().into())
+        };
+        let mut script = |machine: &mut Machine<'_>| {
+            let input = Bytes::new();
+            let free = machine.view(COUNTER, &input, GAS);
+            machine.price();
+            let sent = machine.send(ME, COUNTER, &input, GAS);
+            [free, sent, machine.view(COUNTER, &input, GAS)]
+        };
+        // The caller owns nothing, and the block has less room than the call may take.
+        let mut block = pinned();
+        for (base_fee, price) in [(7, 7), (0, 1)] {
+            (block.env.basefee, block.env.gas_limit) = (base_fee, GAS - 1);
+            let priced = prices([price, base_fee]);
+            let told = once(&block, &with(ASKS_PRICES), &mut script);
+            assert_eq!(told, Ok([prices([0, 0]), priced.clone(), priced]));
+        }
     }
 
     #[test]

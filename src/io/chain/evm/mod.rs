@@ -127,7 +127,7 @@ struct Pinned {
     hash: B256,
     number: u64,
     chain_id: u64,
-    /// Without a base fee: calls pay nothing.
+    /// With the block's base fee, also where calls that pay nothing do not see it.
     env: BlockEnv,
 }
 

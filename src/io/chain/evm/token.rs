@@ -23,6 +23,8 @@ use crate::venues::erc20::Erc20;
 
 /// Tokens that are tried at the same time.
 const AT_ONCE: usize = 4;
+/// Holders with which a token is tried.
+const HOLDERS_MAX: usize = 3;
 /// Gas of one call of a token: many times what any known one takes.
 const CALL_GAS: u64 = 3_000_000;
 /// What is sent at once: this part of what the pool holds.
@@ -237,12 +239,13 @@ impl Play<'_, '_> {
 }
 
 /// Everything that is done with a token: what our EVM makes of the calls that the endpoint is asked
-/// too, and the story.
+/// too, and the story, with gas that has a price.
 fn play(machine: &mut Machine<'_>, cast: &Cast) -> (Vec<Outcome>, Seen) {
     let ours = cast.common().map(|(_, call)| {
         let Call { from, to, input } = call;
         machine.view_from(from, to, &input, CALL_GAS)
     });
+    machine.price();
     let mut play = Play { machine, cast: *cast, seen: Seen::default() };
     let before = play.decimals();
     // How far it came stands in what was seen.
@@ -269,11 +272,15 @@ fn difference(cast: &Cast, ours: &[Outcome], theirs: &[Outcome]) -> Option<Doubt
     Some(Doubt::Disagrees { what, theirs: told(theirs), ours: told(ours) })
 }
 
-/// The one of a token's holders to try it with: that which holds most; or why there is none.
-fn richest(balances: &[(Address, Outcome)]) -> Result<(Address, U256), Verdict> {
+/// The ones of a token's holders to try it with: those that hold most, first; or why there is none.
+/// More than one, because a token may tax one pool and not another.
+fn richest(balances: &[(Address, Outcome)]) -> Result<Vec<(Address, U256)>, Verdict> {
     let told = balances.iter().filter_map(|(holder, told)| Some((*holder, balance(told)?)));
-    if let Some(most) = told.max_by_key(|(_, held)| *held) {
-        return Ok(most);
+    let mut told: Vec<(Address, U256)> = told.collect();
+    told.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
+    told.truncate(HOLDERS_MAX);
+    if !told.is_empty() {
+        return Ok(told);
     }
     let failed = balances.iter().find_map(|(_, told)| match told {
         Outcome::Failed(why) => Some(why.clone()),
@@ -286,7 +293,7 @@ fn richest(balances: &[(Address, Outcome)]) -> Result<(Address, U256), Verdict> 
 }
 
 impl ChainClient {
-    /// Tries every token of these, each once, where most of it is held.
+    /// Tries every token of these where most of it is held.
     pub async fn try_tokens(&self, holdings: &[Holding], at: B256) -> BTreeMap<Address, Verdict> {
         let holdings: BTreeSet<Holding> = holdings.iter().copied().collect();
         let holdings: Vec<Holding> = holdings.into_iter().collect();
@@ -323,16 +330,28 @@ impl ChainClient {
         balances: &[(Address, Outcome)],
         block: &Pinned,
     ) -> Verdict {
-        let (holder, held) = match richest(balances) {
+        let richest = match richest(balances) {
             Ok(richest) => richest,
             Err(verdict) => return verdict,
         };
-        let Some(amount) = amount(held) else {
-            return Verdict::Unknown(Doubt::TooFew { held });
-        };
-        let cast = Cast::new(Holding { token, holder }, amount, block.hash);
-        match self.seen(&cast, block).await {
-            Ok((ours, theirs, seen)) => match difference(&cast, &ours, &theirs) {
+        let mut plain = None;
+        for (holder, held) in richest {
+            let Some(amount) = amount(held) else {
+                // What the poorer ones hold is too little as well.
+                return plain.unwrap_or(Verdict::Unknown(Doubt::TooFew { held }));
+            };
+            let cast = Cast::new(Holding { token, holder }, amount, block.hash);
+            match self.try_cast(&cast, block).await {
+                Verdict::Plain => plain = Some(Verdict::Plain),
+                other => return other,
+            }
+        }
+        plain.unwrap_or(Verdict::Refused(Fault::NoBalance))
+    }
+
+    async fn try_cast(&self, cast: &Cast, block: &Pinned) -> Verdict {
+        match self.seen(cast, block).await {
+            Ok((ours, theirs, seen)) => match difference(cast, &ours, &theirs) {
                 Some(doubt) => Verdict::Unknown(doubt),
                 None => judge(&seen),
             },
@@ -396,7 +415,8 @@ mod tests {
     #[test]
     fn a_token_is_tried_where_most_of_it_is_held() {
         let balances = [(POOL, word(5)), (OTHER, word(9)), (TOKEN, failed())];
-        assert_eq!(richest(&balances), Ok((OTHER, U256::from(9))));
+        let most = richest(&balances).map(|richest| richest[0]);
+        assert_eq!(most, Ok((OTHER, U256::from(9))));
         let unread = Doubt::Unread("balanceOf(): no".to_owned());
         assert_eq!(richest(&[(POOL, failed())]), Err(Verdict::Unknown(unread)));
         let nothing = [(POOL, Outcome::Returned(Bytes::new()))];

@@ -291,7 +291,10 @@ fn encoded(call: &impl SolCall) -> Bytes {
 fn decoded<C: SolCall>(answer: &Answer) -> Result<C::Return, ChainError> {
     match answer {
         Ok(bytes) => decode::<C>(bytes),
-        Err(why) => Err(ChainError::Refused { what: C::SIGNATURE, why: why.clone() }),
+        Err(why) => {
+            let (what, why) = (C::SIGNATURE, why.clone());
+            Err(ChainError::Refused { what, why, is_unreached: false })
+        }
     }
 }
 
