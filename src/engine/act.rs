@@ -38,8 +38,9 @@ const DEADLINE_MS: i64 = 120_000;
 const GAP_VALID_BLOCKS: u64 = 2;
 /// Time such a one stays valid at least: its commit and its way to the chain take a part of it.
 const GAP_VALID_MS: u64 = 2_000;
-/// A narrow range may need twice as much of one token a block later: approved is that much.
-const APPROVED_TIMES: u64 = 2;
+/// A narrow range may need several times as much of one token a block later, and an approval that
+/// is too small takes two more blocks, by which the price has moved again: approved is that much.
+const APPROVED_TIMES: u64 = 10;
 /// An approval costs a gap its block: it is given for many swaps at once.
 const GAP_APPROVED_TIMES: u64 = 50;
 

@@ -36,6 +36,9 @@ use sieve::{Sieve, Spoiled, Weather};
 const ACTS: u64 = 420;
 /// In tenths: the acts during which logs are lost.
 const STORM_TENTHS: u64 = 6;
+/// A storm that has hit too little goes on by so many acts, up to so many times all of them.
+const STORM_LONGER: u64 = 20;
+const STORM_TIMES_MAX: u64 = 4;
 /// Steps from one time that blocks are taken back to the next.
 const TAKEN_BACK_EVERY: u64 = 3;
 /// Most blocks taken back at once, and most of a branch that people acted on.
@@ -286,6 +289,15 @@ impl World {
         );
     }
 
+    /// The storm has done what it is for.
+    fn was_hit(&self) -> bool {
+        let spoiled = self.sieve.spoiled();
+        let noticed = self.keeper.notes.get("reorganised").copied().unwrap_or(0);
+        self.n_named(&spoiled) >= NAMED_MIN
+            && noticed >= TAKEN_BACK_MIN
+            && spoiled.n_repeated >= REPEATED_MIN
+    }
+
     /// Enough happened, and no more than may.
     fn was_a_proof(&self) -> Result<()> {
         let spoiled = self.sieve.spoiled();
@@ -309,11 +321,18 @@ impl World {
 async fn play(seed: u64, n_acts: u64) -> Result<()> {
     let began = Instant::now();
     let mut world = World::begin(seed).await?;
-    world.live(Weather::Storm, n_acts * STORM_TENTHS / 10).await?;
+    let mut n_stormy = n_acts * STORM_TENTHS / 10;
+    world.live(Weather::Storm, n_stormy).await?;
+    // How often the watcher asks is up to the machine, and with it what hits it.
+    while !world.was_hit() && n_stormy < STORM_TIMES_MAX * n_acts {
+        n_stormy += STORM_LONGER;
+        world.live(Weather::Storm, n_stormy).await?;
+    }
     world.sieve.be(Weather::Rough);
     // Whatever was lost was told at this height or below.
     world.keeper.read_anew_above(world.highest);
-    world.live(Weather::Rough, n_acts).await?;
+    let n_rough = n_acts - n_acts * STORM_TENTHS / 10;
+    world.live(Weather::Rough, n_stormy + n_rough).await?;
     world.clear_up().await?;
     for _ in 0..3 {
         world.quiet_block().await?;

@@ -18,8 +18,11 @@ use tidekeeper::world::demo::World;
 
 use super::stage;
 
-/// Patience for ranges on both chains and a filled hedge.
-const WORK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Patience for a range on each chain and a filled hedge.
+///
+/// A range here is five ticks wide: when the price moves between an approval and the next block,
+/// another swap is planned, and another approval after it, of two seconds each on the slow chain.
+const WORK_TIMEOUT: Duration = Duration::from_secs(150);
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The keeper's name in the demo's files.
 const KEEPER: &str = "demo";
@@ -92,15 +95,16 @@ async fn start(world: &World) -> Result<(Child, Site)> {
     Ok((agent, site))
 }
 
-/// Running with a range on each chain and a hedge that was filled.
+/// Running with a range on each chain, be it left by now, a hedge that was filled, and every pool
+/// read twice.
 fn is_at_work(snapshot: &Value) -> bool {
-    let positions = snapshot["positions"].as_array().cloned().unwrap_or_default();
-    let stands = |chain: u64| {
-        positions.iter().any(|p| p["state"] == "open" && p["chain_id"].as_u64() == Some(chain))
-    };
+    let rows = |name: &str| snapshot[name].as_array().cloned().unwrap_or_default();
+    let positions = rows("positions");
+    let was_opened = |chain: u64| positions.iter().any(|p| p["chain_id"].as_u64() == Some(chain));
     stage::is_running(snapshot)
-        && stands(31_337)
-        && stands(31_338)
+        && was_opened(31_337)
+        && was_opened(31_338)
+        && rows("pools").iter().all(|pool| pool["state"] == "live")
         && snapshot["orders_filled"].as_u64() >= Some(1)
 }
 
