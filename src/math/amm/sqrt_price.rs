@@ -6,7 +6,7 @@
 use alloy::primitives::U256;
 
 use crate::math::amm::wide::{self, difference};
-use crate::math::amm::{AmmError, Direction, Q96, Rounding, mul_div, mul_shift_96};
+use crate::math::amm::{AmmError, Direction, Q96, Rounding, mul_div, mul_shift_96, rounded};
 
 /// Bits of the contract's price type.
 const SQRT_PRICE_BITS: usize = 160;
@@ -15,7 +15,25 @@ const SQRT_PRICE_BITS: usize = 160;
 ///
 /// # Errors
 /// [`AmmError::SqrtPriceOutOfRange`] for a zero price or one of more than 160 bits.
+#[inline(always)]
 pub fn amount0_delta(
+    sqrt_a_x96: U256,
+    sqrt_b_x96: U256,
+    liquidity: u128,
+    rounding: Rounding,
+) -> Result<U256, AmmError> {
+    // The contract divides by one price after the other, each time rounded the same way, which is
+    // the quotient by their product rounded once.
+    if let (Some(a), Some(b)) = (wide::small(sqrt_a_x96), wide::small(sqrt_b_x96))
+        && let Some(divided) = wide::mul_div_96(liquidity, a.abs_diff(b), a, b)
+    {
+        return rounded(Some(divided), rounding);
+    }
+    amount0_delta_far(sqrt_a_x96, sqrt_b_x96, liquidity, rounding)
+}
+
+/// The same where a price or the answer needs more than 128 bits, or the prices' product fewer.
+fn amount0_delta_far(
     sqrt_a_x96: U256,
     sqrt_b_x96: U256,
     liquidity: u128,
@@ -26,8 +44,6 @@ pub fn amount0_delta(
     let (between, is_rising) = difference(sqrt_a_x96, sqrt_b_x96);
     let (lower, upper) =
         if is_rising { (sqrt_a_x96, sqrt_b_x96) } else { (sqrt_b_x96, sqrt_a_x96) };
-    // The contract divides by one price after the other, each time rounded the same way, which is
-    // the quotient by their product rounded once.
     if let Some(product) = wide::mul(upper, lower) {
         return mul_div(between, scaled(liquidity), product, rounding);
     }
@@ -42,12 +58,16 @@ pub fn amount0_delta(
 ///
 /// # Errors
 /// [`AmmError::SqrtPriceOutOfRange`] for a zero price or one of more than 160 bits.
+#[inline(always)]
 pub fn amount1_delta(
     sqrt_a_x96: U256,
     sqrt_b_x96: U256,
     liquidity: u128,
     rounding: Rounding,
 ) -> Result<U256, AmmError> {
+    if let (Some(a @ 1..), Some(b @ 1..)) = (wide::small(sqrt_a_x96), wide::small(sqrt_b_x96)) {
+        return rounded(Some(wide::mul_shift_96_128(liquidity, a.abs_diff(b))), rounding);
+    }
     check_width(sqrt_a_x96)?;
     check_width(sqrt_b_x96)?;
     mul_shift_96(U256::from(liquidity), difference(sqrt_a_x96, sqrt_b_x96).0, rounding)

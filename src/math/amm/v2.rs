@@ -11,6 +11,12 @@ use crate::math::amm::{AmmError, Amounts, integer_sqrt, wide};
 /// Liquidity shares the first mint locks away for ever.
 pub const MINIMUM_LIQUIDITY: U256 = U256::from_limbs([1_000, 0, 0, 0]);
 
+/// Bits of a reserve of a pair.
+const RESERVE_BITS: u32 = 112;
+
+/// Bits of a fee's parts with which a reserve fits half of 128 bits twice.
+const SMALL_PART_BITS: u32 = 15;
+
 /// The part of an input that trades, `num / den`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptPart {
@@ -59,24 +65,23 @@ pub fn amount_out(amount_in: U256, reserves: Reserves, kept: KeptPart) -> Result
     Ok(numerator / denominator)
 }
 
-/// The same where all but the last product fit 128 bits, as they do for reserves of `uint112` and a
-/// fee in thousandths; `None` where they do not, or a side is zero.
+/// The same of amounts as a pair can hold them, `uint112`, and a fee in parts of at most 2^15, so
+/// that all but the last product fit 128 bits; `None` of others, and where a side is zero.
 fn small_amount_out(amount_in: U256, reserves: Reserves, kept: KeptPart) -> Option<U256> {
+    let small = |amount| wide::small(amount).filter(|&a| a != 0 && a >> RESERVE_BITS == 0);
     let (given, held) = (small(amount_in)?, small(reserves.reserve_in)?);
     let sold = small(reserves.reserve_out)?;
-    let with_fee = given.checked_mul(kept.num.into())?;
-    let denominator = held.checked_mul(kept.den.into())?.checked_add(with_fee)?;
-    let bought = match with_fee.checked_mul(sold) {
-        Some(numerator) => numerator / denominator,
-        None => wide::mul_div_128(with_fee, sold, denominator)?,
+    if (kept.num | kept.den) >> SMALL_PART_BITS != 0 {
+        return None;
+    }
+    let with_fee = given * u128::from(kept.num);
+    let denominator = held * u128::from(kept.den) + with_fee;
+    let bought = if with_fee.leading_zeros() + sold.leading_zeros() >= u128::BITS {
+        with_fee * sold / denominator
+    } else {
+        wide::mul_div_128(with_fee, sold, denominator)?
     };
     Some(U256::from_limbs([wide::lower(bought), wide::upper(bought), 0, 0]))
-}
-
-fn small(amount: U256) -> Option<u128> {
-    let [low, high, above0, above1] = *amount.as_limbs();
-    let amount = wide::joined(high, low);
-    (amount != 0 && above0 | above1 == 0).then_some(amount)
 }
 
 /// Least that must be given for `amount_out`, rounded up as the library does: plus one always.
@@ -149,6 +154,9 @@ fn mul(a: U256, b: U256) -> Result<U256, AmmError> {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::U512;
+    use proptest::prelude::{any, prop_assert, proptest};
+
     use super::*;
 
     fn n(value: u64) -> U256 {
@@ -163,6 +171,27 @@ mod tests {
     fn the_library_s_own_examples_hold() {
         assert_eq!(amount_out(n(2), reserves(100, 100), KeptPart::UNISWAP), Ok(n(1)));
         assert_eq!(amount_in(n(1), reserves(100, 100), KeptPart::UNISWAP), Ok(n(2)));
+    }
+
+    proptest! {
+        /// Amounts of every width, of a pair and of none, and fees in small and in large parts.
+        #[test]
+        fn what_is_bought_is_what_the_general_integers_say(
+            amounts in any::<[u128; 3]>(), shifts in proptest::array::uniform3(0..128u32),
+            den in 1..=1_000_000u32, less in 0..1_000u32,
+        ) {
+            let [given, held, sold] = [0, 1, 2].map(|at| U256::from(amounts[at] >> shifts[at]));
+            let num = den.saturating_sub(less).max(1);
+            let reserves = Reserves { reserve_in: held, reserve_out: sold };
+            let bought = amount_out(given, reserves, KeptPart::new(num, den).unwrap());
+            if !(given.is_zero() || held.is_zero() || sold.is_zero()) {
+                let [num, den] = [num, den].map(U512::from);
+                let with_fee = U512::from(given) * num;
+                let plain = with_fee * U512::from(sold) / (U512::from(held) * den + with_fee);
+                let fits = (given.bit_len() + sold.bit_len()) < 256 - 20;
+                prop_assert!(bought == Ok(plain.to()) || !fits, "{bought:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::math::amm::sqrt_price::{
     amount0_delta, amount1_delta, next_from_input, next_from_output,
 };
 use crate::math::amm::swap::SwapAmount;
-use crate::math::amm::{AmmError, Direction, PIPS, Rounding, mul_div};
+use crate::math::amm::{AmmError, Direction, PIPS, Rounding, mul_div, wide};
 
 /// One step of a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,7 @@ pub fn compute_swap_step(input: &StepInput) -> Result<SwapStep, AmmError> {
 }
 
 /// Input without its fee that moves the price from one to the other, rounded up.
+#[inline(always)]
 pub(super) fn input_between(
     sqrt_a_x96: U256,
     sqrt_b_x96: U256,
@@ -102,6 +103,7 @@ pub(super) fn input_between(
 }
 
 /// Output of a move of the price from one to the other, rounded down.
+#[inline(always)]
 pub(super) fn output_between(
     sqrt_a_x96: U256,
     sqrt_b_x96: U256,
@@ -115,6 +117,7 @@ pub(super) fn output_between(
 }
 
 /// Fee on an input that does not hold it, rounded up.
+#[inline(always)]
 pub(super) fn fee_on(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
     let rest = PIPS.checked_sub(fee_pips).filter(|&rest| rest > 0);
     let rest = rest.ok_or(AmmError::Fee { fee: fee_pips })?;
@@ -128,16 +131,17 @@ pub(super) fn less_fee(amount: U256, fee_pips: u32) -> Result<U256, AmmError> {
 }
 
 /// `amount * part / whole`: of most amounts the whole times and what is left over, apart.
+#[inline]
 fn part_of(amount: U256, part: u32, whole: u32, rounding: Rounding) -> Result<U256, AmmError> {
-    let small = u128::try_from(amount).ok().and_then(|amount| {
-        let (part, whole) = (u128::from(part), u128::from(whole));
-        let times = amount.checked_div(whole)?;
-        let left = (amount - times * whole) * part;
+    let small = wide::small(amount).and_then(|amount| {
+        let times = amount.checked_div(whole.into())?;
+        // What is left is below `whole`, and times `part` below 2^64.
+        let left = wide::lower(amount - times * u128::from(whole)) * u64::from(part);
         let left = match rounding {
-            Rounding::Down => left / whole,
-            Rounding::Up => left.div_ceil(whole),
+            Rounding::Down => left / u64::from(whole),
+            Rounding::Up => left.div_ceil(u64::from(whole)),
         };
-        times.checked_mul(part)?.checked_add(left)
+        times.checked_mul(part.into())?.checked_add(left.into())
     });
     match small {
         Some(small) => Ok(U256::from(small)),

@@ -46,12 +46,19 @@ pub(super) fn mul_shift_96(a: U256, b: U256) -> Option<Divided> {
     Some(Divided { quotient: U256::from_limbs(quotient), is_inexact })
 }
 
+/// The same of two short numbers, which never needs more.
+#[inline(always)]
+pub(super) fn mul_shift_96_128(a: u128, b: u128) -> Divided {
+    let [p0, p1, p2, p3] = product_128(a, b);
+    let quotient = U256::from_limbs([p1 >> 32 | p2 << 32, p2 >> 32 | p3 << 32, p3 >> 32, 0]);
+    Divided { quotient, is_inexact: p0 | p1 << 32 != 0 }
+}
+
 /// `a * b / divisor`, rounded down; `None` when the divisor is zero or the quotient needs more than
 /// 128 bits.
 #[inline]
 pub(super) fn mul_div_128(a: u128, b: u128, divisor: u128) -> Option<u128> {
-    let (p0, row) = add_row([0; LIMBS], lower(a), U256::from_limbs([lower(b), upper(b), 0, 0]));
-    let (p1, [p2, p3, ..]) = add_row(row, upper(a), U256::from_limbs([lower(b), upper(b), 0, 0]));
+    let [p0, p1, p2, p3] = product_128(a, b);
     if joined(p3, p2) >= divisor {
         return None;
     }
@@ -69,15 +76,50 @@ pub(super) fn mul_div_128(a: u128, b: u128, divisor: u128) -> Option<u128> {
     Some(joined(q1, q0))
 }
 
+/// `a * b * 2^96 / (c * d)`; `None` where `c * d` is below `2^128`, or the quotient needs more than
+/// 128 bits.
+#[inline(always)]
+pub(super) fn mul_div_96(a: u128, b: u128, c: u128, d: u128) -> Option<Divided> {
+    let (divisor, limbs_up) = match product_128(c, d) {
+        [_, _, 0, 0] => return None,
+        [d0, d1, d2, 0] => ([0, d0, d1, d2], 1),
+        divisor => (divisor, 0),
+    };
+    let shift = divisor[3].leading_zeros();
+    let divisor = Divisor::new(shifted(divisor, 0, shift));
+    // 96 bits are a limb, which the order of the limbs below makes, and 32 more.
+    let (limbs_up, shift) =
+        if shift < 32 { (limbs_up, shift + 32) } else { (limbs_up + 1, shift - 32) };
+    let [p0, p1, p2, p3] = product_128(a, b);
+    let (rest, next) = match (limbs_up, shifted([p0, p1, p2, p3, 0], 0, shift)) {
+        (0, [p0, p1, p2, p3, p4]) => ([p1, p2, p3, p4], p0),
+        (1, [p0, p1, p2, p3, 0]) => ([p0, p1, p2, p3], 0),
+        (2, [p0, p1, p2, 0, 0]) => ([0, p0, p1, p2], 0),
+        _ => return None,
+    };
+    if !is_below(rest, divisor.limbs) {
+        return None;
+    }
+    let (q1, rest) = divisor.digit(rest, next);
+    let (q0, [r0, r1, r2, r3]) = divisor.digit(rest, 0);
+    let quotient = U256::from_limbs([q0, q1, 0, 0]);
+    Some(Divided { quotient, is_inexact: r0 | r1 | r2 | r3 != 0 })
+}
+
 /// `(2^256 - 1) / divisor`, rounded down; `None` when the divisor is zero.
 pub(super) fn inverse(divisor: u128) -> Option<U256> {
-    let low = [u64::MAX; LIMBS];
-    let divided = match upper(divisor) {
-        0 if divisor == 0 => return None,
-        0 => divide_by_limb(low, 0, lower(divisor)),
-        high => divide(low, [0, 0], [lower(divisor), high]),
-    };
-    Some(divided.quotient)
+    let high = upper(divisor);
+    if high == 0 {
+        let divisor = lower(divisor);
+        return (divisor != 0).then(|| divide_by_limb([u64::MAX; LIMBS], 0, divisor).quotient);
+    }
+    let shift = high.leading_zeros();
+    let divisor = Divisor::new(shifted([lower(divisor), high], 0, shift));
+    // Shifted like the divisor, the ones reach into a fifth limb. The quotient has three.
+    let (q2, rest) = divisor.digit([u64::MAX, !(u64::MAX << shift)], u64::MAX);
+    let (q1, rest) = divisor.digit(rest, u64::MAX);
+    let (q0, _) = divisor.digit(rest, u64::MAX << shift);
+    Some(U256::from_limbs([q0, q1, q2, 0]))
 }
 
 /// `|a - b|`, and whether `a` is the smaller. Like all here it is written out limb by limb, for
@@ -130,6 +172,18 @@ fn product(a: U256, b: U256) -> ([u64; LIMBS], [u64; LIMBS]) {
     let (p2, row) = if a2 | a3 == 0 { push_zero(row) } else { add_row(row, a2, b) };
     let (p3, row) = if a3 == 0 { push_zero(row) } else { add_row(row, a3, b) };
     ([p0, p1, p2, p3], row)
+}
+
+/// `a * b`.
+#[inline(always)]
+fn product_128(a: u128, b: u128) -> [u64; LIMBS] {
+    let [a0, a1, b0, b1] = [lower(a), upper(a), lower(b), upper(b)].map(u128::from);
+    // At most (2^64 - 1)^2 + 2 (2^64 - 1) = 2^128 - 1.
+    let s0 = a0 * b0;
+    let s1 = a0 * b1 + (s0 >> 64);
+    let t1 = a1 * b0 + u128::from(lower(s1));
+    let t2 = a1 * b1 + (s1 >> 64) + (t1 >> 64);
+    [lower(s0), lower(t1), lower(t2), upper(t2)]
 }
 
 /// Of `row + a * b` the lowest limb, and those above it.
@@ -312,6 +366,13 @@ fn shifted<const N: usize>(limbs: [u64; N], below: u64, shift: u32) -> [u64; N] 
     shifted
 }
 
+/// The number where it has at most 128 bits.
+#[inline(always)]
+pub(super) fn small(value: U256) -> Option<u128> {
+    let [low, high, above0, above1] = *value.as_limbs();
+    (above0 | above1 == 0).then(|| joined(high, low))
+}
+
 #[inline]
 pub(super) fn joined(upper: u64, lower: u64) -> u128 {
     u128::from(upper) << 64 | u128::from(lower)
@@ -375,6 +436,34 @@ mod tests {
             let general = by_general_integers(wide_a, wide_b, wide_divisor);
             let general = general.and_then(|divided| u128::try_from(divided.quotient).ok());
             prop_assert_eq!(mul_div_128(a, b, divisor), general);
+            let shifted = by_general_integers(wide_a, wide_b, q96);
+            prop_assert_eq!(Some(mul_shift_96_128(a, b)), shifted);
+        }
+
+        #[test]
+        fn products_in_q96_have_the_quotient_of_the_general_integers(
+            factors in number(), divisors in number(), near in 0..3u8,
+        ) {
+            let halves = |n: U256| {
+                let [n0, n1, n2, n3] = *n.as_limbs();
+                (joined(n1, n0), joined(n3, n2))
+            };
+            let ((mut a, b), (c, d)) = (halves(factors), halves(divisors));
+            let divisor = U256::from(c).checked_mul(U256::from(d)).unwrap_or_default();
+            if near > 0 && b != 0 {
+                // The quotient is next to a power of 2^64, or to the end of what fits.
+                let power = U256::from(d) << (64 * usize::from(near)) >> 96;
+                a = small(power / U256::from(b)).unwrap_or(a);
+            }
+            let scaled = U256::from(a).widening_mul::<256, 4, 512, 8>(U256::from(b)) << 96usize;
+            let general = (divisor.bit_len() > 128)
+                .then(|| scaled.div_rem(U512::from(divisor)))
+                .filter(|(quotient, _)| quotient.bit_len() <= 128)
+                .map(|(quotient, rest)| Divided {
+                    quotient: quotient.to(),
+                    is_inexact: !rest.is_zero(),
+                });
+            prop_assert_eq!(mul_div_96(a, b, c, d), general);
         }
 
         /// The quotient is known beforehand, and the divisor just above or below what is left.
