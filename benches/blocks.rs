@@ -158,18 +158,11 @@ fn pool_of(positions: &[(i32, u128)]) -> Result<PoolV3> {
         }
     }
     Ok(PoolV3::from_snapshot(V3Snapshot {
-        fee_pips: FEE_PIPS,
-        tick_spacing: SPACING,
         sqrt_price_x96: sqrt_price_at(START)?,
         tick: START,
         liquidity: positions.iter().map(|(_, liquidity)| liquidity).sum(),
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: ticks.into_iter().collect(),
-        block: 0,
+        ..V3Snapshot::unopened(FEE_PIPS, SPACING, 0)
     })?)
 }
 

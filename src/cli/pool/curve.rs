@@ -313,23 +313,15 @@ pub(super) mod tests {
     /// A pool at the price of one, with a position everywhere and one on [-600, 600).
     pub(in crate::cli::pool) fn v3() -> State {
         let snapshot = V3Snapshot {
-            fee_pips: 3_000,
-            tick_spacing: 60,
             sqrt_price_x96: Q96,
-            tick: 0,
             liquidity: WIDE + INNER,
-            fee_growth_global0: U256::ZERO,
-            fee_growth_global1: U256::ZERO,
-            fee_protocol: 0,
-            protocol_fees0: 0,
-            protocol_fees1: 0,
             ticks: vec![
                 (-END, tick(WIDE, net(WIDE))),
                 (-600, tick(INNER, net(INNER))),
                 (600, tick(INNER, -net(INNER))),
                 (END, tick(WIDE, -net(WIDE))),
             ],
-            block: 1,
+            ..V3Snapshot::unopened(3_000, 60, 1)
         };
         State::V3(Box::new(PoolV3::from_snapshot(snapshot).unwrap()))
     }

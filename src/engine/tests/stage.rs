@@ -52,23 +52,16 @@ pub(crate) fn pool() -> PoolV3 {
     let leaves =
         |amount: u128| TickState { gross: amount, net: -as_net(amount), ..TickState::default() };
     let snapshot = V3Snapshot {
-        fee_pips: 500,
-        tick_spacing: 10,
         sqrt_price_x96: sqrt_price_at(TICK).expect("a tick of the grid"),
         tick: TICK,
         liquidity: WIDE + NARROW,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: vec![
             (-210_000, joins(WIDE)),
             (-198_000, joins(NARROW)),
             (-197_000, leaves(NARROW)),
             (-190_000, leaves(WIDE)),
         ],
-        block: 100,
+        ..V3Snapshot::unopened(500, 10, 100)
     };
     PoolV3::from_snapshot(snapshot).expect("the ticks close")
 }

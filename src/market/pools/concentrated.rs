@@ -1,9 +1,10 @@
 //! What the pools of V3 and V4 have alike: a price, the liquidity in range, the growth of its fees,
-//! and the ticks where it changes.
+//! the ticks where it changes, and what quotes have tabulated of all that.
 //!
 //! A change computes all new values before it writes the first, so that one that does not fit
 //! changes nothing. It answers the ticks it touched as they were: with a copy of the single values
-//! that is all it takes to undo it. Knows no log and no fee.
+//! that is all it takes to undo it. Knows no log and no fee: a pool whose fee changes says so to
+//! its segments.
 
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::math::amm::liquidity::{FeeGrowth, fee_growth_inside};
+use crate::math::amm::segments::Segments;
 use crate::math::amm::tick::{TickRange, TickState, Ticks, check_tick, sqrt_price_at, tick_at};
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder, SwapOutcome};
 use crate::math::amm::{AmmError, Direction, Q128, Rounding, mul_div};
@@ -63,6 +65,9 @@ pub(super) struct Concentrated {
     pub(super) now: Scalars,
     /// Initialized ticks.
     pub(super) ticks: Ticks,
+    /// What quotes have tabulated of the state; no part of it.
+    #[serde(skip)]
+    pub(super) segments: Segments,
 }
 
 impl Concentrated {
@@ -76,7 +81,7 @@ impl Concentrated {
         tick_spacing: i32,
     ) -> Result<Self, StateError> {
         check_slot0(&now)?;
-        let mut state = Self { now, ticks: Ticks::new() };
+        let mut state = Self { now, ticks: Ticks::new(), segments: Segments::default() };
         for &(tick, at) in ticks {
             let is_sane = tick.checked_rem(tick_spacing) == Some(0)
                 && check_tick(tick).is_ok()
@@ -103,6 +108,7 @@ impl Concentrated {
             return None;
         }
         self.now = Scalars { sqrt_price_x96, tick, ..self.now };
+        self.segments.follow(&[]);
         Some(())
     }
 
@@ -140,6 +146,7 @@ impl Concentrated {
             liquidity: outcome.liquidity,
             fee_growth_global: global,
         };
+        self.segments.follow(&[]);
         touched
     }
 
@@ -160,6 +167,7 @@ impl Concentrated {
         for (tick, state) in [(lower, at_lower), (upper, at_upper)] {
             self.set(tick, (state.gross > 0).then_some(state));
         }
+        self.segments.follow(&[lower, upper]);
         Some(touched)
     }
 
@@ -212,9 +220,11 @@ impl Concentrated {
     /// Puts back what a change overwrote.
     pub(super) fn restore(&mut self, now: Scalars, touched: Touched) {
         self.now = now;
+        let ticks: Vec<i32> = touched.iter().map(|(tick, _)| *tick).collect();
         for (tick, state) in touched {
             self.set(tick, state);
         }
+        self.segments.follow(&ticks);
     }
 
     fn before(&self, ticks: impl Iterator<Item = i32>) -> Touched {
@@ -254,6 +264,26 @@ pub(super) fn possible_orders(
         (SwapAmount::ExactIn(MAX_SWAP_AMOUNT), Some(sqrt_after_x96)),
     ]
     .map(|(amount, sqrt_limit_x96)| SwapOrder { direction, amount, sqrt_limit_x96 })
+}
+
+/// The first of these orders whose run ends as the log tells; else the end of the first one that
+/// could be run at all.
+pub(super) fn run_again<End: PartialEq>(
+    orders: [SwapOrder; 3],
+    logged: &End,
+    run: impl Fn(&SwapOrder) -> Option<(End, SwapOutcome)>,
+) -> Result<SwapOutcome, Option<Box<End>>> {
+    let mut nearest = None;
+    for order in orders {
+        let Some((end, outcome)) = run(&order) else {
+            continue;
+        };
+        if end == *logged {
+            return Ok(outcome);
+        }
+        nearest.get_or_insert(end);
+    }
+    Err(nearest.map(Box::new))
 }
 
 /// A swap that stops on an initialized tick from above leaves `slot0.tick` one below the price's.

@@ -14,21 +14,7 @@ use crate::math::amm::tick::{MAX_TICK, TickRange, TickState, sqrt_price_at};
 use crate::math::amm::v3::{MAX_SWAP_AMOUNT, SwapAmount, SwapOrder};
 
 pub(super) fn empty_pool(fee_pips: u32) -> PoolV3 {
-    let nothing = V3Snapshot {
-        fee_pips,
-        tick_spacing: SPACING,
-        sqrt_price_x96: U256::ZERO,
-        tick: 0,
-        liquidity: 0,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
-        ticks: Vec::new(),
-        block: 0,
-    };
-    PoolV3::from_snapshot(nothing).unwrap()
+    PoolV3::from_snapshot(V3Snapshot::unopened(fee_pips, SPACING, 0)).unwrap()
 }
 
 proptest! {
@@ -154,13 +140,11 @@ fn recorded_swap_logs_are_reproduced_to_the_unit() {
         let net = i128::try_from(liquidity).unwrap();
         let state = |net| TickState { gross: liquidity, net, ..TickState::default() };
         let mut pool = PoolV3::from_snapshot(V3Snapshot {
-            fee_pips: cell[0].parse().unwrap(),
-            tick_spacing,
             sqrt_price_x96: cell[2].parse().unwrap(),
             tick: cell[3].parse().unwrap(),
             liquidity,
             ticks: vec![(-end, state(net)), (end, state(-net))],
-            ..empty_pool(0).snapshot().unwrap()
+            ..V3Snapshot::unopened(cell[0].parse().unwrap(), tick_spacing, 0)
         })
         .unwrap();
         let logged = pool.apply(&V3Event::Swap {

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::market::pools::concentrated::{Concentrated, Scalars, StateError};
-use crate::math::amm::segments::Segments;
 use crate::math::amm::tick::{TickState, Ticks, check_spacing};
 use crate::math::amm::v3::Curve;
 use crate::math::amm::{AmmError, PIPS};
@@ -53,6 +52,26 @@ pub struct V3Snapshot {
     pub ticks: Vec<(i32, TickState)>,
     /// Block after which all of it was true.
     pub block: u64,
+}
+
+impl V3Snapshot {
+    /// A pool before its `Initialize`, for one followed from its first log on.
+    pub fn unopened(fee_pips: u32, tick_spacing: i32, block: u64) -> Self {
+        Self {
+            fee_pips,
+            tick_spacing,
+            sqrt_price_x96: U256::ZERO,
+            tick: 0,
+            liquidity: 0,
+            fee_growth_global0: U256::ZERO,
+            fee_growth_global1: U256::ZERO,
+            fee_protocol: 0,
+            protocol_fees0: 0,
+            protocol_fees1: 0,
+            ticks: Vec::new(),
+            block,
+        }
+    }
 }
 
 /// A log of a pool. Amounts are raw units.
@@ -262,9 +281,6 @@ pub struct PoolV3 {
     /// Ranges of pretend positions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     watched: Vec<Watched>,
-    /// What quotes have tabulated of the state; no part of it.
-    #[serde(skip)]
-    segments: Segments,
 }
 
 impl PoolV3 {
@@ -292,7 +308,6 @@ impl PoolV3 {
             block: snapshot.block,
             desync: None,
             watched: Vec::new(),
-            segments: Segments::default(),
         })
     }
 

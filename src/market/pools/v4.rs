@@ -24,7 +24,6 @@ use thiserror::Error;
 use crate::market::pools::concentrated::{Concentrated, Scalars, StateError};
 use crate::market::pools::v4::key::{KeyError, PoolKey, SwapHook};
 use crate::math::amm::AmmError;
-use crate::math::amm::segments::Segments;
 use crate::math::amm::tick::{TickState, Ticks};
 use crate::math::amm::v4::{Curve, MAX_LP_FEE_PIPS, check_protocol_fee};
 
@@ -215,9 +214,6 @@ pub struct PoolV4 {
     lp_fee_pips: u32,
     block: u64,
     desync: Option<Desync>,
-    /// What quotes have tabulated of the state; no part of it.
-    #[serde(skip)]
-    segments: Segments,
 }
 
 impl PoolV4 {
@@ -239,7 +235,6 @@ impl PoolV4 {
             lp_fee_pips: snapshot.lp_fee_pips,
             block: snapshot.block,
             desync: None,
-            segments: Segments::default(),
         })
     }
 
@@ -291,7 +286,7 @@ impl PoolV4 {
     pub fn set_lp_fee(&mut self, lp_fee_pips: u32) -> Result<(), SnapshotError> {
         check_lp_fee(&self.key, self.state.now.sqrt_price_x96, lp_fee_pips)?;
         self.lp_fee_pips = lp_fee_pips;
-        self.tabulate_anew(&[]);
+        self.state.segments.follow(&[]);
         Ok(())
     }
 

@@ -84,18 +84,11 @@ fn ranged(tick: i32, half_width: i32) -> PoolV3 {
     let net = i128::try_from(LIQUIDITY).unwrap();
     let state = |net| TickState { gross: LIQUIDITY, net, ..TickState::default() };
     PoolV3::from_snapshot(V3Snapshot {
-        fee_pips: 500,
-        tick_spacing: 10,
         sqrt_price_x96: sqrt_price_at(tick).unwrap(),
         tick,
         liquidity: LIQUIDITY,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: vec![(tick - half_width, state(net)), (tick + half_width, state(-net))],
-        block: 7,
+        ..V3Snapshot::unopened(500, 10, 7)
     })
     .unwrap()
 }

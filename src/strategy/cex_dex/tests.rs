@@ -18,18 +18,11 @@ fn pool() -> PoolV3 {
     let edge =
         |net: i128| TickState { gross: LIQUIDITY.unsigned_abs(), net, ..TickState::default() };
     PoolV3::from_snapshot(V3Snapshot {
-        fee_pips: 500,
-        tick_spacing: 10,
         sqrt_price_x96: sqrt_price_at(TICK).unwrap(),
         tick: TICK,
         liquidity: LIQUIDITY.unsigned_abs(),
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: vec![(-210_000, edge(LIQUIDITY)), (-190_000, edge(-LIQUIDITY))],
-        block: 1,
+        ..V3Snapshot::unopened(500, 10, 1)
     })
     .unwrap()
 }

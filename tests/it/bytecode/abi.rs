@@ -7,6 +7,9 @@
 )]
 #![allow(clippy::too_many_arguments, reason = "the argument lists are the contracts'")]
 
+use alloy::primitives::aliases::{I24, U24};
+use tidekeeper::market::pools::v4::key::PoolKey;
+
 alloy::sol! {
     interface Token {
         function transfer(address to, uint256 amount) external returns (bool);
@@ -123,5 +126,21 @@ alloy::sol! {
     interface Donor {
         function donate(Key key, uint256 amount0, uint256 amount1, bytes hookData)
             external payable returns (int256 delta);
+    }
+}
+
+/// A tick, as the contracts' argument.
+pub(crate) fn int24(tick: i32) -> I24 {
+    I24::try_from(tick).expect("24 bits")
+}
+
+/// A key, as the contracts' argument.
+pub(crate) fn key_of(key: &PoolKey) -> Key {
+    Key {
+        currency0: key.currency0,
+        currency1: key.currency1,
+        fee: U24::from(key.fee_pips),
+        tickSpacing: int24(key.tick_spacing),
+        hooks: key.hooks,
     }
 }

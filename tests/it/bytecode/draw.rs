@@ -4,6 +4,8 @@
 //! amounts that could fill the contracts' 128-bit counters of fees, and how many bitmap words of an
 //! empty curve a single swap walks.
 
+use std::collections::BTreeSet;
+
 use alloy::primitives::U256;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -35,6 +37,12 @@ pub(super) struct Spot<'a> {
 /// A word of random bits.
 pub(super) fn word(rng: &mut StdRng) -> U256 {
     U256::from_limbs(rng.random())
+}
+
+/// One of those there are.
+pub(super) fn one_of<T: Copy>(rng: &mut StdRng, all: &BTreeSet<T>) -> Option<T> {
+    let index = rng.random_range(0..all.len().max(1));
+    all.iter().nth(index).copied()
 }
 
 /// A number of at most so many bits and at least one, all lengths alike.

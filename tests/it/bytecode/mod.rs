@@ -112,17 +112,21 @@ fn a_pool_with_another_fee_is_found_out() -> Result<()> {
 }
 
 /// A log is followed, taken back and followed again: it must fit, and each way end in one state.
-fn there_and_back<P: Clone + PartialEq, U, D: Debug>(
+fn there_and_back<P: Clone + PartialEq, E: Debug, U, D: Debug>(
     ours: &mut P,
-    apply: impl Fn(&mut P) -> Result<U, D>,
+    event: &E,
+    apply: impl Fn(&mut P, &E) -> Result<U, D>,
     undo: impl Fn(&mut P, U),
 ) -> Result<()> {
+    let apply = |ours: &mut P| {
+        apply(ours, event).map_err(|desync| anyhow!("{event:?} does not fit: {desync:?}"))
+    };
     let before = ours.clone();
-    let told = apply(ours).map_err(|desync| anyhow!("does not fit: {desync:?}"))?;
+    let told = apply(ours)?;
     let after = ours.clone();
     undo(ours, told);
-    ensure!(*ours == before, "taken back it left another state");
-    apply(ours).map_err(|desync| anyhow!("does not fit once it was taken back: {desync:?}"))?;
-    ensure!(*ours == after, "told again it came to another state");
+    ensure!(*ours == before, "taken back {event:?} left another state");
+    apply(ours).context("once it was taken back")?;
+    ensure!(*ours == after, "told again {event:?} came to another state");
     Ok(())
 }

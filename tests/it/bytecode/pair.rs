@@ -9,7 +9,7 @@
 
 use alloy::primitives::{Address, Bytes, Log, U256};
 use alloy::sol_types::SolCall;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rand::Rng;
 use tidekeeper::market::pools::v2::{PoolV2, V2Observed};
 use tidekeeper::math::amm::v2::{KeptPart, MINIMUM_LIQUIDITY, burn_amounts, mint_shares};
@@ -128,12 +128,7 @@ impl Life {
     fn follow(&mut self, logs: &[Log]) -> Result<()> {
         for log in logs.iter().filter(|log| log.address == self.pair) {
             let Some(event) = decode_pair_log(log)? else { continue };
-            let followed = there_and_back(
-                &mut self.ours,
-                |ours| ours.apply(&event),
-                |ours, undo| ours.undo(undo),
-            );
-            followed.with_context(|| format!("{event:?}"))?;
+            there_and_back(&mut self.ours, &event, PoolV2::apply, PoolV2::undo)?;
         }
         Ok(())
     }

@@ -118,12 +118,12 @@ impl Stage {
 }
 
 /// V4's contracts.
-#[derive(Clone, Copy)]
-pub(super) struct V4Site {
-    pub(super) singleton: Address,
-    pub(super) swapper: Address,
-    pub(super) provider: Address,
-    pub(super) donor: Address,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct V4Site {
+    pub(crate) singleton: Address,
+    pub(crate) swapper: Address,
+    pub(crate) provider: Address,
+    pub(crate) donor: Address,
 }
 
 /// How much of a token somebody has.

@@ -10,10 +10,10 @@ mod seen;
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::aliases::{I24, U24};
+use alloy::primitives::aliases::U24;
 use alloy::primitives::{Address, Bytes, I256, Log, U160, U256};
 use alloy::sol_types::SolCall;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rand::Rng;
 use tidekeeper::market::pools::v3::{PoolV3, PositionFees, V3Snapshot};
 use tidekeeper::math::amm::liquidity::amounts_for_liquidity;
@@ -22,7 +22,7 @@ use tidekeeper::math::amm::v3::{SwapAmount, SwapOrder};
 use tidekeeper::math::amm::{Direction, PIPS, Rounding, mul_div};
 use tidekeeper::venues::uniswap_v3::decode_pool_log;
 
-use super::abi::{Pool, PoolFactory};
+use super::abi::{Pool, PoolFactory, int24};
 use super::course::{Course, Lives};
 use super::draw::{self, Spot};
 use super::machine::{Machine, Sent, halves};
@@ -49,14 +49,10 @@ pub(super) struct Life {
     n_wanted: usize,
     /// Acts at the start that all bring liquidity.
     n_opening: usize,
+    /// The positions there were, with liquidity or without.
     held: BTreeSet<(i32, i32)>,
     /// Every tick that ever was the end of a position.
     used: BTreeSet<i32>,
-}
-
-/// A number of a tick, as the contract's argument.
-pub(super) fn int24(tick: i32) -> I24 {
-    I24::try_from(tick).expect("24 bits")
 }
 
 /// The signed amount of an order to a V3 pool: what goes in is positive.
@@ -145,7 +141,7 @@ impl Life {
             tokens: stage.tokens,
             pool,
             payment: stage.payment(),
-            ours: PoolV3::from_snapshot(unopened(fee_pips, tick_spacing))?,
+            ours: PoolV3::from_snapshot(V3Snapshot::unopened(fee_pips, tick_spacing, 0))?,
             max_per_tick: u128::MAX / n_ticks,
             bits: draw::bits_of_fee(fee_pips),
             n_wanted,
@@ -173,12 +169,7 @@ impl Life {
     fn follow(&mut self, logs: &[Log]) -> Result<()> {
         for log in logs.iter().filter(|log| log.address == self.pool) {
             let Some(event) = decode_pool_log(log)? else { continue };
-            let followed = there_and_back(
-                &mut self.ours,
-                |ours| ours.apply(&event),
-                |ours, undo| ours.undo(undo),
-            );
-            followed.with_context(|| format!("{event:?}"))?;
+            there_and_back(&mut self.ours, &event, PoolV3::apply, PoolV3::undo)?;
         }
         Ok(())
     }
@@ -229,7 +220,7 @@ impl Life {
 
     fn mint(&mut self, course: &mut Course) -> Result<Vec<i32>> {
         let is_new = self.held.len() < self.n_wanted && course.rng.random_bool(0.7);
-        let chosen = if is_new { None } else { self.pick(course) };
+        let chosen = if is_new { None } else { draw::one_of(&mut course.rng, &self.held) };
         let (lower, upper) = match chosen {
             Some(ends) => ends,
             None => draw::ends(&mut course.rng, self.spot()),
@@ -280,7 +271,8 @@ impl Life {
     }
 
     fn burn(&mut self, course: &mut Course) -> Result<Vec<i32>> {
-        let Some((lower, upper)) = self.pick(course) else { return self.mint(course) };
+        let chosen = draw::one_of(&mut course.rng, &self.held);
+        let Some((lower, upper)) = chosen else { return self.mint(course) };
         let held = self.position(lower, upper).liquidity;
         let amount = draw::share(&mut course.rng, held);
         self.burn_of(course, lower, upper, amount)
@@ -320,7 +312,8 @@ impl Life {
     }
 
     fn collect(&mut self, course: &mut Course) -> Result<Vec<i32>> {
-        let Some((lower, upper)) = self.pick(course) else { return self.mint(course) };
+        let chosen = draw::one_of(&mut course.rng, &self.held);
+        let Some((lower, upper)) = chosen else { return self.mint(course) };
         let asked = [0, 1].map(|_| match course.rng.random_range(0..3u32) {
             0 => u128::MAX,
             1 => 0,
@@ -416,12 +409,6 @@ impl Life {
         Ok(Vec::new())
     }
 
-    /// One of the positions there were, with liquidity or without.
-    fn pick(&self, course: &mut Course) -> Option<(i32, i32)> {
-        let index = course.rng.random_range(0..self.held.len().max(1));
-        self.held.iter().nth(index).copied()
-    }
-
     fn gross(&self, tick: i32) -> u128 {
         self.ours.ticks().get(&tick).map_or(0, |state| state.gross)
     }
@@ -439,23 +426,5 @@ pub(super) fn kind_of(order: &SwapOrder) -> &'static str {
     match order.amount {
         SwapAmount::ExactIn(_) => "swap exact in",
         SwapAmount::ExactOut(_) => "swap exact out",
-    }
-}
-
-/// A pool before its first log.
-fn unopened(fee_pips: u32, tick_spacing: i32) -> V3Snapshot {
-    V3Snapshot {
-        fee_pips,
-        tick_spacing,
-        sqrt_price_x96: U256::ZERO,
-        tick: 0,
-        liquidity: 0,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
-        ticks: Vec::new(),
-        block: 0,
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use alloy::primitives::aliases::U24;
 use alloy::primitives::{Address, B256, Bytes, I256, Log, U160, U256};
 use alloy::sol_types::SolCall;
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Error, Result, ensure};
 use rand::Rng;
 use tidekeeper::market::pools::v4::PoolV4;
 use tidekeeper::market::pools::v4::key::{DYNAMIC_FEE, PoolKey};
@@ -28,13 +28,13 @@ use tidekeeper::math::amm::v4::{MAX_LP_FEE_PIPS, check_protocol_fee};
 use tidekeeper::math::amm::{Direction, Rounding};
 use tidekeeper::venues::uniswap_v4::decode_manager_log;
 
-use super::abi::{Ask, Change, Donor, Key, Provider, Settling, Singleton, Swapper};
+use super::abi::{Ask, Change, Donor, Key, Provider, Settling, Singleton, Swapper, int24, key_of};
 use super::course::{Course, Lives};
 use super::draw::{self, Spot};
 use super::machine::{Done, Machine, Sent, halves};
 use super::stage::{HOOKS, OWNER, Stage, TRADER, TREASURY, V4Site};
 use super::there_and_back;
-use super::v3::{int24, kind_of};
+use super::v3::kind_of;
 use seen::Position;
 
 /// Most positions of a pool.
@@ -65,6 +65,7 @@ pub(super) struct Life {
     n_wanted: usize,
     /// Acts at the start that all bring liquidity.
     n_opening: usize,
+    /// The positions there were, with liquidity or without.
     held: BTreeSet<Name>,
     /// Every tick that ever was the end of a position.
     used: BTreeSet<i32>,
@@ -148,13 +149,7 @@ impl Life {
         let named = drawn_key(stage, course);
         let price = draw::price(&mut course.rng);
         course.does("opening", format_args!("{named:?} at {price}"));
-        let key = Key {
-            currency0: named.currency0,
-            currency1: named.currency1,
-            fee: U24::from(named.fee_pips),
-            tickSpacing: int24(named.tick_spacing),
-            hooks: named.hooks,
-        };
+        let key = key_of(&named);
         let mut machine = stage.machine.fork();
         let open = Singleton::initializeCall {
             key: key.clone(),
@@ -196,12 +191,7 @@ impl Life {
         for log in logs.iter().filter(|log| log.address == self.site.singleton) {
             let Some((id, event)) = decode_manager_log(log)? else { continue };
             ensure!(id == self.id, "a log of pool {id}, which there is none of");
-            let followed = there_and_back(
-                &mut self.ours,
-                |ours| ours.apply(&event),
-                |ours, undo| ours.undo(undo),
-            );
-            followed.with_context(|| format!("{event:?}"))?;
+            there_and_back(&mut self.ours, &event, PoolV4::apply, PoolV4::undo)?;
         }
         Ok(())
     }
@@ -273,7 +263,7 @@ impl Life {
 
     fn mint(&mut self, course: &mut Course) -> Result<Vec<i32>> {
         let is_new = self.held.len() < self.n_wanted && course.rng.random_bool(0.7);
-        let chosen = if is_new { None } else { self.pick(course) };
+        let chosen = if is_new { None } else { draw::one_of(&mut course.rng, &self.held) };
         let name = chosen.unwrap_or_else(|| {
             let (lower, upper) = draw::ends(&mut course.rng, self.spot());
             (lower, upper, course.rng.random_range(0..SALTS))
@@ -286,7 +276,8 @@ impl Life {
     }
 
     fn burn(&mut self, course: &mut Course) -> Result<Vec<i32>> {
-        let Some(name) = self.pick(course) else { return self.mint(course) };
+        let chosen = draw::one_of(&mut course.rng, &self.held);
+        let Some(name) = chosen else { return self.mint(course) };
         let amount = draw::share(&mut course.rng, self.position(name).liquidity);
         self.modify(course, name, -i128::try_from(amount)?)
     }

@@ -92,18 +92,12 @@ pub(super) fn replay(pool: &Pool, rows: &[Row], fee_protocol: u8) -> Tally {
         panic!("{first:?} does not tell the price");
     };
     let start = V3Snapshot {
-        fee_pips: pool.fee_pips,
-        tick_spacing: pool.spacing,
         sqrt_price_x96,
         tick,
         liquidity,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
         fee_protocol,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: told.ticks(),
-        block: first.place.0,
+        ..V3Snapshot::unopened(pool.fee_pips, pool.spacing, first.place.0)
     };
     let mut replay = Replay {
         pool: PoolV3::from_snapshot(start).expect("the ticks close"),

@@ -1,7 +1,6 @@
 //! The demo's chain on a real anvil: contracts where they belong, quotes that come true, logs that
 //! are read, a flow and an arbitrageur that move the pools.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +29,8 @@ use tidekeeper::venues::uniswap_v3::{
     PositionEvent, decode_pool_log, decode_position_log, pool_address,
 };
 use tidekeeper::venues::uniswap_v4::decode_manager_log;
-use tidekeeper::world::anvil::{self, AnvilPlan, AnvilProcess};
+use tidekeeper::world::anvil::AnvilProcess;
 use tidekeeper::world::arbitrageur::{self, Arbitrageur, ArbitrageurCounters, ArbitrageurPlan};
-use tidekeeper::world::artifacts::Artifacts;
-use tidekeeper::world::cache;
 use tidekeeper::world::chain::{self, Deed, NO_DEADLINE};
 use tidekeeper::world::deploy::{Deployment, deploy};
 use tidekeeper::world::flow::{self, Flow, FlowCounters, FlowPlan};
@@ -43,6 +40,8 @@ use tidekeeper::world::price::BASE_DECIMALS;
 use tidekeeper::world::{trade, v4};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use super::stage;
 
 pub(super) const START: Decimal = dec!(2683);
 const CHAIN_ID: u64 = 31_337;
@@ -65,18 +64,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn new(name: &str) -> Result<Self> {
-        let cache = cache::find().context("the cache is missing: run `tools/setup.sh test`")?;
-        let artifacts = Artifacts::load(&cache.join("contracts"))?;
-        let program = anvil::find(Some(&cache)).context("run `tools/setup.sh test`")?;
-        let plan = AnvilPlan {
-            port: 0,
-            chain_id: CHAIN_ID,
-            block_time_s: 1,
-            cache_path: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("anvil-{name}")),
-            stderr_log: None,
-            fork: None,
-        };
-        let anvil = anvil::start(&program, &plan)?;
+        let (anvil, artifacts) = stage::empty_chain(name, CHAIN_ID)?;
         let provider = chain::connect(&anvil.http_url)?;
         let site = deploy(&provider, &artifacts, &WorldPlan::demo(START)).await?;
         Ok(Self { provider, site, anvil })

@@ -15,11 +15,12 @@ use tidekeeper::io::chain::evm::token::Holding;
 use tidekeeper::io::chain::evm::verdict::{Doubt, Fault, Verdict};
 use tidekeeper::math::amm::Q96;
 use tidekeeper::venues::erc20::{Erc20, Weth9, approve};
-use tidekeeper::world::anvil::{self, AnvilPlan, AnvilProcess};
+use tidekeeper::world::anvil::AnvilProcess;
 use tidekeeper::world::artifacts::Artifacts;
-use tidekeeper::world::cache;
 use tidekeeper::world::chain::{self, Deed};
 use tidekeeper::world::demo::World;
+
+use super::stage;
 
 const CHAIN_ID: u64 = 31_337;
 /// Whole tokens of 18 decimals.
@@ -85,18 +86,7 @@ struct Ground {
 
 impl Ground {
     async fn new(name: &str) -> Result<Self> {
-        let cache = cache::find().context("the cache is missing: run `tools/setup.sh test`")?;
-        let artifacts = Artifacts::load(&cache.join("contracts"))?;
-        let program = anvil::find(Some(&cache)).context("run `tools/setup.sh test`")?;
-        let plan = AnvilPlan {
-            port: 0,
-            chain_id: CHAIN_ID,
-            block_time_s: 1,
-            cache_path: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("anvil-{name}")),
-            stderr_log: None,
-            fork: None,
-        };
-        let anvil = anvil::start(&program, &plan)?;
+        let (anvil, artifacts) = stage::empty_chain(name, CHAIN_ID)?;
         let provider = chain::connect(&anvil.http_url)?;
         let client = ChainClient::new(&anvil.http_url)?;
         let accounts: Vec<Address> = chain::raw(&provider, "eth_accounts", ()).await?;

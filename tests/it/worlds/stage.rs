@@ -12,6 +12,9 @@ use tidekeeper::venues::binance::Dialect;
 use tidekeeper::venues::binance::orders::Request;
 use tidekeeper::venues::binance::sign::{self, Credentials, Stamp};
 use tidekeeper::world::agent::Site;
+use tidekeeper::world::anvil::{self, AnvilPlan, AnvilProcess};
+use tidekeeper::world::artifacts::Artifacts;
+use tidekeeper::world::cache;
 use tidekeeper::world::demo::{Options, World};
 use tidekeeper::world::manifest::{AccountSide, AccountSite};
 
@@ -29,6 +32,22 @@ pub(super) async fn world(name: &str) -> Result<World> {
         funding_every_s: 10,
     };
     World::start(&options).await.context("starting a world: run `tools/setup.sh test` first")
+}
+
+/// Starts an empty chain, with the code of the contracts to put on it.
+pub(super) fn empty_chain(name: &str, chain_id: u64) -> Result<(AnvilProcess, Artifacts)> {
+    let cache = cache::find().context("the cache is missing: run `tools/setup.sh test`")?;
+    let artifacts = Artifacts::load(&cache.join("contracts"))?;
+    let program = anvil::find(Some(&cache)).context("run `tools/setup.sh test`")?;
+    let plan = AnvilPlan {
+        port: 0,
+        chain_id,
+        block_time_s: 1,
+        cache_path: Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("anvil-{name}")),
+        stderr_log: None,
+        fork: None,
+    };
+    Ok((anvil::start(&program, &plan)?, artifacts))
 }
 
 /// Starts an agent and waits until it runs.

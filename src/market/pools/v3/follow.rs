@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 use alloy::primitives::{I256, U256};
 
-use crate::market::pools::concentrated::{Touched, paid_token, possible_orders};
+use crate::market::pools::concentrated::{Touched, paid_token, possible_orders, run_again};
 use crate::market::pools::v3::{Desync, PoolV3, SwapEnd, Undo, V3Event};
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::{SwapOutcome, swap};
+use crate::math::amm::v3::{SwapOrder, SwapOutcome, swap};
 
 /// The protocol's part of a fee is none or 1/4 to 1/10.
 const FEE_PROTOCOL_PARTS: RangeInclusive<u8> = 4..=10;
@@ -43,7 +43,6 @@ impl PoolV3 {
         match *event {
             V3Event::Initialize { sqrt_price_x96, tick } => {
                 self.state.initialize(sqrt_price_x96, tick).ok_or(Desync::Initialize)?;
-                self.tabulate_anew(&[]);
             }
             V3Event::Swap { amount0, amount1, sqrt_price_x96, liquidity, tick } => {
                 return self.swap(SwapEnd { amount0, amount1, sqrt_price_x96, liquidity, tick });
@@ -77,18 +76,13 @@ impl PoolV3 {
         let got = amounts.map(|amount| amount.cmp(&I256::ZERO));
         let way = self.state.way_of(got, logged.sqrt_price_x96).ok_or_else(|| misfit(None))?;
         let amounts = amounts.map(I256::unsigned_abs);
-        let mut nearest = None;
-        for order in possible_orders(way, amounts, logged.sqrt_price_x96) {
-            let Ok(outcome) = swap(&self.curve(), &order) else {
-                continue;
-            };
-            let end = end_of(&outcome);
-            if end == logged {
-                return self.settle(&outcome).ok_or_else(|| misfit(Some(Box::new(end))));
-            }
-            nearest.get_or_insert(end);
-        }
-        Err(misfit(nearest.map(Box::new)))
+        let orders = possible_orders(way, amounts, logged.sqrt_price_x96);
+        let run = |order: &SwapOrder| {
+            let outcome = swap(&self.curve(), order).ok()?;
+            Some((end_of(&outcome), outcome))
+        };
+        let outcome = run_again(orders, &logged, run).map_err(misfit)?;
+        self.settle(&outcome).ok_or_else(|| misfit(Some(Box::new(logged))))
     }
 
     /// Takes over a swap's result; `None`, with nothing written, if the protocol's fees overflow.
@@ -100,9 +94,7 @@ impl PoolV3 {
             range.inside[paid] = range.inside[paid].wrapping_add(earned);
         }
         self.protocol_fees[paid] = protocol_fees;
-        let crossed = self.state.settle(outcome);
-        self.tabulate_anew(&[]);
-        Some(crossed)
+        Some(self.state.settle(outcome))
     }
 
     fn change_liquidity(
@@ -113,16 +105,7 @@ impl PoolV3 {
     ) -> Result<Touched, Desync> {
         let range = TickRange::new(lower, upper, self.tick_spacing).ok();
         let changed = range.zip(delta).and_then(|(r, delta)| self.state.change_liquidity(r, delta));
-        let ends = changed.ok_or(Desync::Liquidity { lower, upper })?;
-        if !ends.is_empty() {
-            self.tabulate_anew(&[lower, upper]);
-        }
-        Ok(ends)
-    }
-
-    /// After a change of the price, or of the liquidity at these ticks.
-    pub(super) fn tabulate_anew(&mut self, touched: &[i32]) {
-        self.segments.follow(touched);
+        changed.ok_or(Desync::Liquidity { lower, upper })
     }
 
     /// A flash loan's fees; `None`, with nothing written, if the liquidity cannot take them.

@@ -90,21 +90,8 @@ struct Life {
 impl Life {
     fn begin(fee_pips: u32, tick_spacing: i32, tick: i32, is_above: bool) -> Self {
         let sqrt_price_x96 = sqrt_price_at(tick).unwrap() + U256::from(u8::from(is_above));
-        let mut pool = PoolV3::from_snapshot(V3Snapshot {
-            fee_pips,
-            tick_spacing,
-            sqrt_price_x96: U256::ZERO,
-            tick: 0,
-            liquidity: 0,
-            fee_growth_global0: U256::ZERO,
-            fee_growth_global1: U256::ZERO,
-            fee_protocol: 0,
-            protocol_fees0: 0,
-            protocol_fees1: 0,
-            ticks: Vec::new(),
-            block: 0,
-        })
-        .unwrap();
+        let unopened = V3Snapshot::unopened(fee_pips, tick_spacing, 0);
+        let mut pool = PoolV3::from_snapshot(unopened).unwrap();
         pool.apply(&V3Event::Initialize { sqrt_price_x96, tick }).unwrap();
         let base = tick.div_euclid(tick_spacing) * tick_spacing;
         Self { pool, base, held: BTreeMap::new(), past: Vec::new() }
@@ -176,7 +163,7 @@ impl Life {
         let looped = looped.as_ref().map(Quote::from).map_err(|e| ViewError::Curve(*e));
         assert_eq!(self.pool.quote(order), looped, "{order:?} {:?}", self.pool);
         let is_zero = order.amount.raw().is_zero();
-        assert!(is_zero || self.pool.segments.tabulated(order.direction) > 0, "{order:?}");
+        assert!(is_zero || self.pool.state.segments.tabulated(order.direction) > 0, "{order:?}");
     }
 
     /// The nearest initialized ticks on the way and the edge of the bitmap word.

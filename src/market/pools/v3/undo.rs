@@ -29,12 +29,10 @@ impl PoolV3 {
     /// Takes back the newest log, or watch, that is not taken back yet. The block that
     /// [`PoolV3::finish_block`] said stays.
     pub fn undo(&mut self, undo: Undo) {
-        let touched: Vec<i32> = undo.ticks.iter().map(|(tick, _)| *tick).collect();
         self.state.restore(undo.now, undo.ticks);
         self.fee_protocol = undo.fee_protocol;
         self.protocol_fees = undo.protocol_fees;
         self.watched = undo.watched.into_vec();
-        self.tabulate_anew(&touched);
     }
 
     /// Takes back the log that did not fit: it changed nothing but that the pool is not believed.

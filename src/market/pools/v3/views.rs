@@ -29,7 +29,7 @@ impl PoolV3 {
     /// [`ViewError`].
     pub fn quote(&self, order: &SwapOrder) -> Result<Quote, ViewError> {
         self.ready()?;
-        Ok(self.segments.quote(&self.curve(), order)?)
+        Ok(self.state.segments.quote(&self.curve(), order)?)
     }
 
     /// The same step by step, with the fee and the ticks it crosses: for people, slower.

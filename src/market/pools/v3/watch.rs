@@ -135,18 +135,10 @@ mod tests {
             (END, tick(WIDE, -net(WIDE))),
         ];
         PoolV3::from_snapshot(V3Snapshot {
-            fee_pips: 3_000,
-            tick_spacing: 60,
             sqrt_price_x96: Q96,
-            tick: 0,
             liquidity: WIDE + INNER,
-            fee_growth_global0: U256::ZERO,
-            fee_growth_global1: U256::ZERO,
-            fee_protocol: 0,
-            protocol_fees0: 0,
-            protocol_fees1: 0,
             ticks,
-            block: 1,
+            ..V3Snapshot::unopened(3_000, 60, 1)
         })
         .unwrap()
     }

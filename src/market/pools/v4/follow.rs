@@ -5,11 +5,11 @@
 
 use alloy::primitives::U256;
 
-use crate::market::pools::concentrated::{Touched, possible_orders};
+use crate::market::pools::concentrated::{Touched, possible_orders, run_again};
 use crate::market::pools::v4::{Desync, PoolV4, SwapEnd, Undo, V4Event};
 use crate::math::amm::Direction;
 use crate::math::amm::tick::TickRange;
-use crate::math::amm::v3::SwapOutcome;
+use crate::math::amm::v3::{SwapOrder, SwapOutcome};
 use crate::math::amm::v4::{
     check_protocol_fee, lp_fee_pips, protocol_part_pips, swap, swap_fee_pips,
 };
@@ -26,10 +26,7 @@ impl PoolV4 {
         }
         let before = self.before();
         match self.follow(event) {
-            Ok(ticks) => {
-                self.tabulate_anew(&changed_in(event));
-                Ok(Undo { ticks, ..before })
-            }
+            Ok(ticks) => Ok(Undo { ticks, ..before }),
             Err(desync) => {
                 self.desync = Some(desync.clone());
                 Err(desync)
@@ -63,14 +60,10 @@ impl PoolV4 {
             V4Event::ProtocolFeeUpdated { protocol_fee } => {
                 check_protocol_fee(protocol_fee).map_err(|_| Desync::ProtocolFee)?;
                 self.protocol_fee = protocol_fee;
+                self.state.segments.follow(&[]);
             }
         }
         Ok(Touched::default())
-    }
-
-    /// After a change of the price, a fee, or of the liquidity at these ticks.
-    pub(super) fn tabulate_anew(&mut self, touched: &[i32]) {
-        self.segments.follow(touched);
     }
 
     /// Runs the swap again.
@@ -86,22 +79,16 @@ impl PoolV4 {
         let fee_pips = logged.fee_pips;
         let lp_fee_pips = self.lp_fee_of(way, fee_pips).ok_or(Desync::Fee { fee_pips })?;
         let amounts = amounts.map(|amount| U256::from(amount.unsigned_abs()));
-        let mut nearest = None;
-        for order in possible_orders(way, amounts, logged.sqrt_price_x96) {
-            let run = swap(&self.curve(lp_fee_pips), &order).ok();
-            let Some((end, outcome)) = run.and_then(|run| Some((end_of(&run, fee_pips)?, run)))
-            else {
-                continue;
-            };
-            if end == logged {
-                if !self.key.may_override_fee() {
-                    self.lp_fee_pips = lp_fee_pips;
-                }
-                return Ok(self.state.settle(&outcome));
-            }
-            nearest.get_or_insert(end);
+        let orders = possible_orders(way, amounts, logged.sqrt_price_x96);
+        let run = |order: &SwapOrder| {
+            let outcome = swap(&self.curve(lp_fee_pips), order).ok()?;
+            Some((end_of(&outcome, fee_pips)?, outcome))
+        };
+        let outcome = run_again(orders, &logged, run).map_err(misfit)?;
+        if !self.key.may_override_fee() {
+            self.lp_fee_pips = lp_fee_pips;
         }
-        Err(misfit(nearest.map(Box::new)))
+        Ok(self.state.settle(&outcome))
     }
 
     /// A swap that hooks took whole leaves a log of nothing.
@@ -119,14 +106,6 @@ impl PoolV4 {
             return Some(self.lp_fee_pips);
         }
         if self.key.has_dynamic_fee() { lp_fee_pips(paid_pips, part) } else { None }
-    }
-}
-
-/// The ticks whose liquidity a log changes.
-fn changed_in(event: &V4Event) -> Vec<i32> {
-    match *event {
-        V4Event::ModifyLiquidity { lower, upper, .. } => vec![lower, upper],
-        _ => Vec::new(),
     }
 }
 

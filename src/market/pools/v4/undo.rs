@@ -27,11 +27,9 @@ impl PoolV4 {
     /// Takes back the newest log that is not taken back yet, with an LP fee that was read after it.
     /// The block that [`PoolV4::finish_block`] said stays.
     pub fn undo(&mut self, undo: Undo) {
-        let touched: Vec<i32> = undo.ticks.iter().map(|(tick, _)| *tick).collect();
         self.state.restore(undo.now, undo.ticks);
         self.protocol_fee = undo.protocol_fee;
         self.lp_fee_pips = undo.lp_fee_pips;
-        self.tabulate_anew(&touched);
     }
 
     /// Takes back the log that did not fit: it changed nothing but that the pool is not believed.

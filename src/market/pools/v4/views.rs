@@ -31,7 +31,7 @@ impl PoolV4 {
     /// [`ViewError`]; [`ViewError::Hooks`] for every pool whose hooks are called in swaps.
     pub fn quote(&self, order: &SwapOrder) -> Result<Quote, ViewError> {
         self.quoted_by_curve()?;
-        Ok(self.segments.quote(&self.curve(self.lp_fee_pips), order)?)
+        Ok(self.state.segments.quote(&self.curve(self.lp_fee_pips), order)?)
     }
 
     /// The same step by step, with the fee and the ticks it crosses: for people, slower.

@@ -70,19 +70,13 @@ fn recorded(pool: &Value) -> PoolV3 {
         (tick, TickState { gross, net, ..TickState::default() })
     };
     let small = |name: &str| i32::try_from(pool[name].as_i64().unwrap()).unwrap();
+    let fee_pips = u32::try_from(small("fee")).unwrap();
     PoolV3::from_snapshot(V3Snapshot {
-        fee_pips: u32::try_from(small("fee")).unwrap(),
-        tick_spacing: small("tick_spacing"),
         sqrt_price_x96: text(&pool["sqrt_price_x96"]).parse().unwrap(),
         tick: small("tick"),
         liquidity: text(&pool["liquidity"]).parse().unwrap(),
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
         ticks: pool["ticks"].as_array().unwrap().iter().map(tick).collect(),
-        block: 24_407_242,
+        ..V3Snapshot::unopened(fee_pips, small("tick_spacing"), 24_407_242)
     })
     .unwrap()
 }

@@ -5,12 +5,10 @@
 
 use alloy::primitives::{B256, U256, keccak256};
 use anyhow::{Result, ensure};
-use rand::Rng;
 use tidekeeper::market::pools::v4::V4Observed;
 use tidekeeper::math::amm::tick::TickRange;
 use tidekeeper::venues::uniswap_v4::storage::{self, Slot0};
 
-use super::super::course::Course;
 use super::super::machine::{halves, in_map};
 use super::{Life, Name};
 
@@ -88,12 +86,6 @@ impl Life {
             ensure!(ours == there, "tick {tick}: ours is {ours:?}, the contract's {there:?}");
         }
         Ok(())
-    }
-
-    /// One of the positions there were, with liquidity or without.
-    pub(super) fn pick(&self, course: &mut Course) -> Option<Name> {
-        let index = course.rng.random_range(0..self.held.len().max(1));
-        self.held.iter().nth(index).copied()
     }
 
     pub(super) fn gross(&self, tick: i32) -> u128 {

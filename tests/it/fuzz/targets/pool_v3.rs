@@ -10,18 +10,20 @@ use tidekeeper::math::amm::v3::{Curve, Quote, SwapOrder, swap};
 use super::input::{Flags, Input};
 
 /// Logs of one life.
-const LOGS_MAX: usize = 24;
+pub(super) const LOGS_MAX: usize = 24;
 /// A trade's own log moves the price by at most so many ticks.
 const AWAY_MAX: u16 = 20_000;
 /// Amounts of a life's own logs have at most so many bits, so that no sum of them exceeds its type.
-const BITS: u32 = 90;
+pub(super) const BITS: u32 = 90;
 /// From this spacing on a trade may run to the end of the prices.
 const WIDE_SPACING: i32 = 60;
 
 /// Fee and spacing, then one log after the other.
 pub(super) fn v3_pool(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let mut pool = unopened(input.pick([100, 500, 3_000, 10_000]), input.pick([10, 60, 200]));
+    let (fee_pips, spacing) = (input.pick([100, 500, 3_000, 10_000]), input.pick([10, 60, 200]));
+    let unopened = V3Snapshot::unopened(fee_pips, spacing, 0);
+    let mut pool = PoolV3::from_snapshot(unopened).expect("a pool before its first price");
     for _ in 0..LOGS_MAX {
         if input.is_empty() {
             return;
@@ -39,24 +41,6 @@ pub(super) fn v3_pool(bytes: &[u8]) {
         let snapshot = pool.snapshot().expect("it has refused nothing");
         assert_eq!(PoolV3::from_snapshot(snapshot).as_ref(), Ok(&pool));
     }
-}
-
-fn unopened(fee_pips: u32, tick_spacing: i32) -> PoolV3 {
-    let nothing = V3Snapshot {
-        fee_pips,
-        tick_spacing,
-        sqrt_price_x96: U256::ZERO,
-        tick: 0,
-        liquidity: 0,
-        fee_growth_global0: U256::ZERO,
-        fee_growth_global1: U256::ZERO,
-        fee_protocol: 0,
-        protocol_fees0: 0,
-        protocol_fees1: 0,
-        ticks: Vec::new(),
-        block: 0,
-    };
-    PoolV3::from_snapshot(nothing).expect("a pool before its first price")
 }
 
 /// Takes a log in if it fits; answers whether it did. Either way it can be taken back.
@@ -80,6 +64,25 @@ fn follow(pool: &mut PoolV3, event: &V3Event) -> bool {
     }
 }
 
+/// The ends of a range near a tick.
+pub(super) fn drawn_ends(input: &mut Input<'_>, tick: i32, spacing: i32) -> (i32, i32) {
+    let begin = tick.div_euclid(spacing) + i32::from(input.i16() % 1_000);
+    let (lower, width) = (begin * spacing, 1 + i32::from(input.u16() % 1_000));
+    (lower, lower + width * spacing)
+}
+
+/// A trade that stops at the latest so many ticks away.
+pub(super) fn drawn_order(input: &mut Input<'_>, flags: Flags, tick: i32) -> SwapOrder {
+    let (amount, away) = (input.bits(BITS), 1 + i32::from(input.u16() % AWAY_MAX));
+    let direction = flags.direction();
+    let to = match direction {
+        Direction::ZeroForOne => tick - away,
+        Direction::OneForZero => tick + away,
+    };
+    let limit = sqrt_price_at(to.clamp(MIN_TICK + 1, MAX_TICK - 1)).expect("a tick");
+    SwapOrder { direction, amount: flags.amount(U256::from(amount)), sqrt_limit_x96: Some(limit) }
+}
+
 /// The first price, or liquidity that comes or goes at a range near it.
 fn follow_own(pool: &mut PoolV3, input: &mut Input<'_>) {
     if pool.sqrt_price_x96().is_zero() {
@@ -88,11 +91,9 @@ fn follow_own(pool: &mut PoolV3, input: &mut Input<'_>) {
         assert!(follow(pool, &V3Event::Initialize { sqrt_price_x96, tick }));
         return;
     }
-    let spacing = pool.tick_spacing();
     let is_burn = input.byte() & 1 == 1;
-    let begin = pool.tick().div_euclid(spacing) + i32::from(input.i16() % 1_000);
-    let (lower, width) = (begin * spacing, 1 + i32::from(input.u16() % 1_000));
-    let (upper, amount) = (lower + width * spacing, input.bits(BITS));
+    let (lower, upper) = drawn_ends(input, pool.tick(), pool.tick_spacing());
+    let amount = input.bits(BITS);
     let event = if is_burn {
         V3Event::Burn { lower, upper, amount }
     } else {
@@ -105,18 +106,10 @@ fn follow_own(pool: &mut PoolV3, input: &mut Input<'_>) {
 /// A trade as the loop runs it: the table quotes the same, and its log is taken.
 fn follow_swap(pool: &mut PoolV3, input: &mut Input<'_>) {
     let flags = Flags(input.byte());
-    let (amount, away) = (input.bits(BITS), 1 + i32::from(input.u16() % AWAY_MAX));
-    let to = match flags.direction() {
-        Direction::ZeroForOne => pool.tick() - away,
-        Direction::OneForZero => pool.tick() + away,
-    };
-    let is_free = flags.has(3) && pool.tick_spacing() >= WIDE_SPACING;
-    let to = sqrt_price_at(to.clamp(MIN_TICK + 1, MAX_TICK - 1)).expect("a tick");
-    let order = SwapOrder {
-        direction: flags.direction(),
-        amount: flags.amount(U256::from(amount)),
-        sqrt_limit_x96: (!is_free).then_some(to),
-    };
+    let mut order = drawn_order(input, flags, pool.tick());
+    if flags.has(3) && pool.tick_spacing() >= WIDE_SPACING {
+        order.sqrt_limit_x96 = None;
+    }
     let before = pool.snapshot().expect("it has refused nothing");
     if before.sqrt_price_x96.is_zero() {
         assert!(pool.quote(&order).is_err());

@@ -5,14 +5,11 @@ use tidekeeper::market::pools::v4::key::{DYNAMIC_FEE, PoolKey};
 use tidekeeper::market::pools::v4::{PoolV4, SwapEnd, V4Event};
 use tidekeeper::math::amm::Direction;
 use tidekeeper::math::amm::tick::{MAX_TICK, MIN_TICK, sqrt_price_at};
-use tidekeeper::math::amm::v3::{SwapOrder, SwapOutcome};
+use tidekeeper::math::amm::v3::SwapOutcome;
 use tidekeeper::math::amm::v4::{Curve, protocol_part_pips, swap, swap_fee_pips};
 
 use super::input::{Flags, Input};
-
-const LOGS_MAX: usize = 24;
-const AWAY_MAX: u16 = 20_000;
-const BITS: u32 = 90;
+use super::pool_v3::{BITS, LOGS_MAX, drawn_ends, drawn_order};
 
 /// Hooks that a swap never calls, and hooks that may take a swap whole.
 const HOOKS: [(u32, Address); 5] = [
@@ -79,11 +76,9 @@ fn follow_own(pool: &mut PoolV4, input: &mut Input<'_>) {
         assert!(follow(pool, &V4Event::Initialize { sqrt_price_x96, tick }));
         return;
     }
-    let spacing = pool.key().tick_spacing;
     let is_taken = input.byte() & 1 == 1;
-    let begin = pool.tick().div_euclid(spacing) + i32::from(input.i16() % 1_000);
-    let (lower, width) = (begin * spacing, 1 + i32::from(input.u16() % 1_000));
-    let (upper, amount) = (lower + width * spacing, input.bits(BITS).cast_signed());
+    let (lower, upper) = drawn_ends(input, pool.tick(), pool.key().tick_spacing);
+    let amount = input.bits(BITS).cast_signed();
     let delta = if is_taken { -amount } else { amount };
     let event = V4Event::ModifyLiquidity { lower, upper, delta };
     let is_followed = follow(pool, &event);
@@ -93,17 +88,7 @@ fn follow_own(pool: &mut PoolV4, input: &mut Input<'_>) {
 /// A trade as the loop runs it: its log is taken.
 fn follow_swap(pool: &mut PoolV4, input: &mut Input<'_>) {
     let flags = Flags(input.byte());
-    let (amount, away) = (input.bits(BITS), 1 + i32::from(input.u16() % AWAY_MAX));
-    let to = match flags.direction() {
-        Direction::ZeroForOne => pool.tick() - away,
-        Direction::OneForZero => pool.tick() + away,
-    };
-    let to = sqrt_price_at(to.clamp(MIN_TICK + 1, MAX_TICK - 1)).expect("a tick");
-    let order = SwapOrder {
-        direction: flags.direction(),
-        amount: flags.amount(U256::from(amount)),
-        sqrt_limit_x96: Some(to),
-    };
+    let order = drawn_order(input, flags, pool.tick());
     let curve = Curve {
         lp_fee_pips: pool.lp_fee_pips(),
         protocol_fee: pool.protocol_fee(),

@@ -19,9 +19,10 @@ use tidekeeper::venues::erc20::Erc20;
 use tidekeeper::venues::uniswap_v2::abi::UniswapV2Pair;
 use tidekeeper::world::chain::{self, Deed};
 
-use super::ground::{Ground, int24, key_of};
+use super::ground::Ground;
 use crate::bytecode::abi::{
     Ask, Change, Donor, Pair, PairFactory, Pool, Provider, Settling, Singleton, Swapper, Token,
+    int24, key_of,
 };
 
 /// A pool's widest position, and how much is in it.

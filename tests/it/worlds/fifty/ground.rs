@@ -2,9 +2,8 @@
 //! them. Nothing is mined but when told.
 
 use std::ops::Range;
-use std::path::Path;
 
-use alloy::primitives::aliases::{I24, U24};
+use alloy::primitives::aliases::U24;
 use alloy::primitives::{Address, B256, Bytes, U160, U256, hex, keccak256};
 use alloy::providers::DynProvider;
 use alloy::sol_types::{SolConstructor, SolValue};
@@ -20,13 +19,13 @@ use tidekeeper::venues::erc20::Erc20;
 use tidekeeper::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
 use tidekeeper::venues::uniswap_v3::abi::NonfungiblePositionManager as Positions;
 use tidekeeper::venues::uniswap_v3::pool_address;
-use tidekeeper::world::anvil::{self, AnvilPlan, AnvilProcess};
+use tidekeeper::world::anvil::AnvilProcess;
 use tidekeeper::world::artifacts::Artifacts;
-use tidekeeper::world::cache;
 use tidekeeper::world::chain::{self, Deed};
 
-use crate::bytecode::abi::{Key, PairFactory, Pool, PoolFactory, Singleton, Token};
-use crate::bytecode::stage::{PAYER, PAYER_CODE};
+use super::super::stage;
+use crate::bytecode::abi::{PairFactory, Pool, PoolFactory, Singleton, Token, int24, key_of};
+use crate::bytecode::stage::{PAYER, PAYER_CODE, V4Site};
 
 const CHAIN: u64 = 31_337;
 const N_TOKENS: usize = 6;
@@ -62,15 +61,6 @@ const SIGNER: usize = 9;
 /// An account that runs another's code (EIP-7702).
 const DELEGATED: [u8; 3] = hex!("ef0100");
 
-/// V4's contracts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct V4Site {
-    pub(super) singleton: Address,
-    pub(super) swapper: Address,
-    pub(super) provider: Address,
-    pub(super) donor: Address,
-}
-
 /// The chain and who acts on it.
 pub(super) struct Ground {
     pub(super) provider: DynProvider,
@@ -90,37 +80,10 @@ pub(super) fn request(deed: &Deed) -> Value {
         "gas": GAS, "maxFeePerGas": FEE_MAX, "maxPriorityFeePerGas": "0x1" })
 }
 
-/// A tick, as the contracts' argument.
-pub(super) fn int24(tick: i32) -> I24 {
-    I24::try_from(tick).expect("24 bits")
-}
-
-/// A key, as the contracts' argument.
-pub(super) fn key_of(key: &PoolKey) -> Key {
-    Key {
-        currency0: key.currency0,
-        currency1: key.currency1,
-        fee: U24::from(key.fee_pips),
-        tickSpacing: int24(key.tick_spacing),
-        hooks: key.hooks,
-    }
-}
-
 impl Ground {
     /// A fresh chain with fifty pools, opened at drawn prices and still empty.
     pub(super) async fn build(rng: &mut StdRng) -> Result<Self> {
-        let cache = cache::find().context("the cache is missing: run `tools/setup.sh test`")?;
-        let artifacts = Artifacts::load(&cache.join("contracts"))?;
-        let program = anvil::find(Some(&cache)).context("run `tools/setup.sh test`")?;
-        let plan = AnvilPlan {
-            port: 0,
-            chain_id: CHAIN,
-            block_time_s: 1,
-            cache_path: Path::new(env!("CARGO_TARGET_TMPDIR")).join("anvil-fifty"),
-            stderr_log: None,
-            fork: None,
-        };
-        let anvil = anvil::start(&program, &plan)?;
+        let (anvil, artifacts) = stage::empty_chain("fifty", CHAIN)?;
         let provider = chain::connect(&anvil.http_url)?;
         let accounts: Vec<Address> = chain::raw(&provider, "eth_accounts", ()).await?;
         let owner = accounts[OWNER];
