@@ -25,7 +25,7 @@ const NAMES_MAX: usize = 20;
 pub struct PoolAsk {
     /// Which pool.
     pub pool: PoolId,
-    /// Where the answer is awaited; `None` for a pool that no file names.
+    /// Where the answer is awaited; `None` for a pool that is not watched.
     pub answer: oneshot::Sender<Option<PoolDetail>>,
 }
 

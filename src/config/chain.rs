@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy::primitives::{Address, B256};
 
 use crate::config::agent::{Mode, SCHEMA};
+use crate::config::discovery::Discovery;
 use crate::config::doc::Doc;
 use crate::config::gas::{FeeModel, Fuel, Gas, read_fuel, read_gas};
-use crate::config::pool::{Contracts, Dex, Pool, read_dexes, read_pools};
+use crate::config::pool::{Contracts, Dex, Pool, Pools, read_dexes, read_pools};
 use crate::config::problem::Fault;
 use crate::config::reader::{Node, bare_or_quoted};
 use crate::config::urls::{self, Reach};
@@ -52,8 +53,10 @@ pub struct Chain {
     /// Keccak hashes of the code of hooks that the operator trusts: V4 pools with such hooks in
     /// their swaps are quoted by simulation, those with others not at all.
     pub hook_code_hashes: Vec<B256>,
-    /// The pools that are watched and may be used.
+    /// The pools that the file names, which are watched and may be used.
     pub pools: Vec<Pool>,
+    /// How a keeper finds others by itself; `None` where it does not.
+    pub discovery: Option<Discovery>,
     /// The contract that runs cycles all or nothing, for arbitrage.
     pub executor: Option<Address>,
 }
@@ -161,7 +164,7 @@ pub(super) struct ChainDraft {
     pub(super) chain_id: Option<u64>,
     /// Asset of each token that is right.
     pub(super) assets: BTreeMap<String, String>,
-    /// All pools, when all are right.
+    /// All pools that it names, when all are right.
     pub(super) pools: Option<Vec<Pool>>,
     /// Whether the file names an executor, right or wrong.
     pub(super) has_executor: bool,
@@ -209,13 +212,14 @@ pub(super) fn read_chain(
     let draft = ChainDraft {
         chain_id,
         assets: assets_of(&tokens),
-        pools: pools.clone().filter(|_| doc.is_whole()),
+        pools: pools.as_ref().filter(|_| doc.is_whole()).map(|pools| pools.named.clone()),
         has_executor,
         lacks_router: dexes.get(&Dex::UniswapV3).is_some_and(no_router),
         fee_model: gas.map(|gas| gas.fee_model),
     };
     let chain = || {
         schema?;
+        let Pools { named: pools, discovery } = pools?;
         Some(Chain {
             name: own_name?,
             chain_id: chain_id?,
@@ -230,7 +234,8 @@ pub(super) fn read_chain(
             tokens: complete(tokens)?,
             dexes: complete(dexes)?,
             hook_code_hashes: hook_code_hashes?,
-            pools: pools?,
+            pools,
+            discovery,
             executor: executor?,
         })
     };

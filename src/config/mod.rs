@@ -16,6 +16,7 @@ pub mod arbitrage;
 pub mod cex_dex;
 pub mod chain;
 mod claims;
+pub mod discovery;
 mod doc;
 pub mod editable;
 pub mod gas;

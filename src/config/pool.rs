@@ -6,6 +6,7 @@ use std::fmt;
 use alloy::primitives::{Address, B256};
 
 use crate::config::chain::Token;
+use crate::config::discovery::{Discovery, read_discovery};
 use crate::config::problem::{Fault, suggest};
 use crate::config::reader::Node;
 use crate::config::secret::shown;
@@ -39,6 +40,11 @@ impl Dex {
             Self::SushiswapV3 => "sushiswap_v3",
             Self::UniswapV4 => "uniswap_v4",
         }
+    }
+
+    /// The exchange of a word.
+    pub fn named(word: &str) -> Option<Self> {
+        DEXES.iter().find(|(name, _)| *name == word).map(|(_, dex)| *dex)
     }
 
     /// The key of the contract that makes its pools.
@@ -295,17 +301,26 @@ fn read_contracts(node: &mut Node<'_>, dex: Dex) -> Option<Contracts> {
     })
 }
 
-/// Reads the allowed pools; each must name a known exchange and known tokens, and none twice.
-/// `native` is the chain's coin, when that could be read.
+/// The table `[pools]`.
+#[derive(Clone, Debug)]
+pub(super) struct Pools {
+    /// Those that the file names.
+    pub(super) named: Vec<Pool>,
+    /// How others are found; `None` where they are not.
+    pub(super) discovery: Option<Discovery>,
+}
+
+/// Reads the allowed pools; each must name a known exchange and known tokens, and none twice. There
+/// may be none where others are found. `native` is the chain's coin, when that could be read.
 pub(super) fn read_pools(
     mut node: Node<'_>,
     native: Option<&str>,
     tokens: &BTreeMap<String, Option<Token>>,
     dexes: &DexDrafts,
-) -> Option<Vec<Pool>> {
-    let never = values::only_flag(false, "pools are named in `allow`");
-    let discover = node.or("discover", &never, "false");
+) -> Option<Pools> {
+    let discover = node.or("discover", &values::flag(false), "false");
     let symbols: Vec<&str> = tokens.keys().map(String::as_str).collect();
+    let discovery = read_discovery(&mut node, discover, native, &symbols);
     let mut pools: Vec<Option<Pool>> = Vec::new();
     for mut item in node.array("allow") {
         let pool = read_pool(&mut item);
@@ -336,11 +351,11 @@ pub(super) fn read_pools(
         item.finish();
         pools.push(pool);
     }
-    if pools.is_empty() && !node.has("allow") {
-        let help = "add allow = [{ dex = \"uniswap_v3\", pair = \"WETH/USDC\", fee_pips = 500 }]";
+    if pools.is_empty() && !node.has("allow") && discover == Some(false) {
+        let help = "add allow = [{ dex = \"uniswap_v3\", pair = \"WETH/USDC\", fee_pips = 500 }], \
+                    or discover = true";
         node.fault_here(Fault::new("allows no pool", help));
     }
     node.finish();
-    discover?;
-    pools.into_iter().collect()
+    Some(Pools { named: pools.into_iter().collect::<Option<_>>()?, discovery: discovery? })
 }

@@ -218,6 +218,30 @@ impl<'a> Node<'a> {
         Some(parsed)
     }
 
+    /// The values of a table whose keys are the operator's own names, as in `{ USDT = "10000" }`;
+    /// none when it is absent, `None` when one of them is wrong.
+    pub(super) fn values<T>(
+        &mut self,
+        key: &'static str,
+        kind: &Kind<T>,
+    ) -> Option<Vec<(String, T)>> {
+        self.asked.push(key);
+        let Some(value) = self.value(key) else {
+            return Some(Vec::new());
+        };
+        let table = self.as_table(key, value)?;
+        let node = self.node_at(Some(table), value.span().start, self.dotted(key));
+        let (mut values, mut are_right) = (Vec::new(), true);
+        for (name, _) in table {
+            let name: &str = name.get_ref();
+            match node.read_named(name, kind) {
+                Field::Good(value) => values.push((name.to_owned(), value)),
+                Field::Wrong | Field::Absent => are_right = false,
+            }
+        }
+        are_right.then_some(values)
+    }
+
     /// Marks keys as known here without reading them.
     pub(super) fn skip_all(&mut self, keys: &[&'static str]) {
         self.asked.extend(keys);
@@ -286,6 +310,10 @@ impl<'a> Node<'a> {
 
     fn read<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Field<T> {
         self.asked.push(key);
+        self.read_named(key, kind)
+    }
+
+    fn read_named<T>(&self, key: &str, kind: &Kind<T>) -> Field<T> {
         let (text, origin) = match self.override_of(key) {
             Some((name, text)) => (text, Origin::Env { name }),
             None => {

@@ -167,6 +167,16 @@ pub(super) fn integer<T: TryFrom<i128>>(range: RangeInclusive<i128>, example: i1
     })
 }
 
+/// `true` or `false`.
+pub(super) fn flag(example: bool) -> Kind<bool> {
+    Kind::new(Shape::Boolean, example.to_string(), |text| {
+        text.parse::<bool>().map_err(|_| {
+            let what = format!("{} is neither true nor false", shown(text));
+            Fault::new(what, "write true or false")
+        })
+    })
+}
+
 /// A flag of which only one value exists today.
 pub(super) fn only_flag(only: bool, why: &'static str) -> Kind<bool> {
     Kind::new(Shape::Boolean, only.to_string(), move |text| {

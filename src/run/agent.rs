@@ -144,7 +144,7 @@ async fn with_store(
     // Before anything is written: books of another kind of money are left as they are.
     store.claim(&paper::money(&options.config)).await?;
     let versions = editor::record_all(options, store).await.context("recording versions")?;
-    let wiring = Wiring::new(options, store, &versions).await?;
+    let Some(wiring) = wired(options, store, &versions, &mut stop).await? else { return Ok(()) };
     let Wiring { setup, hands, facts, eyes, paper: wires } = wiring;
     let (batches, written) = mpsc::channel(BATCHES_MAX);
     let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
@@ -200,6 +200,21 @@ async fn with_store(
     let _ = stop.borrow_and_update();
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, api).await;
     Ok(())
+}
+
+/// What the run is made of; `None` when it is told to stop before: the first search for pools may
+/// take long.
+async fn wired(
+    options: &Options,
+    store: &Store,
+    versions: &editor::Versions,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Wiring>> {
+    tokio::select! {
+        biased;
+        wiring = Wiring::new(options, store, versions) => wiring.map(Some),
+        _ = stop.changed() => Ok(None),
+    }
 }
 
 /// Ends those who look at the world, then lets the store take what was decided.

@@ -1,7 +1,9 @@
 //! The operator's files turned into what the engine is told: names resolved, pools found on chain.
 
+mod discovery;
 mod pools;
 mod strategies;
+pub(crate) mod survey;
 mod tokens;
 
 pub(crate) use pools::find_pool;
@@ -22,11 +24,15 @@ use crate::config::liquidity::Liquidity;
 use crate::config::pool::{Contracts, Dex, Pool};
 use crate::config::strategy::Strategy;
 use crate::config::venue::VenueKind;
-use crate::engine::setup::{ChainSetup, Curve, HedgeSetup, Router, Setup, TokenSetup, VenueSetup};
+use crate::engine::setup::{
+    ChainSetup, Curve, HedgeSetup, PoolSetup, Router, Setup, TokenSetup, VenueSetup,
+};
 use crate::io::chain::ChainClient;
 use crate::model::amount::raw_down;
 use crate::risk::gate::Limits;
 use crate::run::editor::Versions;
+use crate::run::setup::discovery::Discovered;
+use crate::store::Store;
 use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
 
@@ -70,13 +76,14 @@ pub(super) async fn resolve(
     config: &Config,
     signers: &BTreeMap<String, Address>,
     clients: &BTreeMap<u64, ChainClient>,
+    store: &Store,
     versions: &Versions,
     labels: Vec<(String, String, String)>,
 ) -> Result<Setup> {
     let mut chains = Vec::new();
     for chain in &config.chains {
         let client = clients.get(&chain.chain_id).context("no client of the chain")?;
-        let resolved = resolve_chain(config, chain, signers, client)
+        let resolved = resolve_chain(config, chain, signers, client, store)
             .await
             .with_context(|| format!("chain {}", chain.name))?;
         chains.push(resolved);
@@ -249,6 +256,7 @@ async fn resolve_chain(
     chain: &Chain,
     signers: &BTreeMap<String, Address>,
     client: &ChainClient,
+    store: &Store,
 ) -> Result<ChainSetup> {
     let found = client.chain_id().await?;
     ensure!(
@@ -275,19 +283,7 @@ async fn resolve_chain(
         Some(executor) => executor_dexes(client, executor, operator).await.context("executor")?,
         None => Vec::new(),
     };
-    let at = client.latest().await?.header.hash;
-    let mut pools = Vec::new();
-    for some in chain.pools.chunks(FOUND_AT_ONCE) {
-        let finding = some.iter().map(|pool| find_pool(chain, pool, client, at));
-        for (pool, mut found) in some.iter().zip(try_join_all(finding).await?) {
-            let factory = contracts(chain, pool)?.factory;
-            // The executor has no word for V4, whatever it calls an exchange.
-            let known = dexes.iter().position(|dex| *dex == factory);
-            found.executor_dex = known.filter(|_| found.curve != Curve::V4).and_then(to_u8);
-            pools.push(found);
-        }
-    }
-    tokens::check(config, chain, &pools, client, at).await?;
+    let pools = all_pools(config, chain, client, store, &dexes).await?;
     let gwei = |value: Decimal| -> Result<u128> {
         let wei = raw_down(value, 9).and_then(|wei: U256| u128::try_from(wei).ok());
         wei.context("a gas price does not fit")
@@ -312,6 +308,55 @@ async fn resolve_chain(
         min_native: coins(chain.fuel.min_native_per_signer)?,
         exit_reserve: coins(chain.fuel.exit_reserve_native)?,
     })
+}
+
+/// The pools of a chain's file, whose tokens are tried, then the others that it lets a keeper find,
+/// whose tokens were tried when they were found.
+async fn all_pools(
+    config: &Config,
+    chain: &Chain,
+    client: &ChainClient,
+    store: &Store,
+    dexes: &[Address],
+) -> Result<Vec<PoolSetup>> {
+    let newest = client.latest().await?.header;
+    let (at, head) = (newest.hash, newest.number);
+    let mut pools = Vec::new();
+    for some in chain.pools.chunks(FOUND_AT_ONCE) {
+        let finding = some.iter().map(|pool| find_pool(chain, pool, client, at));
+        for (pool, found) in some.iter().zip(try_join_all(finding).await?) {
+            pools.push(with_executor(chain, pool, found, dexes)?);
+        }
+    }
+    tokens::check(config, chain, &pools, client, at).await?;
+    let Some(wanted) = &chain.discovery else { return Ok(pools) };
+    let Discovered { pools: others, trouble } =
+        discovery::discover(chain, wanted, client, store, head).await?;
+    for (pool, found) in others {
+        pools.push(with_executor(chain, &pool, found, dexes)?);
+    }
+    if pools.is_empty() {
+        let why = trouble.unwrap_or_else(|| "none was found that may be kept".to_owned());
+        bail!(
+            "there is no pool to watch: {why}; name one in [pools] allow, see what \
+             `pool discover` says of the others, or lower what [pools.discovery] asks for"
+        );
+    }
+    Ok(pools)
+}
+
+/// A pool with the executor's own number of its exchange.
+fn with_executor(
+    chain: &Chain,
+    pool: &Pool,
+    mut found: PoolSetup,
+    dexes: &[Address],
+) -> Result<PoolSetup> {
+    let factory = contracts(chain, pool)?.factory;
+    // The executor has no word for V4, whatever it calls an exchange.
+    let known = dexes.iter().position(|dex| *dex == factory);
+    found.executor_dex = known.filter(|_| found.curve != Curve::V4).and_then(to_u8);
+    Ok(found)
 }
 
 /// The one signer of a chain's strategies: one account, one lane of nonces.

@@ -72,7 +72,7 @@ impl Wiring {
         if is_paper {
             labels.extend(paper::labels());
         }
-        let setup = setup::resolve(config, &signers, &clients, versions, labels).await?;
+        let setup = setup::resolve(config, &signers, &clients, store, versions, labels).await?;
         let (reach, heard, paper) = if is_paper {
             let (heard_in, heard) = mpsc::channel(FACTS_MAX);
             let (hands, wires) = paper::wire(&setup, heard, facts_in.clone());

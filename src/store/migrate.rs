@@ -5,13 +5,14 @@ use sqlx::{Connection, PgConnection, PgPool};
 use crate::store::StoreError;
 
 /// The steps; never edited once landed, only added to.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_cycles.sql"),
     include_str!("migrations/0003_marks.sql"),
     include_str!("migrations/0004_venue_legs.sql"),
     include_str!("migrations/0005_versions.sql"),
     include_str!("migrations/0006_pool_states.sql"),
+    include_str!("migrations/0007_openings.sql"),
 ];
 
 /// Any number of keepers may start at once; one migrates at a time.

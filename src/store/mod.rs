@@ -10,6 +10,7 @@ mod load;
 mod marks;
 mod migrate;
 mod money;
+mod openings;
 mod opportunities;
 mod pools;
 mod rows;
@@ -27,6 +28,7 @@ use crate::execution::tx::SignedTx;
 use crate::model::time::Timestamp;
 pub use crate::store::marks::Mark;
 pub use crate::store::money::REAL_MONEY;
+pub use crate::store::openings::{Openings, SearchScope};
 pub use crate::store::pools::{KeptPool, PoolStates};
 pub use crate::store::versions::Version;
 

@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use alloy::primitives::Address;
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -20,16 +21,20 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tidekeeper::config::pool::Dex;
 use tidekeeper::engine::output::Record;
+use tidekeeper::io::chain::discover::{Found, Terms};
 use tidekeeper::io::lock::Lock;
 use tidekeeper::ledger::entry::Kind;
 use tidekeeper::model::unit::{Account, Unit};
 use tidekeeper::store::backup::{self, BackupError, Contents, Header};
 use tidekeeper::store::cluster::{Cluster, ClusterOptions, Durability};
-use tidekeeper::store::{Batch, Store, Version};
+use tidekeeper::store::{Batch, Openings, SearchScope, Store, Version};
 use tidekeeper::world::cache;
 
-use filled::{AMOUNT, CHAIN, entry, fill_all, instant, version};
+use filled::{
+    AMOUNT, CHAIN, SEARCHED_BEFORE, entry, fill_all, instant, openings, search_scope, version,
+};
 
 /// What a forger writes instead of [`AMOUNT`].
 const FORGED: &str = "1000000000000000000000000000008";
@@ -163,6 +168,7 @@ async fn rehearsal_what_is_restored_is_what_was_there() -> Result<()> {
     assert_eq!(format!("{:?}", new.load().await?), format!("{:?}", old.load().await?));
     facts_stand_and_numbers_go_on(&other.connect_options(), &new).await?;
     versions_go_on(&new).await?;
+    openings_go_on(&new).await?;
     drop(lock);
     Ok(())
 }
@@ -201,6 +207,41 @@ async fn versions_go_on(store: &Store) -> Result<()> {
     ensure!(store.add_version("other", &version(1)).await?, "another strategy has its own");
     ensure!(store.add_version("lp", &version(3)).await?, "the next one is free");
     assert_eq!(store.versions("lp").await?, [version(3), version(2), version(1)]);
+    Ok(())
+}
+
+/// Pools that a search found read back as they were, it goes on where it ended, and another one
+/// begins anew.
+async fn openings_go_on(store: &Store) -> Result<()> {
+    let (scope, [pair, v3, v4]) = (search_scope(), openings());
+    let all = Openings { found: vec![pair, v3, v4], next: SEARCHED_BEFORE };
+    assert_eq!(store.openings(&scope).await?, Some(all.clone()));
+    let later = SearchScope { from: 6, ..search_scope() };
+    let since = Openings { found: vec![v3, v4], ..all };
+    assert_eq!(store.openings(&later).await?, Some(since));
+    let coins = vec![Address::with_last_byte(2), Address::ZERO];
+    let sources = scope.sources.iter().copied().chain([(Dex::SushiswapV3, v3.source)]).collect();
+    for other in [
+        SearchScope { from: 2, ..search_scope() },
+        SearchScope { coins, ..search_scope() },
+        SearchScope { sources, ..search_scope() },
+        SearchScope { chain: CHAIN + 1, ..search_scope() },
+    ] {
+        assert_eq!(store.openings(&other).await?, None, "{other:?}");
+    }
+    // What is added twice is there once, and the first block stays the lowest.
+    let terms = Terms::V3 { pool: Address::with_last_byte(1), fee_pips: 500 };
+    let newest = Found { terms, block: 12, ..v3 };
+    store.keep_openings(&later, &[v4, newest], 20).await?;
+    let all = Openings { found: vec![pair, v3, v4, newest], next: 20 };
+    assert_eq!(store.openings(&scope).await?, Some(all));
+    let anew = SearchScope { from: 2, ..search_scope() };
+    store.keep_openings(&anew, &[pair], 6).await?;
+    let again = Some(Openings { found: vec![pair], next: 6 });
+    assert_eq!(
+        (store.openings(&anew).await?, store.openings(&scope).await?),
+        (again.clone(), again)
+    );
     Ok(())
 }
 

@@ -1,9 +1,6 @@
 //! `pool discover`: pools that the chain's factories opened and the file does not name yet, and
 //! why some of them are better left out.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use alloy::primitives::Address;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,22 +13,18 @@ use crate::cli::columns::table;
 use crate::cli::findings::{Progress, Report};
 use crate::cli::pool::place::{Place, block_json};
 use crate::config::Config;
-use crate::config::chain::{Chain, Token};
+use crate::config::chain::Chain;
 use crate::config::pool::{Pool, V4Part};
 use crate::config::problem::suggest;
-use crate::io::chain::discover::judge::{Coin, Judged, Rules};
-use crate::io::chain::discover::{Found, Search, Terms};
-use crate::io::chain::evm::hooked::HookRules;
-use crate::io::chain::evm::token::Holding;
-use crate::io::chain::evm::verdict::{Doubt, Verdict};
+use crate::io::chain::discover::judge::Judged;
+use crate::io::chain::discover::{Found, Search};
 use crate::io::chain::{ChainClient, ChainError};
-use crate::market::pools::v4::key::{DYNAMIC_FEE, PoolKey};
+use crate::market::pools::v4::key::DYNAMIC_FEE;
+use crate::run::setup::survey::{self, Wanted};
 use crate::world::fork;
 
-/// Decimals of every chain's native coin.
-const NATIVE_DECIMALS: u8 = 18;
-/// Pools that are looked at between two steps of the bar.
-const LOOK_MAX: usize = 50;
+/// The highest fee where neither the command line nor the chain's file says one, in millionths.
+const FEE_PIPS_MAX: u32 = 10_000;
 
 #[derive(Debug, Args)]
 pub(super) struct DiscoverArguments {
@@ -40,19 +33,34 @@ pub(super) struct DiscoverArguments {
     /// The chain, by the name in its file: pools between two of its tokens are looked for
     #[arg(long, value_name = "NAME")]
     chain: String,
-    /// First block to search
-    #[arg(long, value_name = "BLOCK", default_value_t = 0)]
-    from: u64,
+    /// First block to search; else `from_block` of the chain's file, else 0
+    #[arg(long, value_name = "BLOCK")]
+    from: Option<u64>,
     /// Last block to search; the newest when not given
     #[arg(long, value_name = "BLOCK")]
     to: Option<u64>,
     /// Least liquidity of a pool that is priced in this token, in whole tokens of it; may be given
-    /// for several tokens, and pools priced in others are then left out
+    /// for several tokens, and pools priced in others are then left out; else `min_liquidity` of
+    /// the file
     #[arg(long, num_args = 2, value_names = ["AMOUNT", "TOKEN"])]
     min_liquidity: Vec<String>,
-    /// Highest fee, in millionths
-    #[arg(long, value_name = "PIPS", default_value_t = 10_000)]
-    max_fee_pips: u32,
+    /// Highest fee, in millionths; else `max_fee_pips` of the file, else 10000
+    #[arg(long, value_name = "PIPS")]
+    max_fee_pips: Option<u32>,
+}
+
+impl DiscoverArguments {
+    /// What is asked of a pool: what the command line does not say, the chain's file may.
+    fn wanted(&self, chain: &Chain) -> Result<Wanted> {
+        let of_file = chain.discovery.as_ref().map(|discovery| Wanted::of(chain, discovery));
+        let fee_pips_of_file = of_file.as_ref().map(|wanted| wanted.fee_pips_max);
+        let fee_pips_max = self.max_fee_pips.or(fee_pips_of_file).unwrap_or(FEE_PIPS_MAX);
+        let mut least = least(chain, &self.min_liquidity)?;
+        if least.is_empty() {
+            least = of_file.map(|wanted| wanted.least).unwrap_or_default();
+        }
+        Ok(Wanted { least, fee_pips_max })
+    }
 }
 
 /// A pool that was found.
@@ -81,20 +89,20 @@ struct Row {
 /// Searches, looks and judges.
 pub(super) async fn discover(config: &Config, arguments: &DiscoverArguments) -> Result<Answer> {
     let chain = fork::chain_of(config, &arguments.chain)?;
-    let least = least(chain, &arguments.min_liquidity)?;
+    let wanted = arguments.wanted(chain)?;
     let mut report = Report::new(Progress::Terminal);
     let place = Place::pin(&mut report, chain).await;
     super::complain(&report);
     let mut place = place.with_context(|| format!("chain {} does not answer", chain.name))?;
-    let (from, head) = (arguments.from, place.block.number);
+    let from_of_file = chain.discovery.as_ref().map(|discovery| discovery.from_block);
+    let from = arguments.from.or(from_of_file).unwrap_or(0);
+    let head = place.block.number;
     let to = arguments.to.map_or(head, |to| to.min(head));
     ensure!(from <= to, "--from {from} is above {to}, the last block to search");
-    let sources = chain.dexes.iter().map(|(dex, contracts)| (*dex, contracts.factory)).collect();
-    let tokens = chain.tokens.values().map(|token| token.address);
-    let mut search = Search::new(sources, tokens.chain([Address::ZERO]).collect(), from..=to);
+    let mut search = Search::new(survey::sources(chain), survey::coins(chain), from..=to);
     let bar = bar(to - from);
     let (found, stopped) = find(&place.client, &mut search, &bar).await;
-    let rows = judged(&mut place, &found, least, arguments.max_fee_pips, &bar).await;
+    let rows = judged(&mut place, &found, wanted, &bar).await;
     bar.finish_and_clear();
     let next = search.next_block();
     let rows = rows.with_context(|| format!("{} pools found before block {next}", found.len()))?;
@@ -146,85 +154,22 @@ async fn find(
 async fn judged(
     place: &mut Place<'_>,
     found: &[Found],
-    least: Vec<(String, Decimal)>,
-    fee_pips_max: u32,
+    wanted: Wanted,
     bar: &ProgressBar,
 ) -> Result<Vec<Row>> {
     // The search may have taken long, and nodes forget the states of old blocks.
     place.block = place.newest().await.context("asking for the newest block")?;
+    let (chain, client, at) = (place.chain, &place.client, place.block.hash);
     bar.set_message("buying and selling the tokens in simulation");
-    let rules = rules(place, found, least, fee_pips_max).await?;
-    let mut rows = Vec::with_capacity(found.len());
-    for some in found.chunks(LOOK_MAX) {
-        bar.set_message(format!("looked at {} of {} pools", rows.len(), found.len()));
-        let seen = place.client.look(some, place.block.hash).await;
-        let seen = seen.context("looking at the pools that were found")?;
-        let judged = some.iter().zip(seen).map(|(found, seen)| (found, rules.judge(found, seen)));
-        rows.extend(judged.map(|(found, judged)| row(place.chain, found, &judged)));
-    }
+    let rules = survey::rules(chain, client, at, found, wanted).await?;
+    let n_pools = found.len();
+    let tell = |n_done: usize| bar.set_message(format!("looked at {n_done} of {n_pools} pools"));
+    let judged = survey::judged(client, at, &rules, found, tell).await;
+    let judged = judged.context("looking at the pools that were found")?;
+    let pairs = found.iter().zip(&judged);
+    let mut rows: Vec<Row> = pairs.map(|(found, judged)| row(chain, found, judged)).collect();
     rows.sort_by_key(|row| row.refused.is_some());
     Ok(rows)
-}
-
-/// What is asked of the pools, and what their coins say of themselves and do.
-async fn rules(
-    place: &Place<'_>,
-    found: &[Found],
-    least: Vec<(String, Decimal)>,
-    fee_pips_max: u32,
-) -> Result<Rules> {
-    let (chain, at) = (place.chain, place.block.hash);
-    let tokens: Vec<Address> = chain.tokens.values().map(|token| token.address).collect();
-    let told = place.client.decimals(&tokens, at).await;
-    let told = told.context("asking the tokens for their decimals")?;
-    let holdings: Vec<Holding> = found.iter().flat_map(holdings).collect();
-    let mut verdicts = place.client.try_tokens(&holdings, at).await;
-    let hooks: BTreeSet<Address> = found.iter().filter_map(swap_hooks).collect();
-    let hook_codes = place.client.code_hashes(&hooks, at).await;
-    let hook_codes = hook_codes.context("asking for the code of the hooks")?;
-    let coin = |((symbol, token), on_chain): ((&String, &Token), Option<u8>)| {
-        let verdict = verdicts.remove(&token.address);
-        let verdict = verdict.unwrap_or(Verdict::Unknown(Doubt::NotTried));
-        let (symbol, decimals) = (symbol.clone(), token.decimals);
-        (token.address, Coin { symbol, decimals, on_chain, verdict })
-    };
-    let mut coins: BTreeMap<Address, Coin> = chain.tokens.iter().zip(told).map(coin).collect();
-    let native = Coin {
-        symbol: chain.native.clone(),
-        decimals: NATIVE_DECIMALS,
-        on_chain: Some(NATIVE_DECIMALS),
-        verdict: Verdict::Plain,
-    };
-    coins.insert(Address::ZERO, native);
-    Ok(Rules {
-        coins,
-        quotes: quotes(chain, &least),
-        least: least.into_iter().collect(),
-        fee_pips_max,
-        hooks: HookRules::of(chain),
-        hook_codes,
-    })
-}
-
-/// The tokens of a pool, and who holds them: V4's are all in one contract.
-fn holdings(found: &Found) -> Vec<Holding> {
-    let holder = found.address().contract().unwrap_or(found.source);
-    Holding::both(found.coins, Some(holder))
-}
-
-/// The hooks of a pool where they take part in swaps.
-fn swap_hooks(found: &Found) -> Option<Address> {
-    v4_key(found).filter(|key| key.swap_hook().is_some()).map(|key| key.hooks)
-}
-
-/// Symbols that others are priced in: those that liquidity is measured in, those of the file's
-/// pools, and the native coin, itself and wrapped.
-fn quotes(chain: &Chain, least: &[(String, Decimal)]) -> Vec<String> {
-    let measured = least.iter().map(|(symbol, _)| symbol);
-    let in_file = chain.pools.iter().map(|pool| &pool.quote);
-    let wrapped = chain.tokens.iter().filter(|(_, token)| token.address == chain.wrapped_native);
-    let native = [&chain.native].into_iter().chain(wrapped.map(|(symbol, _)| symbol));
-    measured.chain(in_file).chain(native).cloned().collect()
 }
 
 /// The least amounts of the command line, each of a coin of the chain.
@@ -249,19 +194,16 @@ fn least(chain: &Chain, words: &[String]) -> Result<Vec<(String, Decimal)>> {
 }
 
 fn row(chain: &Chain, found: &Found, judged: &Judged) -> Row {
-    let key = v4_key(found);
-    let pool = judged.pair.as_ref().map(|pair| pool(found, pair));
-    let in_file = pool.as_ref().is_some_and(|pool| {
-        let is_same = |known: &Pool| known.is_same_pool(pool);
-        chain.pools.iter().any(is_same)
-    });
+    let key = survey::v4_key(found);
+    let pool = judged.pair.as_ref().map(|pair| survey::pool(found, pair));
+    let in_file = pool.as_ref().is_some_and(|pool| survey::is_in_file(chain, pool));
     let is_new = judged.refusal.is_none() && !in_file;
     Row {
         dex: found.dex.name(),
         pair: judged.pair.as_ref().map(|[base, quote]| format!("{base}/{quote}")),
         fee: fee(found.fee_pips()),
         tick_spacing: key.map(|key| key.tick_spacing),
-        hooks: key.and_then(hooks).map(|hooks| hooks.to_string()),
+        hooks: key.and_then(survey::hooks).map(|hooks| hooks.to_string()),
         address: found.address().to_string(),
         opened_in_block: found.block,
         liquidity: judged.depth.map(|depth| depth.to_string()),
@@ -271,30 +213,8 @@ fn row(chain: &Chain, found: &Found, judged: &Judged) -> Row {
     }
 }
 
-fn v4_key(found: &Found) -> Option<PoolKey> {
-    match found.terms {
-        Terms::V4 { key, .. } => Some(key),
-        Terms::V2 { .. } | Terms::V3 { .. } => None,
-    }
-}
-
-fn hooks(key: PoolKey) -> Option<Address> {
-    (!key.hooks.is_zero()).then_some(key.hooks)
-}
-
 fn fee(fee_pips: u32) -> String {
     if fee_pips == DYNAMIC_FEE { "dynamic".to_owned() } else { fee_pips.to_string() }
-}
-
-/// The pool as the chain's file would name it.
-fn pool(found: &Found, [base, quote]: &[String; 2]) -> Pool {
-    Pool {
-        dex: found.dex,
-        base: base.clone(),
-        quote: quote.clone(),
-        fee_pips: found.fee_pips(),
-        v4: v4_key(found).map(|key| V4Part { tick_spacing: key.tick_spacing, hooks: hooks(key) }),
-    }
 }
 
 /// A line for `allow` in the chain's file.
@@ -348,43 +268,15 @@ fn paste(lines: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::collections::BTreeMap;
 
-    use alloy::primitives::{B256, address};
+    use alloy::primitives::Address;
     use rust_decimal::dec;
 
     use super::*;
-    use crate::config;
-    use crate::config::pool::Dex;
+    use crate::config::discovery::Discovery;
     use crate::io::chain::discover::judge::Refusal;
-
-    const HOOKS: Address = address!("4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f1000");
-
-    fn base() -> Config {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let text = |path: &str| (PathBuf::from(path), fs::read_to_string(root.join(path)).unwrap());
-        let files = ["agent.toml", "chains/optimism.toml", "chains/base.toml"].map(text);
-        config::load(&files, &|_| None).unwrap()
-    }
-
-    fn v3(fee_pips: u32) -> Found {
-        let pool = Address::with_last_byte(9);
-        Found {
-            dex: Dex::UniswapV3,
-            source: Address::with_last_byte(8),
-            coins: [Address::with_last_byte(1), Address::with_last_byte(2)],
-            terms: Terms::V3 { pool, fee_pips },
-            block: 7,
-        }
-    }
-
-    fn v4(fee_pips: u32, hooks: Address) -> Found {
-        let currency1 = Address::with_last_byte(2);
-        let key =
-            PoolKey { currency0: Address::ZERO, currency1, fee_pips, tick_spacing: 10, hooks };
-        Found { dex: Dex::UniswapV4, terms: Terms::V4 { id: B256::ZERO, key }, ..v3(0) }
-    }
+    use crate::run::setup::survey::tests::{HOOKS, base, v3, v4};
 
     fn kept(base: &str, quote: &str) -> Judged {
         let pair = Some([base, quote].map(str::to_owned));
@@ -431,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn least_amounts_are_of_coins_of_the_chain_and_price_the_others_first() {
+    fn least_amounts_are_of_coins_of_the_chain() {
         let config = base();
         let chain = config.chain("base").unwrap();
         let asked = |words: &[&str]| {
@@ -440,10 +332,36 @@ mod tests {
         };
         let both = asked(&["4.5", "ETH", "10000", "USDT"]).unwrap();
         assert_eq!(both, [("ETH".to_owned(), dec!(4.5)), ("USDT".to_owned(), dec!(10_000))]);
-        assert_eq!(quotes(chain, &both)[..3], ["ETH", "USDT", "USDC"]);
         assert!(asked(&[]).unwrap().is_empty());
         for words in [["1", "USDX"], ["-1", "USDC"], ["much", "USDC"]] {
             assert!(asked(&words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn the_file_says_what_the_command_line_does_not() {
+        let mut chain = base().chain("base").unwrap().clone();
+        let arguments = |words: &[&str], max_fee_pips| DiscoverArguments {
+            files: FilesArguments { config: ".".into(), json: false },
+            chain: String::new(),
+            from: None,
+            to: None,
+            min_liquidity: words.iter().map(|word| (*word).to_owned()).collect(),
+            max_fee_pips,
+        };
+        let wanted = |chain: &Chain, words: &[&str], max_fee_pips| {
+            let wanted = arguments(words, max_fee_pips).wanted(chain).unwrap();
+            (wanted.least, wanted.fee_pips_max)
+        };
+        assert_eq!(wanted(&chain, &[], None), (Vec::new(), FEE_PIPS_MAX));
+        chain.discovery = Some(Discovery {
+            from_block: 7,
+            max_fee_pips: 500,
+            min_liquidity: BTreeMap::from([("USDC".to_owned(), dec!(5))]),
+            max_pools: 9,
+        });
+        let of = |symbol: &str, least| vec![(symbol.to_owned(), least)];
+        assert_eq!(wanted(&chain, &[], None), (of("USDC", dec!(5)), 500));
+        assert_eq!(wanted(&chain, &["7", "WETH"], Some(3_000)), (of("WETH", dec!(7)), 3_000));
     }
 }

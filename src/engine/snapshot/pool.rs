@@ -126,7 +126,7 @@ impl Engine {
         self.chains.values().flat_map(rows).collect()
     }
 
-    /// One pool in full, as of now; `None` for a pool that no file names.
+    /// One pool in full, as of now; `None` for a pool that is not watched.
     pub fn pool_detail(&self, id: PoolId, at: Timestamp) -> Option<PoolDetail> {
         let chain = self.chains.get(&id.chain)?;
         let setup = chain.setup.pool(id.address)?;

@@ -19,8 +19,7 @@ use crate::io::chain::evm::verdict::{Doubt, Verdict};
 /// Pauses before tokens are tried again about which the endpoint told nothing, or something else.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Tries each token of these pools, unless nothing is decided in this mode; again where that may
-/// tell more.
+/// Tries each token of these pools, unless nothing is decided in this mode.
 pub(super) async fn check(
     config: &Config,
     chain: &Chain,
@@ -32,19 +31,29 @@ pub(super) async fn check(
         return Ok(());
     }
     let holdings: Vec<Holding> = pools.iter().flat_map(Holding::of).collect();
-    let mut verdicts = client.try_tokens(&holdings, at).await;
+    let verdicts = tried(client, &holdings, at).await;
+    for doubt in allowed(config, chain, &verdicts)? {
+        tracing::warn!(chain = chain.name, doubt, "a token could not be tried");
+    }
+    Ok(())
+}
+
+/// What becomes of each token; tried again where that may tell more.
+pub(super) async fn tried(
+    client: &ChainClient,
+    holdings: &[Holding],
+    at: B256,
+) -> BTreeMap<Address, Verdict> {
+    let mut verdicts = client.try_tokens(holdings, at).await;
     for pause in PAUSES {
-        let again = to_try_again(&holdings, &verdicts);
+        let again = to_try_again(holdings, &verdicts);
         if again.is_empty() {
             break;
         }
         tokio::time::sleep(pause).await;
         verdicts.extend(client.try_tokens(&again, at).await);
     }
-    for doubt in allowed(config, chain, &verdicts)? {
-        tracing::warn!(chain = chain.name, doubt, "a token could not be tried");
-    }
-    Ok(())
+    verdicts
 }
 
 /// Those whose verdict may be the endpoint's trouble of a moment.

@@ -6,14 +6,17 @@ use rust_decimal::dec;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use tidekeeper::config::editable::Difference;
+use tidekeeper::config::pool::Dex;
 use tidekeeper::engine::event::Position;
 use tidekeeper::engine::output::{Mined, Record};
 use tidekeeper::engine::pools::PoolForm;
 use tidekeeper::execution::order::{Order, OrderState, Outcome};
 use tidekeeper::execution::tx::{Act, SignedTx, Spender, TxRequest, TxState};
+use tidekeeper::io::chain::discover::{Found, Terms};
 use tidekeeper::ledger::entry::{Draft, Entry, Kind, OnBlock};
 use tidekeeper::ledger::reconcile::Comparison;
 use tidekeeper::market::pools::v2::V2Observed;
+use tidekeeper::market::pools::v4::key::PoolKey;
 use tidekeeper::model::chain::BlockRef;
 use tidekeeper::model::intent::{OpenRange, PoolId};
 use tidekeeper::model::opportunity::{Fate, LegState, Moved, NetProfit, Opportunity, VenueLeg};
@@ -21,12 +24,16 @@ use tidekeeper::model::order::{Side, TimeInForce};
 use tidekeeper::model::time::Timestamp;
 use tidekeeper::model::unit::{Account, Reason, Unit};
 use tidekeeper::model::venue::{Fill, NewOrder};
-use tidekeeper::store::{Batch, KeptPool, Mark, PlannedOrder, PoolStates, Store, Version};
+use tidekeeper::store::{
+    Batch, KeptPool, Mark, PlannedOrder, PoolStates, SearchScope, Store, Version,
+};
 use uuid::Uuid;
 
 pub(super) const CHAIN: u64 = 31_337;
 /// An amount that stands in one posting only.
 pub(super) const AMOUNT: &str = "1000000000000000000000000000007";
+/// The first block that no search for pools has reached.
+pub(super) const SEARCHED_BEFORE: u64 = 10;
 /// What `COPY` must not stumble over.
 const AWKWARD: &str = "tab\there, line\nend, back\\slash, \\. and \\N, ä\u{1F980}";
 
@@ -53,6 +60,7 @@ pub(super) async fn fill_all(connect: &PgConnectOptions) -> Result<()> {
         ensure!(store.add_version("lp", &version(n)).await?, "version {n} is taken");
     }
     PoolStates::new(store.clone()).keep(&[kept_pool(7)]).await?;
+    store.keep_openings(&search_scope(), &openings(), SEARCHED_BEFORE).await?;
     store.close().await;
     Ok(())
 }
@@ -81,6 +89,38 @@ pub(super) fn kept_pool(block: u8) -> KeptPool {
         block: BlockRef { chain: CHAIN, number, hash: B256::with_last_byte(block) },
         form: PoolForm::V2(V2Observed { reserve0: u128::MAX, reserve1: 2 }),
     }
+}
+
+/// A search for pools of three exchanges between two tokens and the native coin.
+pub(super) fn search_scope() -> SearchScope {
+    let sources = openings().map(|found| (found.dex, found.source)).into();
+    let coins = vec![Address::with_last_byte(2), Address::with_last_byte(3), Address::ZERO];
+    SearchScope { chain: CHAIN, sources, coins, from: 3 }
+}
+
+/// A pool of each kind, oldest first.
+pub(super) fn openings() -> [Found; 3] {
+    let [two, three] = [2, 3].map(Address::with_last_byte);
+    let pair = Found {
+        dex: Dex::SushiswapV2,
+        source: Address::with_last_byte(11),
+        coins: [two, three],
+        terms: Terms::V2 { pair: Address::with_last_byte(21) },
+        block: 5,
+    };
+    let terms = Terms::V3 { pool: Address::with_last_byte(22), fee_pips: 999_999 };
+    let source = Address::with_last_byte(12);
+    let v3 = Found { dex: Dex::UniswapV3, source, terms, block: 7, ..pair };
+    let key = PoolKey {
+        currency0: Address::ZERO,
+        currency1: two,
+        fee_pips: 0x80_0000,
+        tick_spacing: 32_767,
+        hooks: Address::repeat_byte(0x40),
+    };
+    let (source, terms) = (Address::with_last_byte(13), Terms::V4 { id: key.id(), key });
+    let coins = [key.currency0, key.currency1];
+    [pair, v3, Found { dex: Dex::UniswapV4, source, coins, terms, ..v3 }]
 }
 
 fn pool() -> PoolId {

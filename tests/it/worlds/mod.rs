@@ -4,6 +4,7 @@
 mod audits;
 mod chain;
 mod crashes;
+mod discovers;
 mod edits;
 mod exports;
 mod faults;

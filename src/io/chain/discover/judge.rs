@@ -174,6 +174,30 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Its kind in a few words, under which many are counted.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownCoin { .. } => "unknown coin",
+            Self::DecimalsUnknown { .. } | Self::Decimals { .. } | Self::DecimalsAbsurd { .. } => {
+                "decimals"
+            }
+            Self::Token { .. } => "unusable token",
+            Self::TokenUnknown { .. } => "untried token",
+            Self::Id { .. } | Self::Key(_) => "odd key",
+            Self::Hooks(_) => "hooks in swaps",
+            Self::Unread => "unread",
+            Self::Unopened => "no price",
+            Self::Fee { .. } => "fee",
+            Self::Tick { .. } => "price at an end",
+            Self::NoLiquidity => "no liquidity",
+            Self::Unmeasured { .. } => "no least liquidity in its quote",
+            Self::Uncounted { .. } => "uncountable liquidity",
+            Self::Thin { .. } => "too little liquidity",
+        }
+    }
+}
+
 /// The coins of a pool by their part.
 #[derive(Clone, Copy, Debug)]
 struct Pair<'r> {

@@ -1,0 +1,224 @@
+//! Tables `searches` and `openings`: which pools the factories opened, up to which block, so that a
+//! start only searches the blocks since. A cache: without it a search begins anew, and what may be
+//! kept of what it found is judged at every start.
+//!
+//! Invariant: the openings of a chain are all that its search would find from its first block up to
+//! the next one. The caller hands over blocks alone that no reorganisation takes back.
+
+use alloy::primitives::{Address, B256};
+use sqlx::postgres::PgRow;
+use sqlx::{Acquire, PgConnection, Row};
+
+use crate::config::pool::Dex;
+use crate::io::chain::discover::{Found, Terms};
+use crate::market::pools::v4::key::PoolKey;
+use crate::store::rows::{bigint, read_u64};
+use crate::store::{Store, StoreError};
+
+const TABLE: &str = "openings";
+
+/// What a search looks for: what another one found is not taken for its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchScope {
+    /// EIP-155 id.
+    pub chain: u64,
+    /// The contracts that open pools, each of its exchange.
+    pub sources: Vec<(Dex, Address)>,
+    /// The coins between which they do; the zero address is the native coin.
+    pub coins: Vec<Address>,
+    /// First block.
+    pub from: u64,
+}
+
+/// What earlier searches found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Openings {
+    /// The pools, oldest first.
+    pub found: Vec<Found>,
+    /// The first block that is not searched yet.
+    pub next: u64,
+}
+
+impl SearchScope {
+    /// Sources and coins as they stand in the table, whatever their order.
+    fn texts(&self) -> [String; 2] {
+        let source = |(dex, source): &(Dex, Address)| format!("{} {source}", dex.name());
+        let mut sources: Vec<String> = self.sources.iter().map(source).collect();
+        let mut coins: Vec<String> = self.coins.iter().map(Address::to_string).collect();
+        sources.sort_unstable();
+        coins.sort_unstable();
+        [sources.join(", "), coins.join(", ")]
+    }
+}
+
+impl Store {
+    /// What earlier searches of this scope found; `None` where there was none, where the last one
+    /// was for other contracts or coins or began later, and where a row does not read.
+    ///
+    /// # Errors
+    /// `StoreError`.
+    pub async fn openings(&self, scope: &SearchScope) -> Result<Option<Openings>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        let Some(next) = next_block(&mut transaction, scope).await? else {
+            return Ok(None);
+        };
+        let rows = sqlx::query(
+            "select source, pool, dex, coin0, coin1, fee_pips, tick_spacing, hooks, block_number
+             from openings
+             where chain_id = $1 and block_number >= $2
+             order by block_number, pool",
+        )
+        .bind(bigint(scope.chain))
+        .bind(bigint(scope.from))
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        let found: Result<Vec<Found>, StoreError> = rows.iter().map(found).collect();
+        Ok(found.ok().map(|found| Openings { found, next }))
+    }
+
+    /// Adds what a search found in the blocks up to `next`, the first one behind them, in one
+    /// transaction. The search goes on where the last one of its scope ended; that of another scope
+    /// is forgotten with all that it found.
+    ///
+    /// # Errors
+    /// `StoreError`; then nothing is changed.
+    pub async fn keep_openings(
+        &self,
+        scope: &SearchScope,
+        more: &[Found],
+        next: u64,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        if next_block(&mut transaction, scope).await?.is_none() {
+            sqlx::query("delete from searches where chain_id = $1")
+                .bind(bigint(scope.chain))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let [sources, coins] = scope.texts();
+        sqlx::query(
+            "insert into searches (chain_id, sources, coins, from_block, next_block)
+             values ($1, $2, $3, $4, $5)
+             on conflict (chain_id) do update
+             set next_block = excluded.next_block, written_at = now()",
+        )
+        .bind(bigint(scope.chain))
+        .bind(sources)
+        .bind(coins)
+        .bind(bigint(scope.from))
+        .bind(bigint(next))
+        .execute(&mut *transaction)
+        .await?;
+        for found in more {
+            insert(&mut transaction, scope.chain, found).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Where the search of this scope goes on; `None` where the row is of another one.
+async fn next_block(
+    connection: &mut PgConnection,
+    scope: &SearchScope,
+) -> Result<Option<u64>, StoreError> {
+    let [sources, coins] = scope.texts();
+    let row = sqlx::query(
+        "select next_block
+         from searches
+         where chain_id = $1 and sources = $2 and coins = $3 and from_block <= $4",
+    )
+    .bind(bigint(scope.chain))
+    .bind(sources)
+    .bind(coins)
+    .bind(bigint(scope.from))
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_u64(&row, "next_block")).transpose()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    chain: u64,
+    found: &Found,
+) -> Result<(), StoreError> {
+    let [coin0, coin1] = found.coins;
+    let key = match found.terms {
+        Terms::V4 { key, .. } => Some(key),
+        Terms::V2 { .. } | Terms::V3 { .. } => None,
+    };
+    sqlx::query(
+        "insert into openings (
+             chain_id, source, pool, dex, coin0, coin1, fee_pips, tick_spacing, hooks, block_number
+         )
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         on conflict do nothing",
+    )
+    .bind(bigint(chain))
+    .bind(found.source.to_vec())
+    .bind(found.address().as_slice().to_vec())
+    .bind(found.dex.name())
+    .bind(coin0.to_vec())
+    .bind(coin1.to_vec())
+    .bind(i64::from(found.fee_pips()))
+    .bind(key.map(|key| key.tick_spacing))
+    .bind(key.map(|key| key.hooks.to_vec()))
+    .bind(bigint(found.block))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn unreadable(what: String) -> StoreError {
+    StoreError::Row { table: TABLE, what }
+}
+
+fn found(row: &PgRow) -> Result<Found, StoreError> {
+    let name: String = row.try_get("dex")?;
+    let dex = Dex::named(&name).ok_or_else(|| unreadable(format!("{name:?} is no exchange")))?;
+    let (coin0, coin1) = (address(row, "coin0")?, address(row, "coin1")?);
+    let fee_pips: i64 = row.try_get("fee_pips")?;
+    let fee_pips = u32::try_from(fee_pips).map_err(|e| unreadable(e.to_string()))?;
+    let terms = match dex {
+        Dex::UniswapV2 | Dex::SushiswapV2 => Terms::V2 { pair: address(row, "pool")? },
+        Dex::UniswapV3 | Dex::SushiswapV3 => Terms::V3 { pool: address(row, "pool")?, fee_pips },
+        Dex::UniswapV4 => {
+            let id: Vec<u8> = row.try_get("pool")?;
+            let id = B256::try_from(id.as_slice()).map_err(|e| unreadable(e.to_string()))?;
+            let (tick_spacing, hooks) =
+                (row.try_get::<i32, _>("tick_spacing")?, address(row, "hooks")?);
+            let (currency0, currency1) = (coin0, coin1);
+            Terms::V4 { id, key: PoolKey { currency0, currency1, fee_pips, tick_spacing, hooks } }
+        }
+    };
+    let (source, block) = (address(row, "source")?, read_u64(row, "block_number")?);
+    Ok(Found { dex, source, coins: [coin0, coin1], terms, block })
+}
+
+fn address(row: &PgRow, column: &'static str) -> Result<Address, StoreError> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Address::try_from(bytes.as_slice()).map_err(|e| unreadable(format!("{column}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_the_same_in_whichever_order_it_is_written() {
+        let [one, two] = [1, 2].map(Address::with_last_byte);
+        let scope = |sources: [(Dex, Address); 2], coins: [Address; 2]| {
+            SearchScope { chain: 1, sources: sources.into(), coins: coins.into(), from: 0 }.texts()
+        };
+        let written = scope([(Dex::UniswapV2, one), (Dex::UniswapV4, two)], [one, two]);
+        assert_eq!(scope([(Dex::UniswapV4, two), (Dex::UniswapV2, one)], [two, one]), written);
+        assert_ne!(scope([(Dex::SushiswapV2, one), (Dex::UniswapV4, two)], [one, two]), written);
+        assert_ne!(scope([(Dex::UniswapV2, one), (Dex::UniswapV4, two)], [one, one]), written);
+        let [sources, coins] = written;
+        assert_eq!(sources, format!("uniswap_v2 {one}, uniswap_v4 {two}"));
+        assert_eq!(coins, format!("{one}, {two}"));
+    }
+}
