@@ -15,7 +15,7 @@ help:
 	@echo 'make test          all tests: Rust, contracts, dashboard, independent clients, browser'
 	@echo 'make long          the Rust tests again with 10000 cases per property and 500 pools to load, 1200000 random acts on'
 	@echo '                   pools of the real bytecode against ours and 5000 on fifty pools behind a node that loses logs and'
-	@echo '                   takes blocks back (optimised; make test plays a slice of both), cargo-fuzz if it is there'
+	@echo '                   takes blocks back (optimised; make test plays a slice of both), cargo-fuzz'
 	@echo 'make clean         removes everything that set-up and builds made'
 
 # FOR=seconds needs the independent reconciler, hence `judge` (Python).
@@ -29,11 +29,8 @@ test:
 	@exec tools/test.sh all
 
 long:
-	@tools/setup.sh test
-	@PROPTEST_CASES=10000 TIDEKEEPER_POOLS=500 tools/test.sh rust
-	@TIDEKEEPER_SEQUENCES=1200000 tools/test.sh bytecode
-	@TIDEKEEPER_FIFTY=5000 tools/test.sh fifty
-	@exec tools/test.sh fuzz
+	@tools/setup.sh test fuzz
+	@exec tools/test.sh long
 
 clean:
 	rm -rf .cache target fuzz/target dashboard/dist dashboard/node_modules

@@ -4,6 +4,7 @@
 #   tools/setup.sh demo     binaries (anvil, PostgreSQL), contracts, the built dashboard
 #   tools/setup.sh judge    Python environment of the independent reconciler
 #   tools/setup.sh test     all of that, the Solidity compiler, forge, the clients ccxt and DuckDB, and a browser
+#   tools/setup.sh fuzz     cargo-fuzz
 #
 # Everything lands in .cache (or $TIDEKEEPER_CACHE) and dashboard/. Each step leaves a stamp: the hash of what it
 # was made from. A step whose stamp and product are there is skipped, so a second call does nothing.
@@ -17,6 +18,7 @@ LOGS="$CACHE/logs"
 VENV="$CACHE/venv"
 NODE_MIN=20.19
 PYTHON_MIN=3.11
+CARGO_FUZZ=0.13.2
 LOG_LINES_ON_FAILURE=40
 
 cd "$ROOT"
@@ -37,7 +39,8 @@ main() {
                 setup_solidity
                 setup_clients
                 ;;
-            *) fail "unknown target '$target' (demo, judge, test)" ;;
+            fuzz) setup_fuzz ;;
+            *) fail "unknown target '$target' (demo, judge, test, fuzz)" ;;
         esac
     done
 }
@@ -63,6 +66,12 @@ setup_solidity() {
 setup_clients() {
     need_browser
     step clients "Python environment of the clients (ccxt, DuckDB)" clients_key venv_present install_clients
+}
+
+setup_fuzz() {
+    has cargo || fail "Rust is missing; install it from https://rustup.rs"
+    has c++ || install_system "a C++ compiler" build-essential "xcode-select --install"
+    step cargo-fuzz "cargo-fuzz" cargo_fuzz_key cargo_fuzz_present install_cargo_fuzz
 }
 
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -123,6 +132,10 @@ install_solidity() {
         return 1
     fi
 }
+
+cargo_fuzz_key() { echo "$CARGO_FUZZ"; }
+cargo_fuzz_present() { [ -x "$CACHE/cargo-fuzz/bin/cargo-fuzz" ]; }
+install_cargo_fuzz() { cargo install cargo-fuzz --version "=$CARGO_FUZZ" --locked --root "$CACHE/cargo-fuzz" --force; }
 
 dashboard_packages_key() { cat dashboard/package.json dashboard/package-lock.json; }
 # npm writes this file last, so it stands for a whole installation.

@@ -4,13 +4,14 @@
 #   tools/test.sh all        Rust, the executor contract, dashboard, independent clients, browser
 #   tools/test.sh rust       the Rust tests only
 #   tools/test.sh contracts  the executor contract's tests only
-#   tools/test.sh fuzz       the fuzz targets under cargo-fuzz, or why they were not run
+#   tools/test.sh fuzz       the fuzz targets under cargo-fuzz
 #   tools/test.sh bytecode   the lives of pools of the real bytecode only, in an optimised build;
 #                            TIDEKEEPER_SEQUENCES says how many acts they play
 #   tools/test.sh fifty      the fifty pools behind a bad node only, in an optimised build;
 #                            TIDEKEEPER_FIFTY says how many acts there are
+#   tools/test.sh long       Rust with many more random cases, then the three above
 #
-# Needs `tools/setup.sh test`. All parts run even if one fails; the exit status is 0 only if none did.
+# Needs `tools/setup.sh test`, and `tools/setup.sh fuzz` for the fuzz targets. All parts run even if one fails; the exit status is 0 only if none did.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -21,6 +22,7 @@ LOGS="$TIDEKEEPER_CACHE/logs"
 COUNT='^[0-9]+ passed, [0-9]+ failed$'
 RUST_SUMMARY="tests? run:|$COUNT"
 SUMMARY=()
+MAKE_TARGET=test
 FAILED=0
 
 main() {
@@ -31,6 +33,13 @@ main() {
         fuzz) part fuzz tools/fuzz.sh '^fuzz: ' ;;
         bytecode) part bytecode test_bytecode "$RUST_SUMMARY" ;;
         fifty) part fifty test_fifty "$RUST_SUMMARY" ;;
+        long)
+            MAKE_TARGET=long
+            part rust test_rust_long "$RUST_SUMMARY"
+            TIDEKEEPER_SEQUENCES=1200000 part bytecode test_bytecode "$RUST_SUMMARY"
+            TIDEKEEPER_FIFTY=5000 part fifty test_fifty "$RUST_SUMMARY"
+            part fuzz tools/fuzz.sh '^fuzz: '
+            ;;
         all)
             part rust test_rust "$RUST_SUMMARY"
             part contracts contracts/run.sh "$COUNT"
@@ -39,14 +48,14 @@ main() {
             part browser test_browser "$COUNT"
             ;;
         *)
-            echo "unknown part '$1' (all, rust, contracts, bytecode, fifty, fuzz)" >&2
+            echo "unknown part '$1' (all, rust, contracts, bytecode, fifty, fuzz, long)" >&2
             exit 2
             ;;
     esac
     echo
     printf '%s\n' "${SUMMARY[@]}"
-    [ "$FAILED" -eq 0 ] || { echo "make test: $FAILED of ${#SUMMARY[@]} parts failed" && exit 1; }
-    echo "make test: all ${#SUMMARY[@]} parts passed"
+    [ "$FAILED" -eq 0 ] || { echo "make $MAKE_TARGET: $FAILED of ${#SUMMARY[@]} parts failed" && exit 1; }
+    echo "make $MAKE_TARGET: all ${#SUMMARY[@]} parts passed"
 }
 
 # The binary first: the integration tests, the clients and the browser all start it.
@@ -61,6 +70,7 @@ test_rust() {
             END { print passed + 0 " passed, " failed + 0 " failed" }'
     fi
 }
+test_rust_long() { PROPTEST_CASES=10000 TIDEKEEPER_POOLS=500 test_rust; }
 test_bytecode() { optimised bytecode::; }
 test_fifty() { optimised worlds::fifty::; }
 # optimised MODULE: the integration tests whose names begin so, in an optimised build.

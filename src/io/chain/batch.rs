@@ -101,6 +101,27 @@ impl<'t> Asked<'t> {
     }
 }
 
+/// What an endpoint says of one call of many.
+type Told = Result<Bytes, Failure>;
+
+/// A call without a result.
+#[derive(Debug)]
+struct Failure {
+    why: String,
+    /// The EVM ended it so, and would again.
+    is_call: bool,
+}
+
+/// Whether an error of an endpoint is the outcome of the call and not the endpoint's own trouble.
+/// The codes are those of a revert (geth and most others) and of any failed run (Nethermind); what
+/// geth, reth, anvil and others say of runs that failed otherwise has codes of everything.
+fn is_of_the_call(code: i64, message: &str) -> bool {
+    const SAID: [&str; 6] =
+        ["revert", "opcode", "out of gas", "stack ", "invalid jump", "evm error"];
+    let message = message.to_ascii_lowercase();
+    matches!(code, 3 | -32_015) || SAID.iter().any(|said| message.contains(said))
+}
+
 /// So many requests in any second at most.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -201,8 +222,8 @@ impl ChainClient {
                 answer = self.one_request(part, at, asked).await;
             }
             match answer {
-                Ok(found) => {
-                    answers.extend(found);
+                Ok(told) => {
+                    answers.extend(self.settled(part, told, at, asked).await?);
                     rest = later;
                 }
                 Err(error) => {
@@ -216,12 +237,37 @@ impl ChainClient {
         Ok(answers)
     }
 
+    /// The answers, after those calls were asked once more that the endpoint refused and not the
+    /// EVM: a limit on requests may have hit some of many.
+    async fn settled(
+        &self,
+        calls: &[Call],
+        mut told: Vec<Told>,
+        at: B256,
+        asked: &Asked<'_>,
+    ) -> Result<Vec<Answer>, ChainError> {
+        let is_refused = |told: &Told| matches!(told, Err(Failure { is_call: false, .. }));
+        let refused: Vec<usize> =
+            told.iter().enumerate().filter(|(_, t)| is_refused(t)).map(|(at, _)| at).collect();
+        if !refused.is_empty() {
+            tokio::time::sleep(UNREACHED_PAUSE).await;
+            let again = refused.iter().filter_map(|&place| calls.get(place).cloned());
+            let again = self.one_request(&again.collect::<Vec<_>>(), at, asked).await?;
+            for (place, newer) in refused.into_iter().zip(again) {
+                if let Some(older) = told.get_mut(place) {
+                    *older = newer;
+                }
+            }
+        }
+        Ok(told.into_iter().map(|told| told.map_err(|failure| failure.why)).collect())
+    }
+
     async fn one_request(
         &self,
         calls: &[Call],
         at: B256,
         asked: &Asked<'_>,
-    ) -> Result<Vec<Answer>, ChainError> {
+    ) -> Result<Vec<Told>, ChainError> {
         let what = "eth_call";
         self.turn().await;
         let mut batch = BatchRequest::new(self.provider.client());
@@ -240,7 +286,10 @@ impl ChainClient {
             // All of them have their answer by now.
             answers.push(match waiter.await {
                 Ok(bytes) => Ok(bytes),
-                Err(RpcError::ErrorResp(payload)) => Err(plain(&payload.message)),
+                Err(RpcError::ErrorResp(payload)) => {
+                    let is_call = is_of_the_call(payload.code, &payload.message);
+                    Err(Failure { why: plain(&payload.message), is_call })
+                }
                 Err(error) => return Err(refused(what, &error)),
             });
         }
@@ -279,6 +328,49 @@ mod tests {
                 7 => assert_eq!(answer, Err("execution reverted".to_owned())),
                 _ => assert_eq!(answer, Ok(Bytes::from(vec![n]))),
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_the_endpoint_refused_is_asked_once_more_and_then_fails_alone() {
+        let endpoint = Asserter::new();
+        let provider = RootProvider::new(RpcClient::mocked(endpoint.clone()));
+        let client = ChainClient { provider, pace: None };
+        for n in 0..3_u8 {
+            endpoint.push_success(&Bytes::from(vec![n]));
+        }
+        endpoint.push_failure_msg("limit");
+        endpoint.push_failure_msg("limit");
+        // These two are asked again.
+        endpoint.push_success(&Bytes::from(vec![3]));
+        endpoint.push_failure_msg("limit");
+        let asked = Asked::new(&silent, 0);
+        let found = client.answers(&calls(5), B256::ZERO, &asked).await.unwrap();
+        let mut expected: Vec<Answer> = (0..4_u8).map(|n| Ok(Bytes::from(vec![n]))).collect();
+        expected.push(Err("limit".to_owned()));
+        assert_eq!(found, expected);
+        assert_eq!(asked.requests.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_the_evm_ended_is_told_from_what_the_endpoint_refused() {
+        for (code, said) in [
+            (3, "execution reverted"),
+            (-32_000, "invalid opcode: opcode 0xfe not defined"),
+            (-32_000, "out of gas"),
+            (-32_603, "EVM error InvalidFEOpcode"),
+            (-32_015, "VM execution error."),
+        ] {
+            assert!(is_of_the_call(code, said), "{said}");
+        }
+        for (code, said) in [
+            (-32_005, "daily request count exceeded, request rate limited"),
+            (429, "Your app has exceeded its compute units per second capacity"),
+            (-32_000, "header not found"),
+            (-32_000, "missing trie node"),
+            (-32_603, "Internal error"),
+        ] {
+            assert!(!is_of_the_call(code, said), "{said}");
         }
     }
 
