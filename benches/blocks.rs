@@ -1,5 +1,6 @@
 //! A block of 500 swaps over 10,000 V3 pools: followed by ours, executed by revm. And logs decoded
-//! by ours and by alloy's generated decoder, and what a pool of 1,500 ticks weighs in memory.
+//! by ours and by alloy's generated decoder, what a pool of 1,500 ticks weighs in memory, and the
+//! same blocks through the whole engine.
 //!
 //! `cargo bench --bench blocks`, after set-up. All pools begin alike: fee 0.3 %, spacing 60, tick
 //! -30, one position over everything and 20 nested ones. Ours follows decoded logs, found by the
@@ -19,6 +20,8 @@ mod machine;
 #[allow(dead_code, reason = "the lives in tests/it/bytecode use the rest of it")]
 #[path = "../tests/it/bytecode/stage.rs"]
 mod stage;
+#[path = "blocks/engine.rs"]
+mod engine;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -414,6 +417,7 @@ fn main() -> Result<()> {
     let evm = evm(&market)?;
     let logs = logs_of(&evm, &market)?;
     blocks(&mut criterion, &market, &evm)?;
+    engine::engine(&mut criterion, &market)?;
     decoding(&mut criterion, &logs)?;
     criterion.final_summary();
     Ok(())

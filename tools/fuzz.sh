@@ -5,8 +5,9 @@
 #   tools/fuzz.sh v3_swap      one of them
 #
 # Needs `tools/setup.sh fuzz`. No sanitizer: those need a nightly toolchain, and look for what code without `unsafe`
-# cannot do; what a target asserts, panics and endless loops break it without one. New inputs that reach new code are kept in .cache/fuzz, and an input that breaks a
-# target in fuzz/artifacts: put it into tests/data/fuzz/TARGET, so that the tests run it from then on.
+# cannot do; what a target asserts, panics and endless loops break it without one. New inputs that reach new code are
+# kept in .cache/fuzz, and an input that breaks a target in fuzz/artifacts: put it into tests/data/fuzz/TARGET, so that
+# the tests run it from then on.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

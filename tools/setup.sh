@@ -69,7 +69,7 @@ setup_clients() {
 }
 
 setup_fuzz() {
-    has cargo || fail "Rust is missing; install it from https://rustup.rs"
+    need_rust
     has c++ || install_system "a C++ compiler" build-essential "xcode-select --install"
     step cargo-fuzz "cargo-fuzz" cargo_fuzz_key cargo_fuzz_present install_cargo_fuzz
 }

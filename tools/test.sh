@@ -11,7 +11,8 @@
 #                            TIDEKEEPER_FIFTY says how many acts there are
 #   tools/test.sh long       Rust with many more random cases, then the three above
 #
-# Needs `tools/setup.sh test`, and `tools/setup.sh fuzz` for the fuzz targets. All parts run even if one fails; the exit status is 0 only if none did.
+# Needs `tools/setup.sh test`, and `tools/setup.sh fuzz` for the fuzz targets. All parts run even if one fails; the exit
+# status is 0 only if none did.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

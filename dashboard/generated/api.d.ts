@@ -113,7 +113,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Pools as kept from their logs. */
+        /** Pools as kept from their logs, up to 200 of each chain. */
         get: operations["pools"];
         put?: never;
         post?: never;
@@ -571,6 +571,8 @@ export interface components {
             pools_live: number;
             /** @description Pools not to be trusted. */
             pools_quarantined: number;
+            /** @description Pools that are followed, or will be once they are read. */
+            pools_watched: number;
             /**
              * Format: int64
              * @description Age that counts as stale.
@@ -1272,7 +1274,10 @@ export interface components {
             orders_sent: number;
             /** @description Did we make money. */
             pnl: components["schemas"]["PnlView"];
-            /** @description Pools. */
+            /**
+             * @description Pools; of a chain with many those in which strategies provide liquidity first, then those
+             *     not in use, and no more than 200.
+             */
             pools: components["schemas"]["PoolRow"][];
             /** @description Positions, open first. */
             positions: components["schemas"]["PositionRow"][];
@@ -1806,7 +1811,10 @@ export interface operations {
                          * @description When it was made, unix ms.
                          */
                         at_ms: number;
-                        /** @description Pools. */
+                        /**
+                         * @description Pools; of a chain with many those in which strategies provide liquidity first, then those
+                         *     not in use, and no more than 200.
+                         */
                         pools: components["schemas"]["PoolRow"][];
                         /**
                          * Format: int64

@@ -25,6 +25,7 @@ export const CHAIN: Chain = {
   feed: 'live',
   feed_since_ms: 1_000,
   base_fee_gwei: '1.0',
+  pools_watched: 1,
   pools_live: 1,
   pools_quarantined: 0,
   native_balance: '99.1',

@@ -34,7 +34,7 @@ pub(super) const PARTS: &[Part] = &[
         &["keeper", "mode", "state", "store", "chains", "venues"],
         "How the keeper, its store, chains and venues are.",
     ),
-    part("/pools", &["pools"], "Pools as kept from their logs."),
+    part("/pools", &["pools"], "Pools as kept from their logs, up to 200 of each chain."),
     part("/books", &["books"], "The best levels of every book."),
     part("/positions", &["positions"], "Liquidity positions, open ones first."),
     part("/orders", &["orders"], "Orders, open ones first."),

@@ -68,11 +68,15 @@ fn unknown_pool(shared: &Shared) -> Response {
     let rows = document.as_ref().and_then(|document| document["pools"].as_array());
     let rows = rows.map(Vec::as_slice).unwrap_or_default();
     let names: Vec<String> = rows.iter().take(NAMES_MAX).filter_map(name).collect();
-    let detail = match (names.len(), rows.len().saturating_sub(names.len())) {
-        (0, _) => "GET /api/v1/pools lists what there is".to_owned(),
+    let chains = document.as_ref().and_then(|document| document["chains"].as_array());
+    let watched = chains.into_iter().flatten().filter_map(|chain| chain["pools_watched"].as_u64());
+    let watched = usize::try_from(watched.sum::<u64>()).unwrap_or(usize::MAX);
+    let detail = match (names.len(), watched.saturating_sub(names.len())) {
+        (0, _) => "GET /api/v1/pools lists up to 200 of each chain".to_owned(),
         (_, 0) => format!("there are {}", names.join(", ")),
         (_, more) => {
-            format!("there are {}, and {more} more in GET /api/v1/pools", names.join(", "))
+            let names = names.join(", ");
+            format!("there are {names}, and {more} more; GET /api/v1/pools lists up to 200 a chain")
         }
     };
     problem(StatusCode::NOT_FOUND, "no such pool", &detail)

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use crate::engine::Engine;
 use crate::engine::event::{Pool, Position};
-use crate::engine::setup::ChainSetup;
+use crate::engine::setup::{ChainSetup, PoolSetup};
 use crate::engine::state::{FEE_WINDOW_MIN_MS, PoolState};
 use crate::ledger::entry::Entry;
 use crate::math::amm::liquidity::{amounts_for_liquidity, fees_owed};
@@ -15,7 +15,6 @@ use crate::math::amm::price::{Base, PriceFrame};
 use crate::math::amm::tick::TickRange;
 use crate::math::amm::{Amounts, Q128, Rounding, mul_div};
 use crate::model::amount::{human, human_unsigned};
-use crate::model::chain::PoolAddress;
 use crate::model::intent::PoolId;
 use crate::model::unit::{Account, Reason, Unit, VENUE_DECIMALS};
 
@@ -27,8 +26,7 @@ pub const NATIVE_DECIMALS: u32 = 18;
 const SCALE_MAX: u32 = 28;
 
 /// Quote per base of a pool, in whole tokens.
-pub fn pool_price(chain: &ChainSetup, address: PoolAddress, pool: &Pool) -> Option<Decimal> {
-    let setup = chain.pool(address)?;
+pub fn pool_price(chain: &ChainSetup, setup: &PoolSetup, pool: &Pool) -> Option<Decimal> {
     let decimals = (chain.decimals(setup.token0)?, chain.decimals(setup.token1)?);
     let at_root = |sqrt_price_x96| {
         let base = if setup.base_is_token0 { Base::Token0 } else { Base::Token1 };
@@ -54,11 +52,10 @@ pub fn pool_price(chain: &ChainSetup, address: PoolAddress, pool: &Pool) -> Opti
 /// Fees earned per unit of liquidity in range and second, in quote, over the recent window.
 pub fn fee_rate(
     chain: &ChainSetup,
-    address: PoolAddress,
+    setup: &PoolSetup,
     state: &PoolState,
     price: Decimal,
 ) -> Option<Decimal> {
-    let setup = chain.pool(address)?;
     let (first, last) = (state.fee_samples.front()?, state.fee_samples.back()?);
     let span_ms = last.0.ms_since(first.0);
     if span_ms < FEE_WINDOW_MIN_MS {
@@ -122,7 +119,8 @@ impl Engine {
     /// Price in a pool that is not quarantined.
     pub(crate) fn price_in(&self, pool: PoolId) -> Option<Decimal> {
         let state = self.pool(pool).filter(|state| state.standing.is_live())?;
-        pool_price(&self.chains.get(&pool.chain)?.setup, pool.address, &state.pool)
+        let chain = &self.chains.get(&pool.chain)?.setup;
+        pool_price(chain, chain.pool(pool.address)?, &state.pool)
     }
 
     /// Mid of any book when it may be used.

@@ -124,8 +124,10 @@ impl Engine {
             state.look_back_on(event, block.header.block.number, now);
         }
         chain.remember(undo);
-        for state in chain.pools.values_mut() {
-            if let Some([growth0, growth1]) = state.pool.fee_growth_global() {
+        for pool in self.setup.provided(id) {
+            if let Some(state) = chain.pools.get_mut(&pool)
+                && let Some([growth0, growth1]) = state.pool.fee_growth_global()
+            {
                 state.fee_samples.push_back((now, growth0, growth1));
                 while state.fee_samples.front().is_some_and(|s| now.ms_since(s.0) > FEE_WINDOW_MS) {
                     state.fee_samples.pop_front();

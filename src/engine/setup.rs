@@ -278,6 +278,12 @@ impl Setup {
     pub fn unpriced(&self) -> Option<&ChainSetup> {
         self.chains.iter().find(|chain| chain.native != self.base_asset)
     }
+
+    /// Pools of a chain in which strategies provide liquidity.
+    pub fn provided(&self, chain: u64) -> impl Iterator<Item = PoolAddress> {
+        let pools = self.strategies.iter().filter_map(|strategy| Some(strategy.liquidity()?.pool));
+        pools.filter(move |pool| pool.chain == chain).map(|pool| pool.address)
+    }
 }
 
 impl ChainSetup {

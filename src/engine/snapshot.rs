@@ -54,7 +54,7 @@ impl Engine {
             chains: self.chains.values().map(|chain| self.chain_row(chain, at)).collect(),
             venues: self.venue_rows(at),
             books: self.book_rows(at),
-            pools: self.all_pool_rows(at),
+            pools: self.shown_pool_rows(at),
             positions: self.position_rows(),
             exposure: self.exposure_rows(),
             hedge: self.hedge_row(),
@@ -105,6 +105,7 @@ impl Engine {
             feed: chain.feed.word(),
             feed_since_ms: chain.feed_since.ms(),
             base_fee_gwei: chain.head.and_then(|head| gwei(head.base_fee)),
+            pools_watched: chain.setup.pools.len(),
             pools_live: chain.pools.len() - quarantined,
             pools_quarantined: quarantined,
             native_balance: native.map(text),
@@ -154,7 +155,12 @@ impl Engine {
         rows
     }
 
-    fn pool_rows(&self, chain: &ChainState, of: &[PoolSetup], at: Timestamp) -> Vec<PoolRow> {
+    fn pool_rows<'s>(
+        &self,
+        chain: &ChainState,
+        of: impl IntoIterator<Item = &'s PoolSetup>,
+        at: Timestamp,
+    ) -> Vec<PoolRow> {
         let row = |setup: &PoolSetup| {
             let state = chain.pools.get(&setup.address);
             let (tick, liquidity) = state.and_then(|state| state.pool.in_range()).unzip();
@@ -169,7 +175,7 @@ impl Engine {
                 reason: state.and_then(|state| state.standing.why_not()).map(str::to_owned),
                 since_block: state.map(|state| state.standing.since()),
                 price: state
-                    .and_then(|state| pool_price(&chain.setup, setup.address, &state.pool))
+                    .and_then(|state| pool_price(&chain.setup, setup, &state.pool))
                     .map(|price| text(price.round_dp(6))),
                 tick,
                 liquidity: liquidity.map(|liquidity| liquidity.to_string()),
@@ -181,7 +187,7 @@ impl Engine {
                 events: state.map_or(0, |state| state.n_events),
             }
         };
-        of.iter().map(row).collect()
+        of.into_iter().map(row).collect()
     }
 
     fn position_rows(&self) -> Vec<PositionRow> {
@@ -197,8 +203,9 @@ impl Engine {
         let setup = chain.and_then(|chain| chain.setup.pool(position.pool.address));
         let pool = chain.and_then(|chain| chain.pools.get(&position.pool.address));
         let price = chain
+            .zip(setup)
             .zip(pool)
-            .and_then(|(chain, pool)| pool_price(&chain.setup, position.pool.address, &pool.pool));
+            .and_then(|((chain, setup), pool)| pool_price(&chain.setup, setup, &pool.pool));
         let tick = match pool.map(|pool| &pool.pool) {
             Some(Pool::V3(pool)) => Some(pool.tick()),
             _ => None,

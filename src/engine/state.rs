@@ -56,7 +56,7 @@ pub struct PoolState {
     pub n_reloads: u64,
     /// When that was asked for; what is too old to count may be missing.
     pub reloads: VecDeque<Timestamp>,
-    /// (instant, fee growth global 0, 1) of recent blocks.
+    /// (instant, fee growth global 0, 1) of recent blocks, where a strategy provides liquidity.
     pub fee_samples: VecDeque<(Timestamp, U256, U256)>,
     /// Its newest logs, oldest first.
     pub recent: VecDeque<Seen>,
@@ -394,7 +394,7 @@ pub fn pool_view(
     };
     let (base_decimals, quote_decimals) =
         (chain.token(base)?.decimals, chain.token(quote)?.decimals);
-    let price = crate::engine::figures::pool_price(chain, address, &state.pool)?;
+    let price = crate::engine::figures::pool_price(chain, setup, &state.pool)?;
     Some(liquidity::PoolView {
         sqrt_price_x96: pool.sqrt_price_x96(),
         tick: pool.tick(),
@@ -406,6 +406,6 @@ pub fn pool_view(
         base_decimals,
         quote_decimals,
         price,
-        fee_rate: crate::engine::figures::fee_rate(chain, address, state, price),
+        fee_rate: crate::engine::figures::fee_rate(chain, setup, state, price),
     })
 }

@@ -145,7 +145,7 @@ async fn with_store(
     store.claim(&paper::money(&options.config)).await?;
     let versions = editor::record_all(options, store).await.context("recording versions")?;
     let Some(wiring) = wired(options, store, &versions, &mut stop).await? else { return Ok(()) };
-    let Wiring { setup, hands, facts, eyes, paper: wires } = wiring;
+    let Wiring { setup, hands, facts, eyes, hunts, paper: wires } = wiring;
     let (batches, written) = mpsc::channel(BATCHES_MAX);
     let (committed_in, committed) = mpsc::channel(BATCHES_MAX);
     let (directives_in, directives) = mpsc::channel(DIRECTIVES_MAX);
@@ -192,6 +192,7 @@ async fn with_store(
     }
     keeper.handle(Body::Started(Box::new(recovered))).await;
     tasks.extend(eyes.open(&options.config, &setup, store, &keeper.hands).await?);
+    tasks.extend(hunts.into_iter().map(|hunt| tokio::spawn(hunt.finish())));
     for client in keeper.hands.venues.values() {
         tasks.extend(client.start());
     }
@@ -213,7 +214,10 @@ async fn wired(
     tokio::select! {
         biased;
         wiring = Wiring::new(options, store, versions) => wiring.map(Some),
-        _ = stop.changed() => Ok(None),
+        _ = stop.changed() => {
+            tracing::info!("told to stop before the start was done: nothing was decided");
+            Ok(None)
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use crate::model::amount::raw_down;
 use crate::risk::gate::Limits;
 use crate::run::editor::Versions;
 use crate::run::setup::discovery::Discovered;
+pub(super) use crate::run::setup::discovery::Hunt;
 use crate::store::Store;
 use crate::strategy::hedging;
 use crate::venues::executor::{self, Executor};
@@ -78,15 +79,18 @@ pub(super) async fn resolve(
     clients: &BTreeMap<u64, ChainClient>,
     store: &Store,
     versions: &Versions,
-    labels: Vec<(String, String, String)>,
-) -> Result<Setup> {
-    let mut chains = Vec::new();
+    mut labels: Vec<(String, String, String)>,
+) -> Result<(Setup, Vec<Hunt>)> {
+    let (mut chains, mut hunts) = (Vec::new(), Vec::new());
     for chain in &config.chains {
         let client = clients.get(&chain.chain_id).context("no client of the chain")?;
-        let resolved = resolve_chain(config, chain, signers, client, store)
-            .await
-            .with_context(|| format!("chain {}", chain.name))?;
+        let resolved = resolve_chain(config, chain, signers, client, store).await;
+        let (resolved, trouble, rest) =
+            resolved.with_context(|| format!("chain {}", chain.name))?;
         chains.push(resolved);
+        let told = |why| (format!("pools of {}", chain.name), "incomplete".into(), why);
+        labels.extend(trouble.map(told));
+        hunts.extend(rest);
     }
     let strategies = config
         .strategies
@@ -135,7 +139,7 @@ pub(super) async fn resolve(
              trade {native} there, or take {name} out of the files"
         );
     }
-    Ok(setup)
+    Ok((setup, hunts))
 }
 
 /// The word of a mode.
@@ -257,7 +261,7 @@ async fn resolve_chain(
     signers: &BTreeMap<String, Address>,
     client: &ChainClient,
     store: &Store,
-) -> Result<ChainSetup> {
+) -> Result<(ChainSetup, Option<String>, Option<Hunt>)> {
     let found = client.chain_id().await?;
     ensure!(
         found == chain.chain_id,
@@ -283,14 +287,14 @@ async fn resolve_chain(
         Some(executor) => executor_dexes(client, executor, operator).await.context("executor")?,
         None => Vec::new(),
     };
-    let pools = all_pools(config, chain, client, store, &dexes).await?;
+    let (pools, trouble, rest) = all_pools(config, chain, client, store, &dexes).await?;
     let gwei = |value: Decimal| -> Result<u128> {
         let wei = raw_down(value, 9).and_then(|wei: U256| u128::try_from(wei).ok());
         wei.context("a gas price does not fit")
     };
     let coins = |value: Decimal| raw_down(value, 18).context("a native amount does not fit");
     let signed_ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    Ok(ChainSetup {
+    let setup = ChainSetup {
         chain: chain.chain_id,
         name: chain.name.clone(),
         native: chain.native.clone(),
@@ -307,18 +311,20 @@ async fn resolve_chain(
         final_after_blocks: chain.finality.reorg_window_blocks,
         min_native: coins(chain.fuel.min_native_per_signer)?,
         exit_reserve: coins(chain.fuel.exit_reserve_native)?,
-    })
+    };
+    Ok((setup, trouble, rest))
 }
 
 /// The pools of a chain's file, whose tokens are tried, then the others that it lets a keeper find,
-/// whose tokens were tried when they were found.
+/// whose tokens were tried when they were found; what kept it from finding more, and the rest of
+/// the search.
 async fn all_pools(
     config: &Config,
     chain: &Chain,
     client: &ChainClient,
     store: &Store,
     dexes: &[Address],
-) -> Result<Vec<PoolSetup>> {
+) -> Result<(Vec<PoolSetup>, Option<String>, Option<Hunt>)> {
     let newest = client.latest().await?.header;
     let (at, head) = (newest.hash, newest.number);
     let mut pools = Vec::new();
@@ -329,8 +335,8 @@ async fn all_pools(
         }
     }
     tokens::check(config, chain, &pools, client, at).await?;
-    let Some(wanted) = &chain.discovery else { return Ok(pools) };
-    let Discovered { pools: others, trouble } =
+    let Some(wanted) = &chain.discovery else { return Ok((pools, None, None)) };
+    let Discovered { pools: others, trouble, rest } =
         discovery::discover(chain, wanted, client, store, head).await?;
     for (pool, found) in others {
         pools.push(with_executor(chain, &pool, found, dexes)?);
@@ -342,7 +348,7 @@ async fn all_pools(
              `pool discover` says of the others, or lower what [pools.discovery] asks for"
         );
     }
-    Ok(pools)
+    Ok((pools, trouble, rest))
 }
 
 /// A pool with the executor's own number of its exchange.

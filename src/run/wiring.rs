@@ -42,6 +42,8 @@ pub(super) struct Wiring {
     pub(super) hands: Hands,
     pub(super) facts: mpsc::Receiver<Body>,
     pub(super) eyes: Eyes,
+    /// Searches for pools that go on beside the keeper.
+    pub(super) hunts: Vec<setup::Hunt>,
     /// The pretend world's ends, in mode paper.
     pub(super) paper: Option<paper::Wires>,
 }
@@ -72,7 +74,8 @@ impl Wiring {
         if is_paper {
             labels.extend(paper::labels());
         }
-        let setup = setup::resolve(config, &signers, &clients, store, versions, labels).await?;
+        let resolved = setup::resolve(config, &signers, &clients, store, versions, labels);
+        let (setup, hunts) = resolved.await?;
         let (reach, heard, paper) = if is_paper {
             let (heard_in, heard) = mpsc::channel(FACTS_MAX);
             let (hands, wires) = paper::wire(&setup, heard, facts_in.clone());
@@ -83,7 +86,8 @@ impl Wiring {
         let venues = venue_clients(config, &setup, &heard)?;
         let pools = setup.chains.iter().map(|chain| (chain.chain, AskedPools::default())).collect();
         let hands = Hands { reach, venues, pools, facts: facts_in };
-        Ok(Self { setup, hands, facts, eyes: Eyes { clients, endpoints, heard }, paper })
+        let eyes = Eyes { clients, endpoints, heard };
+        Ok(Self { setup, hands, facts, eyes, hunts, paper })
     }
 }
 

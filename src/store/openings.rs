@@ -2,12 +2,14 @@
 //! start only searches the blocks since. A cache: without it a search begins anew, and what may be
 //! kept of what it found is judged at every start.
 //!
-//! Invariant: the openings of a chain are all that its search would find from its first block up to
-//! the next one. The caller hands over blocks alone that no reorganisation takes back.
+//! What was opened is a fact of the chain, whoever searched for it: a file that changes begins a
+//! search of its own and loses nothing that others found. Invariant: the openings between the coins
+//! of a search are all that it would find from its first block up to the next one. The caller hands
+//! over blocks alone that no reorganisation takes back.
 
 use alloy::primitives::{Address, B256};
 use sqlx::postgres::PgRow;
-use sqlx::{Acquire, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use crate::config::pool::Dex;
 use crate::io::chain::discover::{Found, Terms};
@@ -17,7 +19,7 @@ use crate::store::{Store, StoreError};
 
 const TABLE: &str = "openings";
 
-/// What a search looks for: what another one found is not taken for its own.
+/// What a search looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchScope {
     /// EIP-155 id.
@@ -52,35 +54,39 @@ impl SearchScope {
 }
 
 impl Store {
-    /// What earlier searches of this scope found; `None` where there was none, where the last one
-    /// was for other contracts or coins or began later, and where a row does not read.
+    /// What earlier searches between these coins found, whatever else they searched for, and where
+    /// the search of this scope goes on: at its first block, where there was none or the last one
+    /// began later. A row that does not read has it begin anew too, and be written anew.
     ///
     /// # Errors
     /// `StoreError`.
-    pub async fn openings(&self, scope: &SearchScope) -> Result<Option<Openings>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let mut transaction = connection.begin().await?;
-        let Some(next) = next_block(&mut transaction, scope).await? else {
-            return Ok(None);
+    pub async fn openings(&self, scope: &SearchScope) -> Result<Openings, StoreError> {
+        let bytes = |addresses: Vec<Address>| -> Vec<Vec<u8>> {
+            addresses.into_iter().map(|address| address.to_vec()).collect()
         };
+        let mut transaction = self.pool.begin().await?;
+        let next = next_block(&mut transaction, scope).await?.unwrap_or(scope.from);
         let rows = sqlx::query(
             "select source, pool, dex, coin0, coin1, fee_pips, tick_spacing, hooks, block_number
              from openings
              where chain_id = $1 and block_number >= $2
+                 and source = any($3) and coin0 = any($4) and coin1 = any($4)
              order by block_number, pool",
         )
         .bind(bigint(scope.chain))
         .bind(bigint(scope.from))
+        .bind(bytes(scope.sources.iter().map(|(_, source)| *source).collect()))
+        .bind(bytes(scope.coins.clone()))
         .fetch_all(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        let found: Result<Vec<Found>, StoreError> = rows.iter().map(found).collect();
-        Ok(found.ok().map(|found| Openings { found, next }))
+        let read: Vec<Found> = rows.iter().filter_map(|row| found(row).ok()).collect();
+        let next = if read.len() < rows.len() { scope.from } else { next };
+        Ok(Openings { found: read, next })
     }
 
     /// Adds what a search found in the blocks up to `next`, the first one behind them, in one
-    /// transaction. The search goes on where the last one of its scope ended; that of another scope
-    /// is forgotten with all that it found.
+    /// transaction. What other searches found, and how far they are, stays.
     ///
     /// # Errors
     /// `StoreError`; then nothing is changed.
@@ -90,20 +96,14 @@ impl Store {
         more: &[Found],
         next: u64,
     ) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let mut transaction = connection.begin().await?;
-        if next_block(&mut transaction, scope).await?.is_none() {
-            sqlx::query("delete from searches where chain_id = $1")
-                .bind(bigint(scope.chain))
-                .execute(&mut *transaction)
-                .await?;
-        }
+        let mut transaction = self.pool.begin().await?;
         let [sources, coins] = scope.texts();
         sqlx::query(
             "insert into searches (chain_id, sources, coins, from_block, next_block)
              values ($1, $2, $3, $4, $5)
-             on conflict (chain_id) do update
-             set next_block = excluded.next_block, written_at = now()",
+             on conflict (chain_id, sources, coins) do update
+             set from_block = least(searches.from_block, excluded.from_block),
+                 next_block = excluded.next_block, written_at = now()",
         )
         .bind(bigint(scope.chain))
         .bind(sources)
@@ -155,7 +155,10 @@ async fn insert(
              chain_id, source, pool, dex, coin0, coin1, fee_pips, tick_spacing, hooks, block_number
          )
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         on conflict do nothing",
+         on conflict (chain_id, source, pool) do update
+         set dex = excluded.dex, coin0 = excluded.coin0, coin1 = excluded.coin1,
+             fee_pips = excluded.fee_pips, tick_spacing = excluded.tick_spacing,
+             hooks = excluded.hooks, block_number = excluded.block_number",
     )
     .bind(bigint(chain))
     .bind(found.source.to_vec())

@@ -17,7 +17,8 @@ fn document(n_pools: usize) -> Value {
         let pool = format!("0x{index:040x}");
         json!({ "chain_id": 1, "pool": pool, "dex": "uniswap_v3", "pair": "WETH/USDT" })
     };
-    json!({ "pools": (0..n_pools).map(row).collect::<Vec<_>>() })
+    let pools: Vec<Value> = (0..n_pools).map(row).collect();
+    json!({ "pools": pools, "chains": [{ "pools_watched": n_pools }] })
 }
 
 /// Status and detail of the answer about a pool.
@@ -53,11 +54,11 @@ async fn a_pool_that_nobody_knows_is_refused_with_the_names_of_the_others() {
 
     let served = Served::with_questions(document(23), questions.clone()).await;
     let (_, detail) = asked(&served, &format!("7/{POOL}")).await;
-    assert!(detail.contains("and 3 more in GET /api/v1/pools"), "{detail}");
+    assert!(detail.contains("and 3 more; GET /api/v1/pools lists up to 200"), "{detail}");
     served.end().await;
     let served = Served::with_questions(Value::Null, questions).await;
     let (_, detail) = asked(&served, &format!("7/{POOL}")).await;
-    assert_eq!(detail, "GET /api/v1/pools lists what there is");
+    assert_eq!(detail, "GET /api/v1/pools lists up to 200 of each chain");
     served.end().await;
 }
 

@@ -61,6 +61,17 @@ describe('the table of pools', () => {
     expect(window.location.pathname).toBe('/pools');
   });
 
+  it('says how many pools there are where not all are shown', () => {
+    window.history.replaceState(null, '', '/pools');
+    const caption = (): string => section('Pools').textContent ?? '';
+    show(SNAPSHOT);
+    expect(caption()).not.toContain('shown');
+    cleanup();
+    const chains = SNAPSHOT.chains.map((chain) => ({ ...chain, pools_watched: 1234 }));
+    show({ ...SNAPSHOT, chains });
+    expect(caption()).toContain('1 of 1,234 shown, those with liquidity of ours first');
+  });
+
   it('leaves a press for another tab of the browser to the browser', () => {
     window.history.replaceState(null, '', '/pools');
     show(SNAPSHOT);

@@ -55,7 +55,12 @@ function OnePool({ snapshot, name }: { snapshot: Snapshot; name: PoolName }): Re
   const is_unknown = asked.error instanceof ApiError && asked.error.status === STATUS_NOT_FOUND;
   return (
     <main className="page">
-      <Title snapshot={snapshot} name={name} row={row} told_ms={asked.data?.at_ms ?? null} />
+      <Title
+        snapshot={snapshot}
+        name={name}
+        row={row ?? asked.data?.row}
+        told_ms={asked.data?.at_ms ?? null}
+      />
       {asked.error === null ? null : (
         <Alert severity="error">
           {is_unknown ? '' : 'Not told: '}

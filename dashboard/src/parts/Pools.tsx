@@ -17,7 +17,7 @@ export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
   return (
     <Section
       title="Pools"
-      caption="kept from logs by block hash, compared with on-chain reads at the audited block"
+      caption={`kept from logs by block hash, compared with on-chain reads at the audited block${shown(snapshot)}`}
       stale={allStale(snapshot.pools, rule)}
     >
       <DenseTable
@@ -31,6 +31,14 @@ export function Pools({ snapshot }: { snapshot: Snapshot }): ReactElement {
       />
     </Section>
   );
+}
+
+/** What is said where there are more pools than rows. */
+function shown({ chains, pools }: Snapshot): string {
+  const watched = chains.reduce((sum, chain) => sum + chain.pools_watched, 0);
+  if (watched <= pools.length) return '';
+  const rows = `${count(pools.length)} of ${count(watched)} shown`;
+  return `; ${rows}, those with liquidity of ours first, then those not in use`;
 }
 
 /** A pair has neither ticks nor liquidity in range. */

@@ -141,7 +141,7 @@ async fn find(
     let mut found = Vec::new();
     while !search.is_done() {
         bar.set_message(format!("{} pools found", found.len()));
-        match client.opened(search).await {
+        match survey::opened(client, search).await {
             Ok(more) => found.extend(more),
             Err(error) => return (found, Some(error)),
         }
@@ -162,9 +162,8 @@ async fn judged(
     let (chain, client, at) = (place.chain, &place.client, place.block.hash);
     bar.set_message("buying and selling the tokens in simulation");
     let rules = survey::rules(chain, client, at, found, wanted).await?;
-    let n_pools = found.len();
-    let tell = |n_done: usize| bar.set_message(format!("looked at {n_done} of {n_pools} pools"));
-    let judged = survey::judged(client, at, &rules, found, tell).await;
+    bar.set_message(format!("looking at {} pools", found.len()));
+    let judged = survey::judged(client, at, &rules, found).await;
     let judged = judged.context("looking at the pools that were found")?;
     let pairs = found.iter().zip(&judged);
     let mut rows: Vec<Row> = pairs.map(|(found, judged)| row(chain, found, judged)).collect();

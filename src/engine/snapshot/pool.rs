@@ -13,13 +13,17 @@ use super::{PoolRow, text};
 use crate::engine::Engine;
 use crate::engine::event::Pool;
 use crate::engine::recent::{Price, Seen};
+use crate::engine::setup::PoolSetup;
 use crate::engine::state::ChainState;
 use crate::math::amm::Rounding;
 use crate::math::amm::tick::sqrt_price_at;
 use crate::model::amount::{human, human_unsigned};
+use crate::model::chain::PoolAddress;
 use crate::model::intent::PoolId;
 use crate::model::time::Timestamp;
 
+/// Pools of a chain in the document that everybody is sent.
+const POOL_ROWS_MAX: usize = 200;
 /// Distances within which tokens are counted, percent of the price.
 const WITHIN_PERCENT: [u32; 3] = [1, 2, 5];
 /// Digits of a told price.
@@ -120,10 +124,25 @@ pub struct PoolEventRow {
 }
 
 impl Engine {
-    /// The rows of all pools.
-    pub(super) fn all_pool_rows(&self, at: Timestamp) -> Vec<PoolRow> {
-        let rows = |chain: &ChainState| self.pool_rows(chain, &chain.setup.pools, at);
+    /// The rows of the pools that people are shown unasked.
+    pub(super) fn shown_pool_rows(&self, at: Timestamp) -> Vec<PoolRow> {
+        let rows = |chain: &ChainState| self.pool_rows(chain, self.shown_pools(chain), at);
         self.chains.values().flat_map(rows).collect()
+    }
+
+    /// All pools of a chain; of more than people can read those in which strategies provide
+    /// liquidity first, then those that are not in use.
+    fn shown_pools<'c>(&self, chain: &'c ChainState) -> Vec<&'c PoolSetup> {
+        let mut pools: Vec<&PoolSetup> = chain.setup.pools.iter().collect();
+        if pools.len() > POOL_ROWS_MAX {
+            let provided: Vec<PoolAddress> = self.setup.provided(chain.setup.chain).collect();
+            let is_live = |pool: &PoolSetup| {
+                chain.pools.get(&pool.address).is_some_and(|state| state.standing.is_live())
+            };
+            pools.sort_by_cached_key(|pool| (!provided.contains(&pool.address), is_live(pool)));
+            pools.truncate(POOL_ROWS_MAX);
+        }
+        pools
     }
 
     /// One pool in full, as of now; `None` for a pool that is not watched.
@@ -131,7 +150,7 @@ impl Engine {
         let chain = self.chains.get(&id.chain)?;
         let setup = chain.setup.pool(id.address)?;
         let sides = Sides::of(&chain.setup, setup)?;
-        let row = self.pool_rows(chain, std::slice::from_ref(setup), at).pop()?;
+        let row = self.pool_rows(chain, [setup], at).pop()?;
         let state = chain.pools.get(&id.address);
         let price = state.and_then(|state| Price::of(&state.pool));
         let curve = state.and_then(|state| Curve::of(&state.pool, &sides));

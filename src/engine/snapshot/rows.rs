@@ -30,7 +30,8 @@ pub struct Snapshot {
     pub venues: Vec<VenueRow>,
     /// Books.
     pub books: Vec<BookRow>,
-    /// Pools.
+    /// Pools; of a chain with many those in which strategies provide liquidity first, then those
+    /// not in use, and no more than 200.
     pub pools: Vec<PoolRow>,
     /// Positions, open first.
     pub positions: Vec<PositionRow>,
@@ -117,6 +118,8 @@ pub struct ChainRow {
     pub feed_since_ms: i64,
     /// Base fee, gwei.
     pub base_fee_gwei: Option<String>,
+    /// Pools that are followed, or will be once they are read.
+    pub pools_watched: usize,
     /// Pools in use.
     pub pools_live: usize,
     /// Pools not to be trusted.

@@ -1,16 +1,20 @@
 //! What people are told of one pool, and what they are told no more once blocks are taken back.
 
-use alloy::primitives::U256;
+use alloy::primitives::{B256, U256};
 use rust_decimal::Decimal;
 
 use crate::engine::event::{Body, PoolEvent};
 use crate::engine::recent::LOGS_KEPT;
+use crate::engine::setup::PoolSetup;
 use crate::engine::snapshot::pool::{PoolDetail, PoolEventRow};
 use crate::engine::tests::on_chain::TOKEN_ID;
-use crate::engine::tests::stage::{CHAIN, PAIR, POOL, TICK, only_cycles, only_liquidity, pair};
+use crate::engine::tests::stage::{
+    CHAIN, PAIR, POOL, TICK, only_cycles, only_liquidity, pair, with_cycles,
+};
 use crate::engine::tests::world::World;
 use crate::market::pools::v2::V2Event;
 use crate::model::amount::human_unsigned;
+use crate::model::chain::PoolAddress;
 use crate::model::intent::PoolId;
 
 const POOL_ID: PoolId = PoolId { chain: CHAIN, address: POOL };
@@ -113,6 +117,25 @@ fn a_pair_is_told_by_its_reserves() {
         ("swap", Some("0.001"), Some("-2.6"))
     );
     assert_eq!(event.price, after.price);
+}
+
+#[test]
+fn of_many_pools_those_with_our_liquidity_and_those_not_in_use_are_shown() {
+    let mut setup = with_cycles();
+    let pools = &mut setup.chains[0].pools;
+    let like = pools[1].clone();
+    let unread =
+        |n| PoolSetup { address: PoolAddress::from(B256::from(U256::from(n))), ..like.clone() };
+    pools.splice(0..0, (1_000..1_300).map(unread));
+    let world = World::ready(setup);
+    let document = world.engine.snapshot(world.now);
+    let chain = &document.chains[0];
+    assert_eq!((chain.pools_watched, chain.pools_live), (302, 2));
+    assert_eq!(document.pools.len(), 200);
+    let first = &document.pools[0];
+    assert_eq!((first.pool.parse(), first.state), (Ok(POOL), "live"));
+    assert!(document.pools[1..].iter().all(|row| row.state == "syncing"));
+    assert!(detail(&world, PAIR_ID).row.state == "live", "whoever asks is told of any pool");
 }
 
 #[test]

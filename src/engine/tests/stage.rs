@@ -73,7 +73,9 @@ fn as_net(amount: u128) -> i128 {
 /// Quote per base of a pool, on the venues' tick.
 pub(crate) fn price_of(pool: &PoolV3) -> Decimal {
     let pool = Pool::V3(Box::new(pool.clone()));
-    pool_price(&chain(), POOL, &pool).expect("a price").round_dp(2)
+    let chain = chain();
+    let setup = chain.pool(POOL).expect("the pool");
+    pool_price(&chain, setup, &pool).expect("a price").round_dp(2)
 }
 
 fn chain() -> ChainSetup {

@@ -116,8 +116,15 @@ struct Failure {
 /// The codes are those of a revert (geth and most others) and of any failed run (Nethermind); what
 /// geth, reth, anvil and others say of runs that failed otherwise has codes of everything.
 fn is_of_the_call(code: i64, message: &str) -> bool {
-    const SAID: [&str; 6] =
-        ["revert", "opcode", "out of gas", "stack ", "invalid jump", "evm error"];
+    const SAID: [&str; 7] = [
+        "revert",
+        "opcode",
+        "out of gas",
+        "stack underflow",
+        "stack limit",
+        "invalid jump",
+        "evm error",
+    ];
     let message = message.to_ascii_lowercase();
     matches!(code, 3 | -32_015) || SAID.iter().any(|said| message.contains(said))
 }
@@ -181,7 +188,7 @@ pub(super) fn fewer(n: usize, least: usize, error: ChainError) -> Result<usize, 
 
 impl ChainClient {
     /// Waits until a request of a loading may leave.
-    pub(super) async fn turn(&self) {
+    pub(crate) async fn turn(&self) {
         if let Some(pace) = &self.pace {
             pace.turn().await;
         }
@@ -223,7 +230,7 @@ impl ChainClient {
             }
             match answer {
                 Ok(told) => {
-                    answers.extend(self.settled(part, told, at, asked).await?);
+                    answers.extend(self.settled(part, told, at, asked).await);
                     rest = later;
                 }
                 Err(error) => {
@@ -238,28 +245,28 @@ impl ChainClient {
     }
 
     /// The answers, after those calls were asked once more that the endpoint refused and not the
-    /// EVM: a limit on requests may have hit some of many.
+    /// EVM: a limit on requests may have hit some of many. What is refused twice fails alone.
     async fn settled(
         &self,
         calls: &[Call],
         mut told: Vec<Told>,
         at: B256,
         asked: &Asked<'_>,
-    ) -> Result<Vec<Answer>, ChainError> {
+    ) -> Vec<Answer> {
         let is_refused = |told: &Told| matches!(told, Err(Failure { is_call: false, .. }));
-        let refused: Vec<usize> =
-            told.iter().enumerate().filter(|(_, t)| is_refused(t)).map(|(at, _)| at).collect();
-        if !refused.is_empty() {
+        let places = told.iter().enumerate().filter(|(_, told)| is_refused(told));
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        if !places.is_empty() {
             tokio::time::sleep(UNREACHED_PAUSE).await;
-            let again = refused.iter().filter_map(|&place| calls.get(place).cloned());
-            let again = self.one_request(&again.collect::<Vec<_>>(), at, asked).await?;
-            for (place, newer) in refused.into_iter().zip(again) {
+            let again = places.iter().filter_map(|&place| calls.get(place).cloned());
+            let again = self.one_request(&again.collect::<Vec<_>>(), at, asked).await;
+            for (place, newer) in places.into_iter().zip(again.unwrap_or_default()) {
                 if let Some(older) = told.get_mut(place) {
                     *older = newer;
                 }
             }
         }
-        Ok(told.into_iter().map(|told| told.map_err(|failure| failure.why)).collect())
+        told.into_iter().map(|told| told.map_err(|failure| failure.why)).collect()
     }
 
     async fn one_request(
@@ -350,6 +357,11 @@ mod tests {
         expected.push(Err("limit".to_owned()));
         assert_eq!(found, expected);
         assert_eq!(asked.requests.load(Ordering::Relaxed), 2);
+        // Nobody answers the second time: what was answered stays.
+        endpoint.push_success(&Bytes::from(vec![0]));
+        endpoint.push_failure_msg("limit");
+        let found = client.answers(&calls(2), B256::ZERO, &asked).await.unwrap();
+        assert_eq!(found, [Ok(Bytes::from(vec![0])), Err("limit".to_owned())]);
     }
 
     #[test]

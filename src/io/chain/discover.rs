@@ -30,8 +30,11 @@ use crate::venues::uniswap_v4::abi::PoolManager;
 use crate::venues::uniswap_v4::storage;
 use crate::venues::{DecodeError, uniswap_v2, uniswap_v3, uniswap_v4};
 
-/// Blocks that are asked for at once, until an endpoint refuses.
+/// Most blocks that are asked for at once.
 const STEP: u64 = 100_000;
+/// Answers in a row after which twice as many are tried: what an endpoint refuses may be the many
+/// pools of these blocks.
+const GROWS_AFTER: u32 = 8;
 /// Fee of every V2 pair, in millionths.
 const V2_FEE_PIPS: u32 = 3_000;
 
@@ -101,6 +104,8 @@ pub struct Search {
     next: u64,
     end: u64,
     step: u64,
+    /// Answers in a row with this step.
+    n_answered: u32,
 }
 
 impl Found {
@@ -205,7 +210,7 @@ impl Search {
         blocks: RangeInclusive<u64>,
     ) -> Self {
         let (next, end) = (*blocks.start(), blocks.end().saturating_add(1));
-        Self { sources, coins, next, end, step: STEP }
+        Self { sources, coins, next, end, step: STEP, n_answered: 0 }
     }
 
     /// The first block that is not searched yet.
@@ -216,6 +221,15 @@ impl Search {
     /// Whether no block is left.
     pub fn is_done(&self) -> bool {
         self.next >= self.end
+    }
+
+    /// The blocks up to this one were answered in steps of so many.
+    fn answered(&mut self, last: u64, step: u64) {
+        self.n_answered = if step == self.step { self.n_answered + 1 } else { 0 };
+        (self.next, self.step) = (last.saturating_add(1), step);
+        if self.n_answered >= GROWS_AFTER {
+            (self.n_answered, self.step) = (0, step.saturating_mul(2).min(STEP));
+        }
     }
 
     /// The last of so many blocks from the next one on.
@@ -278,24 +292,24 @@ impl Search {
 
 impl ChainClient {
     /// The pools opened in the next blocks of a search, oldest first; the search goes on behind
-    /// them. Half as many blocks are asked for, now and from now on, each time the endpoint refuses
-    /// or takes too long.
+    /// them. Half as many blocks are asked for each time the endpoint refuses or takes too long,
+    /// and more again once it has answered for a while.
     ///
     /// # Errors
-    /// `ChainError` when not even one block is answered, or an answer is nonsense; the search then
-    /// stands where it stood.
+    /// `ChainError` when the endpoint is not reached, not even one block is answered, or an answer
+    /// is nonsense; the search then stands where it stood.
     pub async fn opened(&self, search: &mut Search) -> Result<Vec<Found>, ChainError> {
         let mut step = search.step;
         while !search.is_done() {
             let last = search.last(step);
             match self.opened_up_to(search, last).await {
                 Ok(found) => {
-                    (search.next, search.step) = (last.saturating_add(1), step);
+                    search.answered(last, step);
                     return Ok(found);
                 }
-                Err(ChainError::Refused { .. } | ChainError::Timeout { .. })
-                    if last > search.next =>
-                {
+                Err(
+                    ChainError::Refused { is_unreached: false, .. } | ChainError::Timeout { .. },
+                ) if last > search.next => {
                     step = (last - search.next).div_ceil(2);
                 }
                 Err(error) => return Err(error),
@@ -307,6 +321,7 @@ impl ChainClient {
     async fn opened_up_to(&self, search: &Search, last: u64) -> Result<Vec<Found>, ChainError> {
         let mut found = Vec::new();
         for filter in search.filters(last) {
+            self.turn().await;
             for log in self.logs(&filter).await? {
                 let nonsense = |error: DecodeError| ChainError::Nonsense {
                     what: "the log of a new pool",

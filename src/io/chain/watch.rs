@@ -410,7 +410,7 @@ impl Watcher {
         transfers: &[TokenTransfer],
         receipt: &TransactionReceipt,
     ) {
-        let pools = |log: &Log| self.setup.pool(log.inner.address);
+        let pools = |log: &Log| self.roster.get(log.inner.address.into());
         let Some(pool) = receipt.inner.logs().iter().find_map(pools) else { return };
         let paid = |token: Address| {
             let to_us = transfers.iter().filter(|t| t.token == token && t.to == self.setup.signer);

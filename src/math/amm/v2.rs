@@ -155,7 +155,7 @@ fn mul(a: U256, b: U256) -> Result<U256, AmmError> {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::U512;
-    use proptest::prelude::{any, prop_assert, proptest};
+    use proptest::prelude::{any, prop_assert, prop_oneof, proptest};
 
     use super::*;
 
@@ -178,7 +178,8 @@ mod tests {
         #[test]
         fn what_is_bought_is_what_the_general_integers_say(
             amounts in any::<[u128; 3]>(), shifts in proptest::array::uniform3(0..128u32),
-            den in 1..=1_000_000u32, less in 0..1_000u32,
+            den in prop_oneof![1..=1_000u32, 1..=32_767u32, 1..=1_000_000u32],
+            less in 0..1_000u32,
         ) {
             let [given, held, sold] = [0, 1, 2].map(|at| U256::from(amounts[at] >> shifts[at]));
             let num = den.saturating_sub(less).max(1);
@@ -192,6 +193,18 @@ mod tests {
                 prop_assert!(bought == Ok(plain.to()) || !fits, "{bought:?}");
             }
         }
+    }
+
+    /// Nothing is lost at the end of what fits 128 bits.
+    #[test]
+    fn the_largest_pair_and_the_largest_parts_are_exact() {
+        let most = U256::from((1_u128 << RESERVE_BITS) - 1);
+        let reserves = Reserves { reserve_in: most, reserve_out: most };
+        let bought = |num, den| amount_out(most, reserves, KeptPart::new(num, den).unwrap());
+        // Given as much as there is, at no fee, half of the other side is bought.
+        assert_eq!(bought(32_767, 32_767), Ok(most / n(2)));
+        assert_eq!(bought(65_535, 65_535), Ok(most / n(2)));
+        assert_eq!(bought(1, 32_767), Ok(most / n(32_768)));
     }
 
     #[test]

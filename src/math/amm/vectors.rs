@@ -1,7 +1,5 @@
 //! The recorded and published vectors of `tests/data/amm`, run through the curves.
 
-mod v4;
-
 use std::io::Read;
 
 use alloy::primitives::{I256, U256};
@@ -29,6 +27,9 @@ macro_rules! vectors {
         load(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/amm/", $name)))
     };
 }
+
+mod cycles;
+mod v4;
 
 fn u(value: &Value) -> U256 {
     value.as_str().unwrap().parse().unwrap()
@@ -255,6 +256,28 @@ fn integer_oracle_agrees() {
     }
 }
 
+fn integer_oracle_ticks(given: &Value) -> Ticks {
+    let nets = given["ticks_liquidity_net"].as_object().unwrap().iter();
+    nets.map(|(tick, net)| {
+        let net: i128 = net.as_str().unwrap().parse().unwrap();
+        let state = TickState { gross: net.unsigned_abs(), net, ..TickState::default() };
+        (tick.parse().unwrap(), state)
+    })
+    .collect()
+}
+
+fn integer_oracle_curve<'t>(given: &Value, ticks: &'t Ticks) -> Curve<'t> {
+    Curve {
+        fee_pips: pips(&given["fee_pips"]),
+        tick_spacing: i(&given["tick_spacing"]),
+        fee_protocol: 0,
+        sqrt_price_x96: u(&given["sqrt_price_x96"]),
+        tick: i(&given["tick"]),
+        liquidity: u128_of(&given["liquidity"]),
+        ticks,
+    }
+}
+
 /// The oracle steps from tick to tick; the contract also stops at word edges, which may cost up to
 /// two units a step.
 #[test]
@@ -264,25 +287,8 @@ fn integer_oracle_swaps_agree_up_to_the_word_edges() {
     let mut tabled = 0;
     for case in cases(&file, "multi_tick_swap") {
         let (given, expected) = (&case["in"], &case["out"]);
-        let ticks: Ticks = given["ticks_liquidity_net"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(tick, net)| {
-                let net: i128 = net.as_str().unwrap().parse().unwrap();
-                let state = TickState { gross: net.unsigned_abs(), net, ..TickState::default() };
-                (tick.parse().unwrap(), state)
-            })
-            .collect();
-        let curve = Curve {
-            fee_pips: pips(&given["fee_pips"]),
-            tick_spacing: i(&given["tick_spacing"]),
-            fee_protocol: 0,
-            sqrt_price_x96: u(&given["sqrt_price_x96"]),
-            tick: i(&given["tick"]),
-            liquidity: u128_of(&given["liquidity"]),
-            ticks: &ticks,
-        };
+        let ticks = integer_oracle_ticks(given);
+        let curve = integer_oracle_curve(given, &ticks);
         let order = SwapOrder {
             direction: direction(&given["zero_for_one"]),
             amount: swap_amount(&given["amount_specified"]),

@@ -406,6 +406,13 @@ mod tests {
         (limbs, 0..=256usize).prop_map(|(limbs, shift)| U256::from_limbs(limbs) >> shift)
     }
 
+    /// Numbers of up to 128 bits, the wider ones more often.
+    fn half() -> impl Strategy<Value = u128> {
+        let special = vec![1, 1 << 64, 1 << 127, u128::MAX, u128::from(u64::MAX)];
+        let wide = (any::<u128>(), 0..70u32).prop_map(|(number, shift)| number >> shift);
+        prop_oneof![4 => wide, 1 => proptest::sample::select(special)]
+    }
+
     fn by_general_integers(a: U256, b: U256, divisor: U256) -> Option<Divided> {
         if divisor.is_zero() {
             return None;
@@ -440,30 +447,26 @@ mod tests {
             prop_assert_eq!(Some(mul_shift_96_128(a, b)), shifted);
         }
 
+        /// Half of the quotients are at a power of 2^64 or at the end of what fits.
         #[test]
         fn products_in_q96_have_the_quotient_of_the_general_integers(
-            factors in number(), divisors in number(), near in 0..3u8,
+            any_a in half(), b in half(), c in half(), d in half(),
+            digits in 0..3usize, more in 0..4u64,
         ) {
-            let halves = |n: U256| {
-                let [n0, n1, n2, n3] = *n.as_limbs();
-                (joined(n1, n0), joined(n3, n2))
-            };
-            let ((mut a, b), (c, d)) = (halves(factors), halves(divisors));
-            let divisor = U256::from(c).checked_mul(U256::from(d)).unwrap_or_default();
-            if near > 0 && b != 0 {
-                // The quotient is next to a power of 2^64, or to the end of what fits.
-                let power = U256::from(d) << (64 * usize::from(near)) >> 96;
-                a = small(power / U256::from(b)).unwrap_or(a);
+            let divisor: U512 = U256::from(c).widening_mul(U256::from(d));
+            let aimed = (divisor << (64 * digits) >> 96usize) / U512::from(b.max(1));
+            let aimed = narrow(aimed).and_then(small).and_then(|a| a.checked_add(more.into()));
+            for a in [Some(any_a), aimed.map(|a| a.saturating_sub(2))].into_iter().flatten() {
+                let product: U512 = U256::from(a).widening_mul(U256::from(b));
+                let general = (divisor.bit_len() > 128)
+                    .then(|| (product << 96usize).div_rem(divisor))
+                    .filter(|(quotient, _)| quotient.bit_len() <= 128)
+                    .map(|(quotient, rest)| Divided {
+                        quotient: quotient.to(),
+                        is_inexact: !rest.is_zero(),
+                    });
+                prop_assert_eq!(mul_div_96(a, b, c, d), general);
             }
-            let scaled = U256::from(a).widening_mul::<256, 4, 512, 8>(U256::from(b)) << 96usize;
-            let general = (divisor.bit_len() > 128)
-                .then(|| scaled.div_rem(U512::from(divisor)))
-                .filter(|(quotient, _)| quotient.bit_len() <= 128)
-                .map(|(quotient, rest)| Divided {
-                    quotient: quotient.to(),
-                    is_inexact: !rest.is_zero(),
-                });
-            prop_assert_eq!(mul_div_96(a, b, c, d), general);
         }
 
         /// The quotient is known beforehand, and the divisor just above or below what is left.

@@ -1,6 +1,7 @@
 //! `discover = true`: pools that the factories of a chain's file opened and the file does not name.
 //!
-//! A start searches the blocks that no earlier one has searched, and looks at all that was ever
+//! A start searches the blocks that no earlier one has searched, as long as it may keep a keeper
+//! waiting; the rest is searched beside it, for the next start. It looks at all that was ever
 //! found, since what may be kept changes from block to block. Invariant: an endpoint that fails
 //! costs the pools it did not tell, and not the start.
 
@@ -11,7 +12,7 @@ use alloy::primitives::B256;
 use anyhow::{Context, Result};
 use futures::future::join_all;
 
-use super::survey::{self, Wanted};
+use super::survey::{self, Wanted, again};
 use super::{FOUND_AT_ONCE, find_pool};
 use crate::config::chain::Chain;
 use crate::config::discovery::Discovery;
@@ -24,8 +25,14 @@ use crate::store::{Openings, SearchScope, Store};
 
 /// How far it is, is told so often, and what was found is kept as often.
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// Pause before an endpoint that failed is asked once more.
+/// A keeper waits so long for a search: without it nothing is hedged and nothing can be halted.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause before pools that were not found by their names are looked for once more.
 const PAUSE: Duration = Duration::from_secs(3);
+/// Pause of a search beside a keeper whose endpoint failed again and again.
+const REST: Duration = Duration::from_secs(60);
+/// Pools that are looked at in one block.
+const LOOK_MAX: usize = 50;
 /// Pools that the file names are watched anyway.
 const NAMED: &str = "named in the file";
 /// The engine quotes no pool whose hooks take part in swaps, whoever trusts them.
@@ -36,6 +43,8 @@ const UNNAMED: &str = "unknown coin";
 const ELSEWHERE: &str = "at another address";
 /// The chain did not show it again.
 const NOT_SHOWN: &str = "not found again";
+/// The endpoint failed before.
+const NOT_SEEN: &str = "not looked at";
 
 /// What a start found.
 #[derive(Debug, Default)]
@@ -45,6 +54,8 @@ pub(super) struct Discovered {
     pub(super) pools: Vec<(Pool, PoolSetup)>,
     /// What kept it from finding more.
     pub(super) trouble: Option<String>,
+    /// The search, where it is not done.
+    pub(super) rest: Option<Hunt>,
 }
 
 /// Finds the pools of a chain up to this block that may be kept and that its file does not name.
@@ -58,41 +69,52 @@ pub(super) async fn discover(
     store: &Store,
     head: u64,
 ) -> Result<Discovered> {
-    let mut hunt = Hunt::begin(chain, discovery, store, head).await?;
-    let stopped = hunt.run(client).await;
-    let found = hunt.found(discovery);
-    let unsearched = stopped.map(|error| {
+    let mut hunt = Hunt::begin(chain, discovery, client, store, head).await?;
+    let ended = hunt.run(Some(Instant::now() + PATIENCE)).await;
+    let found = hunt.all();
+    let why = match ended {
+        Ended::Whole => None,
+        Ended::Late => Some(format!("it took longer than {} s", PATIENCE.as_secs())),
+        Ended::Failed(error) => Some(error.to_string()),
+    };
+    let unsearched = why.map(|why| {
         let (block, found) = (hunt.search.next_block(), found.len());
         tracing::warn!(
-            chain = chain.name, %error, block, found,
-            "the search for pools stopped at this block: the keeper starts with those found before \
-             it, and the next start goes on there; check that the endpoint answers eth_getLogs, or \
-             set from_block of [pools.discovery]"
+            chain = chain.name,
+            why,
+            block,
+            found,
+            "the search for pools goes on beside the keeper, which starts with those found before \
+             this block: start it again once the search is done; if it does not move, check that \
+             the endpoint answers eth_getLogs, or set from_block of [pools.discovery]"
         );
-        format!("the search for pools stopped at block {block}: {error}")
+        format!("the search for pools stopped at block {block}: {why}")
     });
     let looked = look(chain, discovery, client, &found).await;
-    let mut discovered = looked.unwrap_or_else(|error| {
-        let error = format!("{error:#}");
-        tracing::warn!(
-            chain = chain.name,
-            error,
-            "the pools that were found could not be looked at: the keeper starts with those of the \
-             file; start it again when the endpoint answers"
-        );
-        Discovered { trouble: Some(error), ..Discovered::default() }
-    });
-    discovered.trouble = unsearched.or(discovered.trouble);
-    Ok(discovered)
+    let trouble = unsearched.or(looked.trouble);
+    let rest = trouble.is_some().then_some(hunt).filter(|hunt| !hunt.search.is_done());
+    Ok(Discovered { pools: looked.pools, trouble, rest })
+}
+
+/// How a search ended.
+enum Ended {
+    /// No block is left.
+    Whole,
+    /// Its time was over.
+    Late,
+    /// The endpoint failed again and again.
+    Failed(ChainError),
 }
 
 /// A search that goes on where the last one ended, and keeps what it finds.
-struct Hunt<'h> {
-    chain: &'h Chain,
-    store: &'h Store,
+#[derive(Debug)]
+pub(crate) struct Hunt {
+    chain: String,
+    client: ChainClient,
+    store: Store,
     scope: SearchScope,
     search: Search,
-    /// Everything found, of earlier starts too, oldest first.
+    /// Everything found, of earlier searches too.
     found: Vec<Found>,
     /// How many of them are kept in the store.
     n_kept: usize,
@@ -102,20 +124,20 @@ struct Hunt<'h> {
     unsafe_from: u64,
 }
 
-impl<'h> Hunt<'h> {
+impl Hunt {
     async fn begin(
-        chain: &'h Chain,
+        chain: &Chain,
         discovery: &Discovery,
-        store: &'h Store,
+        client: &ChainClient,
+        store: &Store,
         head: u64,
     ) -> Result<Self> {
         let (sources, coins) = (survey::sources(chain), survey::coins(chain));
         let scope =
             SearchScope { chain: chain.chain_id, sources, coins, from: discovery.from_block };
         let known = store.openings(&scope).await;
-        let known = known.context("reading the pools that earlier starts found")?;
-        let anew = Openings { found: Vec::new(), next: scope.from };
-        let Openings { found, next } = known.unwrap_or(anew);
+        let Openings { found, next } =
+            known.context("reading the pools that earlier starts found")?;
         tracing::info!(
             chain = chain.name,
             from = next,
@@ -125,39 +147,55 @@ impl<'h> Hunt<'h> {
         );
         let search = Search::new(scope.sources.clone(), scope.coins.clone(), next..=head);
         let window = chain.finality.reorg_window_blocks;
-        let unsafe_from = head.saturating_add(1).saturating_sub(window);
-        let n_kept = found.len();
-        Ok(Self { chain, store, scope, search, found, n_kept, kept_before: next, unsafe_from })
+        Ok(Self {
+            chain: chain.name.clone(),
+            client: client.clone(),
+            store: store.clone(),
+            scope,
+            search,
+            n_kept: found.len(),
+            found,
+            kept_before: next,
+            unsafe_from: head.saturating_add(1).saturating_sub(window),
+        })
     }
 
-    /// Searches to the end, or up to an error that comes twice.
-    async fn run(&mut self, client: &ChainClient) -> Option<ChainError> {
-        let (chain, mut told) = (self.chain, Instant::now());
-        let (mut failure, mut is_second) = (None, false);
+    /// Searches to the end, as long as there is time.
+    async fn run(&mut self, until: Option<Instant>) -> Ended {
+        let mut told = Instant::now();
+        let mut ended = Ended::Whole;
         while !self.search.is_done() {
-            match client.opened(&mut self.search).await {
-                Ok(more) => {
-                    self.found.extend(more);
-                    is_second = false;
-                }
-                Err(error) if is_second => {
-                    failure = Some(error);
+            match survey::opened(&self.client, &mut self.search).await {
+                Ok(more) => self.found.extend(more),
+                Err(error) => {
+                    ended = Ended::Failed(error);
                     break;
                 }
-                Err(_) => {
-                    is_second = true;
-                    tokio::time::sleep(PAUSE).await;
-                }
+            }
+            if until.is_some_and(|until| Instant::now() >= until) && !self.search.is_done() {
+                ended = Ended::Late;
+                break;
             }
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 let (block, found) = (self.search.next_block(), self.found.len());
-                tracing::info!(chain = chain.name, block, found, "searching for pools");
+                tracing::info!(chain = self.chain, block, found, "searching for pools");
                 self.keep().await;
             }
         }
         self.keep().await;
-        failure
+        ended
+    }
+
+    /// Searches what a start left, for the next one.
+    pub(crate) async fn finish(mut self) {
+        while let Ended::Failed(error) = self.run(None).await {
+            let (chain, block) = (&self.chain, self.search.next_block());
+            tracing::warn!(chain, %error, block, "the search for pools goes on in a minute");
+            tokio::time::sleep(REST).await;
+        }
+        let (chain, found) = (&self.chain, self.all().len());
+        tracing::info!(chain, found, "the search for pools is done: the next start looks at them");
     }
 
     /// Keeps what was found in blocks that stay. Where that fails the next start searches again.
@@ -175,18 +213,18 @@ impl<'h> Hunt<'h> {
                 self.kept_before = before;
             }
             Err(error) => tracing::warn!(
-                chain = self.chain.name, %error,
+                chain = self.chain, %error,
                 "the pools that were found are not kept: the next start searches for them again"
             ),
         }
     }
 
-    /// What was found from the first block on that is asked for, in an order of its own: that of
-    /// the blocks, and inside of a block that of the addresses.
-    fn found(&self, discovery: &Discovery) -> Vec<Found> {
-        let asked = |found: &&Found| found.block >= discovery.from_block;
-        let mut found: Vec<Found> = self.found.iter().filter(asked).copied().collect();
-        found.sort_by_key(|found| (found.block, found.address()));
+    /// What was found by anybody, in an order of its own: that of the blocks, and inside of a block
+    /// that of the addresses. Another search may have found the same before.
+    fn all(&self) -> Vec<Found> {
+        let mut found = self.found.clone();
+        found.sort_by_key(|found| (found.block, found.address(), found.source));
+        found.dedup();
         found
     }
 }
@@ -194,31 +232,30 @@ impl<'h> Hunt<'h> {
 /// How many pools are left out for which kind of reason.
 type LeftOut = BTreeMap<&'static str, usize>;
 
-/// Looks at pools in one block and finds those that may be kept as pools of the file are found.
+/// Looks at pools and finds those that may be kept as pools of the file are found.
 async fn look(
     chain: &Chain,
     discovery: &Discovery,
     client: &ChainClient,
     found: &[Found],
-) -> Result<Discovered> {
+) -> Discovered {
     if found.is_empty() {
         tracing::info!(chain = chain.name, "no pool was found");
-        return Ok(Discovered::default());
+        return Discovered::default();
     }
-    // The search may have taken long, and nodes forget the states of old blocks.
-    let at = client.latest().await.context("asking for the newest block")?.header.hash;
-    let wanted = Wanted::of(chain, discovery);
-    let rules = survey::rules(chain, client, at, found, wanted).await?;
-    let (n_found, mut told) = (found.len(), Instant::now());
-    let tell = |n_done: usize| {
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            tracing::info!(chain = chain.name, n_done, n_found, "looking at pools");
-        }
-    };
-    let judged = survey::judged(client, at, &rules, found, tell).await;
-    let judged = judged.context("looking at the pools that were found")?;
+    let (judged, mut trouble) = all_judged(chain, discovery, client, found).await;
     let (mut kept, mut left_out) = sorted_out(chain, found, &judged);
+    if let Some(error) = &trouble {
+        let n_unseen = found.len() - judged.len();
+        left_out.insert(NOT_SEEN, n_unseen);
+        tracing::warn!(
+            chain = chain.name,
+            error,
+            n_unseen,
+            "pools that were found could not be looked at: the keeper starts without them; start \
+             it again when the endpoint answers"
+        );
+    }
     let n_over = kept.len().saturating_sub(discovery.max_pools);
     if n_over > 0 {
         let max_pools = discovery.max_pools;
@@ -231,11 +268,51 @@ async fn look(
         );
         kept.truncate(max_pools);
     }
-    let discovered = shown(chain, client, at, &kept, &mut left_out).await;
+    let (pools, unshown) = shown(chain, client, &kept, &mut left_out).await;
     let counts: Vec<String> = left_out.iter().map(|(why, n)| format!("{why}: {n}")).collect();
-    let (watched, left_out) = (discovered.pools.len(), counts.join(", "));
+    let (n_found, watched, left_out) = (found.len(), pools.len(), counts.join(", "));
     tracing::info!(chain = chain.name, n_found, watched, left_out, "pools discovered");
-    Ok(discovered)
+    trouble = trouble.or(unshown);
+    Discovered { pools, trouble, rest: None }
+}
+
+/// What is to be thought of pools, in their order, up to an error that does not pass. Each group is
+/// looked at in the newest block, since nodes forget the states of old ones.
+async fn all_judged(
+    chain: &Chain,
+    discovery: &Discovery,
+    client: &ChainClient,
+    found: &[Found],
+) -> (Vec<Judged>, Option<String>) {
+    let rules = again(async || {
+        let at = newest(client).await?;
+        survey::rules(chain, client, at, found, Wanted::of(chain, discovery)).await
+    });
+    let rules = match rules.await {
+        Ok(rules) => rules,
+        Err(error) => return (Vec::new(), Some(format!("{error:#}"))),
+    };
+    let (mut judged, mut told) = (Vec::with_capacity(found.len()), Instant::now());
+    for some in found.chunks(LOOK_MAX) {
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let (n_done, n_found) = (judged.len(), found.len());
+            tracing::info!(chain = chain.name, n_done, n_found, "looking at pools");
+        }
+        let seen = again(async || {
+            let at = newest(client).await?;
+            survey::judged(client, at, &rules, some).await.map_err(anyhow::Error::from)
+        });
+        match seen.await {
+            Ok(more) => judged.extend(more),
+            Err(error) => return (judged, Some(format!("{error:#}"))),
+        }
+    }
+    (judged, None)
+}
+
+async fn newest(client: &ChainClient) -> Result<B256> {
+    Ok(client.latest().await.context("asking for the newest block")?.header.hash)
 }
 
 /// The pools that are kept, each with its name as the file would write it, and why the others are
@@ -260,39 +337,59 @@ fn sorted_out(chain: &Chain, found: &[Found], judged: &[Judged]) -> (Vec<(Found,
 }
 
 /// The pools as a keeper is told them, found by their names: only where that leads to the pool that
-/// was opened can it be followed.
+/// was opened can it be followed. Those that were not found are looked for once more.
 async fn shown(
     chain: &Chain,
     client: &ChainClient,
-    at: B256,
     kept: &[(Found, Pool)],
     left_out: &mut LeftOut,
-) -> Discovered {
-    let mut discovered = Discovered::default();
-    for some in kept.chunks(FOUND_AT_ONCE) {
-        let finding: Vec<_> =
-            some.iter().map(|(_, pool)| find_pool(chain, pool, client, at)).collect();
-        for ((found, pool), shown) in some.iter().zip(join_all(finding).await) {
-            let why = match shown {
-                Ok(setup) if setup.address == found.address() => {
-                    discovered.pools.push((pool.clone(), setup));
-                    continue;
-                }
-                Ok(_) => ELSEWHERE,
-                Err(error) => {
-                    // One of them stands for all: it may be the endpoint.
-                    if discovered.trouble.is_none() {
-                        let error = format!("{error:#}");
-                        tracing::warn!(chain = chain.name, %pool, error, "a pool is left out");
-                        discovered.trouble = Some(error);
+) -> (Vec<(Pool, PoolSetup)>, Option<String>) {
+    let (mut pools, mut trouble) = (Vec::new(), None);
+    let mut waiting: Vec<&(Found, Pool)> = kept.iter().collect();
+    for pause in [None, Some(PAUSE)] {
+        if waiting.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+        let asked = std::mem::take(&mut waiting);
+        for some in asked.chunks(FOUND_AT_ONCE) {
+            let found = named(chain, client, some).await;
+            for (one, found) in some.iter().zip(found) {
+                match found {
+                    Ok(setup) if setup.address == one.0.address() => {
+                        pools.push((one.1.clone(), setup));
                     }
-                    NOT_SHOWN
+                    Ok(_) => *left_out.entry(ELSEWHERE).or_default() += 1,
+                    Err(error) => {
+                        waiting.push(one);
+                        trouble = Some(format!("{}: {error:#}", one.1));
+                    }
                 }
-            };
-            *left_out.entry(why).or_default() += 1;
+            }
         }
     }
-    discovered
+    if waiting.is_empty() {
+        return (pools, None);
+    }
+    // One of them stands for all: it may be the endpoint.
+    tracing::warn!(chain = chain.name, error = trouble, "a pool is left out");
+    left_out.insert(NOT_SHOWN, waiting.len());
+    (pools, trouble)
+}
+
+/// These pools, each found by its name in the newest block.
+async fn named(
+    chain: &Chain,
+    client: &ChainClient,
+    pools: &[&(Found, Pool)],
+) -> Vec<Result<PoolSetup>> {
+    let at = newest(client).await;
+    let finding = pools.iter().map(async |(_, pool)| {
+        let at = at.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
+        client.turn().await;
+        find_pool(chain, pool, client, *at).await
+    });
+    join_all(finding).await
 }
 
 #[cfg(test)]

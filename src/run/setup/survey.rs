@@ -2,6 +2,7 @@
 //! and which of them may be kept. The command line and a starting keeper do it the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use crate::config::chain::{Chain, Token};
 use crate::config::discovery::Discovery;
 use crate::config::pool::{Dex, Pool, V4Part};
 use crate::io::chain::discover::judge::{Coin, Judged, Rules};
-use crate::io::chain::discover::{Found, Terms};
+use crate::io::chain::discover::{Found, Search, Terms};
 use crate::io::chain::evm::hooked::HookRules;
 use crate::io::chain::evm::token::Holding;
 use crate::io::chain::evm::verdict::{Doubt, Verdict};
@@ -21,8 +22,9 @@ use crate::market::pools::v4::key::PoolKey;
 
 /// Decimals of every chain's native coin.
 const NATIVE_DECIMALS: u8 = 18;
-/// Pools that are looked at between two words about how far it is.
-const LOOK_MAX: usize = 50;
+/// Pauses before an endpoint that failed is asked again.
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
 
 /// What is wanted of a pool besides that it is sound.
 #[derive(Clone, Debug)]
@@ -105,8 +107,7 @@ pub(crate) async fn rules(
     })
 }
 
-/// Looks at every pool in one block, and says of each, in their order, whether it may be kept;
-/// `tell` hears how many were looked at.
+/// Looks at pools in one block, and says of each, in their order, whether it may be kept.
 ///
 /// # Errors
 /// `ChainError` when the endpoint fails.
@@ -115,15 +116,43 @@ pub(crate) async fn judged(
     at: B256,
     rules: &Rules,
     found: &[Found],
-    mut tell: impl FnMut(usize),
 ) -> Result<Vec<Judged>, ChainError> {
-    let mut judged = Vec::with_capacity(found.len());
-    for some in found.chunks(LOOK_MAX) {
-        tell(judged.len());
-        let seen = client.look(some, at).await?;
-        judged.extend(some.iter().zip(seen).map(|(found, seen)| rules.judge(found, seen)));
+    let seen = client.look(found, at).await?;
+    Ok(found.iter().zip(seen).map(|(found, seen)| rules.judge(found, seen)).collect())
+}
+
+/// The next pools of a search, as `ChainClient::opened` tells them; an endpoint that fails is asked
+/// again after pauses.
+///
+/// # Errors
+/// Its last one; at once where asking again would not help.
+pub(crate) async fn opened(
+    client: &ChainClient,
+    search: &mut Search,
+) -> Result<Vec<Found>, ChainError> {
+    for pause in PAUSES {
+        match client.opened(search).await {
+            Err(ChainError::Refused { .. } | ChainError::Timeout { .. }) => {
+                tokio::time::sleep(pause).await;
+            }
+            told => return told,
+        }
     }
-    Ok(judged)
+    client.opened(search).await
+}
+
+/// Asks until there is an answer, with pauses between, and not for ever.
+///
+/// # Errors
+/// The last one.
+pub(crate) async fn again<T, E>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
+    for pause in PAUSES {
+        if let Ok(answer) = ask().await {
+            return Ok(answer);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    ask().await
 }
 
 /// The tokens of a pool, and who holds them: V4's are all in one contract.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::config::agent::Mode;
-use crate::config::chain::Chain;
+use crate::config::chain::{Chain, Token};
 use crate::config::pool::Pool;
 use crate::engine::setup::PoolSetup;
 use crate::io::chain::ChainClient;
@@ -19,7 +19,8 @@ use crate::io::chain::evm::verdict::{Doubt, Verdict};
 /// Pauses before tokens are tried again about which the endpoint told nothing, or something else.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Tries each token of these pools, unless nothing is decided in this mode.
+/// Tries each token of these pools, unless nothing is decided in this mode; what the file says of
+/// its decimals must be true in any.
 pub(super) async fn check(
     config: &Config,
     chain: &Chain,
@@ -27,6 +28,7 @@ pub(super) async fn check(
     client: &ChainClient,
     at: B256,
 ) -> Result<()> {
+    check_decimals(config, chain, pools, client, at).await?;
     if config.agent.mode == Mode::Observe {
         return Ok(());
     }
@@ -36,6 +38,53 @@ pub(super) async fn check(
         tracing::warn!(chain = chain.name, doubt, "a token could not be tried");
     }
     Ok(())
+}
+
+/// Every amount is counted in them. A token that does not tell its own is believed to have the
+/// file's.
+async fn check_decimals(
+    config: &Config,
+    chain: &Chain,
+    pools: &[PoolSetup],
+    client: &ChainClient,
+    at: B256,
+) -> Result<()> {
+    let is_used = |token: &Token| {
+        pools.iter().any(|pool| [pool.token0, pool.token1].contains(&token.address))
+    };
+    let used: Vec<(&String, &Token)> =
+        chain.tokens.iter().filter(|(_, token)| is_used(token)).collect();
+    let addresses: Vec<Address> = used.iter().map(|(_, token)| token.address).collect();
+    let told = client.decimals(&addresses, at).await;
+    let mut faults = Vec::new();
+    for ((symbol, token), told) in used.into_iter().zip(told.context("asking for decimals")?) {
+        match told {
+            Some(told) if told == token.decimals => {}
+            Some(told) => faults.push(misnamed(config, chain, (symbol, token), told)),
+            None => {
+                tracing::warn!(chain = chain.name, symbol, "a token does not tell its decimals")
+            }
+        }
+    }
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n"));
+    }
+    Ok(())
+}
+
+fn misnamed(
+    config: &Config,
+    chain: &Chain,
+    (symbol, token): (&String, &Token),
+    told: u8,
+) -> String {
+    let key = format!("chains.{}.tokens.{symbol}.decimals", chain.name);
+    let setting = config.settings.get(&key);
+    let place = setting.map(|setting| format!(" ({})", setting.origin)).unwrap_or_default();
+    format!(
+        "token {symbol} {} has {told} decimals, [tokens.{symbol}] says {}{place}: correct the file",
+        token.address, token.decimals
+    )
 }
 
 /// What becomes of each token; tried again where that may tell more.

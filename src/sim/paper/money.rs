@@ -52,7 +52,7 @@ pub(super) fn opening(
     for (address, budget) in budgets {
         let pool = setup.pool(*address).ok_or("unknown pool")?;
         let state = pools.get(address).ok_or("the pool was not read")?;
-        let price = pool_price(setup, *address, state);
+        let price = pool_price(setup, pool, state);
         let halves = price.and_then(|price| halves(*budget, price));
         let (base, quote) = halves.ok_or_else(|| format!("pool {address} has no price"))?;
         let amounts = if pool.base_is_token0 { [base, quote] } else { [quote, base] };

@@ -1,6 +1,6 @@
 //! Files that name one pool a chain and let the keeper find the others: it watches all that the
 //! demo's own files name, but for those that the files do not want, and a second start searches
-//! only the blocks since.
+//! only the blocks since. A file that is wrong about a token's decimals ends a third start.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -126,7 +126,7 @@ async fn a_keeper_finds_its_pools_and_searches_only_new_blocks_at_the_next_start
     database.close().await;
     agent.stop(Signal::SIGTERM, STOP_GRACE);
 
-    let (_agent, site) = stage::agent(&mut world).await?;
+    let (agent, site) = stage::agent(&mut world).await?;
     let snapshot = site.wait_for("every pool to be live again", ADMITTED_TIMEOUT, all_live).await?;
     ensure!(expected.remove(&forgotten), "{forgotten:?} was not watched");
     assert_eq!(watched(&snapshot)?, expected, "the blocks of before were searched again");
@@ -135,5 +135,20 @@ async fn a_keeper_finds_its_pools_and_searches_only_new_blocks_at_the_next_start
         let (_, next) = kept(&database, chain.chain_id).await?;
         ensure!(next > before, "{}: {next} after {before}", chain.name);
     }
+    database.close().await;
+    agent.stop(Signal::SIGTERM, STOP_GRACE);
+    misnames_decimals(&mut world, &first.name).await
+}
+
+/// Every amount would be a hundred times what it is.
+async fn misnames_decimals(world: &mut World, chain: &str) -> Result<()> {
+    let path = world.config_dir.join(format!("chains/{chain}.toml"));
+    let text = fs::read_to_string(&path)?;
+    ensure!(text.contains("decimals = 6"), "{text}");
+    fs::write(&path, text.replacen("decimals = 6", "decimals = 8", 1))?;
+    let agent = world.start_agent(None)?;
+    let refused = world.agent_site(&agent).await.err().context("it started")?;
+    let said = format!("{refused:#}");
+    ensure!(said.contains("has 6 decimals, [tokens."), "{said}");
     Ok(())
 }

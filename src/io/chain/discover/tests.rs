@@ -154,7 +154,7 @@ async fn half_as_many_blocks_are_asked_for_when_an_endpoint_refuses() {
     let found = client.opened(&mut search).await.unwrap();
     assert_eq!(found.iter().map(|found| found.block).collect::<Vec<_>>(), [3, 24]);
     assert_eq!((search.next_block(), search.step), (25, 25));
-    // It is not asked for more again, and what fails leaves the search where it was.
+    // It is not asked for more at once, and what fails leaves the search where it was.
     answer(Vec::new(), Vec::new(), Vec::new());
     assert!(client.opened(&mut search).await.unwrap().is_empty());
     let stood = search.clone();
@@ -171,6 +171,26 @@ async fn half_as_many_blocks_are_asked_for_when_an_endpoint_refuses() {
     }
     assert!(search.is_done() && client.opened(&mut search).await.unwrap().is_empty());
     assert!(endpoint.pop_response().is_none());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_again_is_asked_for_more_again() {
+    let endpoint = Asserter::new();
+    let client = client(&endpoint);
+    let mut search = Search { sources: vec![(Dex::UniswapV2, V2)], ..search(0..=9_999_999) };
+    endpoint.push_failure_msg("more than 10000 results");
+    let mut steps = Vec::new();
+    for _ in 0..11 {
+        endpoint.push_success(&Vec::<Log>::new());
+        client.opened(&mut search).await.unwrap();
+        steps.push(search.step);
+    }
+    assert_eq!(steps, [[50_000; 8].as_slice(), &[100_000; 3]].concat());
+    assert_eq!(search.next_block(), 9 * 50_000 + 2 * 100_000);
+    // One that is not reached at all is not asked for less.
+    let stood = search.clone();
+    assert!(client.opened(&mut search).await.is_err());
+    assert_eq!(search, stood);
 }
 
 #[tokio::test]
