@@ -23,6 +23,7 @@ main() {
     if [ "${#targets[@]}" -eq 0 ]; then
         mapfile -t targets < <(cd fuzz/fuzz_targets && printf '%s\n' *.rs | sed 's/\.rs$//')
     fi
+    cargo fuzz build --sanitizer none
     for target in "${targets[@]}"; do
         echo "── $target"
         mkdir -p "$CACHE/fuzz/$target"
