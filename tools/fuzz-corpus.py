@@ -23,6 +23,7 @@ SANE, UP, OUT, LIMIT, BELOW = 1, 2, 4, 8, 16
 
 def main():
     targets = {
+        "factory_logs": logs(FACTORY),
         "operator_files": operator_files(),
         "prices": prices(),
         "v2_amounts": v2_amounts(),
@@ -130,6 +131,7 @@ def operator_files():
 V2 = ["|uu", "aa|uuuu", "a|uu", "aa|uu"]
 V3 = ["|pt", "aa|iiput", "att|auuu", "att|uuu", "att|auu", "aa|uuuu", "|bbbb", "aa|uu"]
 V4 = ["uaa|ftapt", "ua|iiputf", "ua|ttiu", "ua|uu", "u|f"]
+FACTORY = ["aa|au", "aaf|ta", "uaa|ftapt"]
 FITTING = {"a": 0x11 << 152, "u": 10**20, "p": Q96, "t": -198010, "i": -(10**20), "b": 4, "f": 500}
 WRONG = {"a": 1 << 160, "u": 1 << 255, "p": 1 << 160, "t": 1 << 23, "i": 1 << 255, "b": 256,
          "f": 1 << 24}

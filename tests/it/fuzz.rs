@@ -96,6 +96,7 @@ macro_rules! targets {
 }
 
 targets!(
+    factory_logs,
     operator_files,
     prices,
     v2_amounts,

@@ -4,6 +4,7 @@
 //! cargo-fuzz runs them over inputs of its own. Both go through [`run`]. How bytes become an input
 //! is told in `tests/data/fuzz/README.md`.
 
+mod factory_logs;
 mod files;
 mod input;
 mod logs;
@@ -16,7 +17,8 @@ mod v4_logs;
 
 /// The targets by name. Each has a folder of inputs in `tests/data/fuzz` and a binary in
 /// `fuzz/fuzz_targets`.
-pub(crate) static TARGETS: [(&str, fn(&[u8])); 10] = [
+pub(crate) static TARGETS: [(&str, fn(&[u8])); 11] = [
+    ("factory_logs", factory_logs::factory_logs),
     ("operator_files", files::operator_files),
     ("prices", prices::prices),
     ("v2_amounts", pairs::v2_amounts),
