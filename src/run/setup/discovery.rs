@@ -165,16 +165,21 @@ impl Hunt {
         let mut told = Instant::now();
         let mut ended = Ended::Whole;
         while !self.search.is_done() {
-            match survey::opened(&self.client, &mut self.search).await {
-                Ok(more) => self.found.extend(more),
-                Err(error) => {
+            let asked = survey::opened(&self.client, &mut self.search);
+            let answer = match until {
+                Some(until) => tokio::time::timeout_at(until.into(), asked).await,
+                None => Ok(asked.await),
+            };
+            match answer {
+                Ok(Ok(more)) => self.found.extend(more),
+                Ok(Err(error)) => {
                     ended = Ended::Failed(error);
                     break;
                 }
-            }
-            if until.is_some_and(|until| Instant::now() >= until) && !self.search.is_done() {
-                ended = Ended::Late;
-                break;
+                Err(_) => {
+                    ended = Ended::Late;
+                    break;
+                }
             }
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
