@@ -447,7 +447,8 @@ mod tests {
             prop_assert_eq!(Some(mul_shift_96_128(a, b)), shifted);
         }
 
-        /// Half of the quotients are at a power of 2^64 or at the end of what fits.
+        /// In about a third of the cases the quotient is at a power of 2^64, or at the end of what
+        /// fits.
         #[test]
         fn products_in_q96_have_the_quotient_of_the_general_integers(
             any_a in half(), b in half(), c in half(), d in half(),
