@@ -290,7 +290,10 @@ impl Engine {
         let forgotten = chain.forgotten.filter(|number| *number > to);
         let mut taken = Vec::new();
         for (address, state) in &mut chain.pools {
-            state.agreed = state.agreed.min(to);
+            if state.agreed > to {
+                // What agreed may have been set right above it only: a search begins further back.
+                state.agreed = state.read_at.min(to);
+            }
             if let Standing::Live { since } = &mut state.standing {
                 *since = (*since).min(to);
             }

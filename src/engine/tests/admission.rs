@@ -206,6 +206,20 @@ fn a_pool_whose_reading_was_taken_back_is_read_anew() {
 }
 
 #[test]
+fn a_search_begins_where_it_agreed_in_blocks_that_stand() {
+    let (mut world, _) = World::open(only_liquidity());
+    let read_at = world.engine.chains[&CHAIN].pools[&POOL].read_at;
+    world.swap_to(TICK + 5);
+    let before = world.checkpoint();
+    world.swap_to(TICK + 9);
+    world.read_pools();
+    world.take_back(&before);
+    assert!(read_at < world.head.block.number);
+    let asked = world.block_with(vec![misfit()], Vec::new());
+    assert_eq!(searches(&asked), vec![read_at]);
+}
+
+#[test]
 fn a_log_that_did_not_fit_goes_with_its_block_and_what_a_reading_found_does_not() {
     let (mut world, _) = World::open(only_liquidity());
     let before = world.checkpoint();

@@ -36,9 +36,9 @@ use sieve::{Sieve, Spoiled, Weather};
 const ACTS: u64 = 420;
 /// In tenths: the acts during which logs are lost.
 const STORM_TENTHS: u64 = 6;
-/// A storm that has hit too little goes on by so many acts, up to so many times all of them.
-const STORM_LONGER: u64 = 20;
-const STORM_TIMES_MAX: u64 = 4;
+/// After it a storm goes on for so many blocks at most, each followed before the next one comes,
+/// until enough was lost and found.
+const STORM_BLOCKS_MAX: u64 = 250;
 /// Steps from one time that blocks are taken back to the next.
 const TAKEN_BACK_EVERY: u64 = 3;
 /// Most blocks taken back at once, and most of a branch that people acted on.
@@ -197,9 +197,32 @@ impl World {
         Ok(())
     }
 
+    /// The chain is longer than any branch it left, so that the watcher must see what it is.
+    async fn outgrow_branches(&mut self) -> Result<()> {
+        while self.height < self.highest {
+            self.block(0).await?;
+        }
+        Ok(())
+    }
+
+    /// How many losses a watcher can still find when the chain takes blocks back is up to the
+    /// machine; here it takes none back.
+    async fn lose_enough(&mut self) -> Result<()> {
+        self.outgrow_branches().await?;
+        for _ in 0..STORM_BLOCKS_MAX {
+            let spoiled = self.sieve.spoiled();
+            if self.n_named(&spoiled) >= NAMED_MIN && spoiled.n_repeated >= REPEATED_MIN {
+                break;
+            }
+            self.quiet_block().await?;
+        }
+        Ok(())
+    }
+
     /// The node is sound again, and everything has been compared.
     async fn clear_up(&mut self) -> Result<()> {
         self.sieve.be(Weather::Fair);
+        self.outgrow_branches().await?;
         for _ in 0..FAIR_BLOCKS_MAX {
             if self.keeper.unread().is_empty() && self.keeper.is_settled() {
                 return Ok(());
@@ -211,8 +234,8 @@ impl World {
         Err(Error::msg(format!("not compared: {left:?}; not used: {why:?}")))
     }
 
-    /// A block with few acts, followed before the next one comes. A branch that was left may have
-    /// been longer; then the chain has to grow first.
+    /// A block with few acts, followed before the next one comes. No branch that was left may have
+    /// been longer.
     async fn quiet_block(&mut self) -> Result<()> {
         let n_acts = self.rng.random_range(0..=2);
         self.block(n_acts).await?;
@@ -289,15 +312,6 @@ impl World {
         );
     }
 
-    /// The storm has done what it is for.
-    fn was_hit(&self) -> bool {
-        let spoiled = self.sieve.spoiled();
-        let noticed = self.keeper.notes.get("reorganised").copied().unwrap_or(0);
-        self.n_named(&spoiled) >= NAMED_MIN
-            && noticed >= TAKEN_BACK_MIN
-            && spoiled.n_repeated >= REPEATED_MIN
-    }
-
     /// Enough happened, and no more than may.
     fn was_a_proof(&self) -> Result<()> {
         let spoiled = self.sieve.spoiled();
@@ -321,18 +335,14 @@ impl World {
 async fn play(seed: u64, n_acts: u64) -> Result<()> {
     let began = Instant::now();
     let mut world = World::begin(seed).await?;
-    let mut n_stormy = n_acts * STORM_TENTHS / 10;
+    let n_stormy = n_acts * STORM_TENTHS / 10;
     world.live(Weather::Storm, n_stormy).await?;
-    // How often the watcher asks is up to the machine, and with it what hits it.
-    while !world.was_hit() && n_stormy < STORM_TIMES_MAX * n_acts {
-        n_stormy += STORM_LONGER;
-        world.live(Weather::Storm, n_stormy).await?;
-    }
+    world.lose_enough().await?;
     world.sieve.be(Weather::Rough);
     // Whatever was lost was told at this height or below.
     world.keeper.read_anew_above(world.highest);
-    let n_rough = n_acts - n_acts * STORM_TENTHS / 10;
-    world.live(Weather::Rough, n_stormy + n_rough).await?;
+    let n_acts = world.people.n_acts() + n_acts - n_stormy;
+    world.live(Weather::Rough, n_acts).await?;
     world.clear_up().await?;
     for _ in 0..3 {
         world.quiet_block().await?;

@@ -21,7 +21,7 @@ use crate::io::chain::{ChainClient, ChainError};
 use crate::math::amm::tick::{MAX_TICK, MIN_TICK};
 use crate::model::chain::{BlockRef, PoolAddress};
 
-/// Second readings are begun for so long before blocks are followed again.
+/// Whole readings are begun for so long before blocks are followed again.
 const READING_TIME: Duration = Duration::from_millis(300);
 /// A pool that could not be read is tried again after the first of these, doubled with each failure
 /// up to the second; others do not wait for it.
@@ -107,6 +107,12 @@ struct Search {
     on_chain: BTreeMap<u64, u64>,
 }
 
+/// A pool to be read whole: anew, or for the second time after a first reading at this height.
+struct Due<'a> {
+    setup: &'a PoolSetup,
+    first: Option<u64>,
+}
+
 /// What a watcher knows of its pools.
 #[derive(Debug, Default)]
 pub(super) struct Audits {
@@ -154,6 +160,7 @@ impl Audits {
         self.search = None;
     }
 
+    /// A pool was read at this height, and waits for its second reading.
     fn read(&mut self, pool: PoolAddress, at: u64) {
         self.firsts.retain(|(known, _)| *known != pool);
         self.firsts.push_back((pool, at));
@@ -182,23 +189,84 @@ impl Watcher {
     /// What pools need at the newest block followed.
     pub(super) async fn look_after_pools(&self, trail: &mut Trail) -> Result<(), Stop> {
         let Some(head) = trail.last() else { return Ok(()) };
-        self.answer(&head.block, &mut trail.audits).await?;
-        self.read_again(&head.block, &mut trail.audits).await?;
+        self.read_whole(&head.block, &mut trail.audits).await?;
+        self.search_logs(&head.block, &mut trail.audits).await?;
         self.compare_pools(&head.block, &mut trail.audits).await
     }
 
-    /// Reads one pool anew, or else goes on with a search: that only makes words, so one that fails
-    /// is given up.
-    async fn answer(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
-        match self.next_task(audits) {
-            Some(PoolTask::Reload { pool }) => return self.read_anew(pool, block, audits).await,
-            Some(PoolTask::Search { pool, after }) => {
-                let from = audits.told.first_after(after);
-                let on_chain = BTreeMap::new();
-                let to = block.number;
-                audits.search = from.map(|from| Search { pool, from, to, next: from, on_chain });
+    /// Reads whole what must be read anew, then what waits for its second reading, as many as fit.
+    async fn read_whole(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
+        let began = Instant::now();
+        while began.elapsed() < READING_TIME {
+            let due = self.due_readings(block.number, audits);
+            if due.is_empty() {
+                break;
             }
-            None => {}
+            let setups: Vec<PoolSetup> = due.iter().map(|due| due.setup.clone()).collect();
+            let mut load = Load::new(*block);
+            let done = self.client.load(&mut load, &setups, &silent).await;
+            for Due { setup, first } in due {
+                let pool = setup.address;
+                if let Some(state) = load.pools.remove(&pool) {
+                    let reading = Box::new(PoolReading { pool, block: *block, state });
+                    let told = if first.is_some() {
+                        audits.failed.remove(&pool);
+                        Body::PoolReading(reading)
+                    } else {
+                        audits.read(pool, block.number);
+                        Body::PoolReload(reading)
+                    };
+                    self.tell(told).await?;
+                    continue;
+                }
+                audits.fail(pool, Instant::now());
+                match first {
+                    Some(at) => audits.firsts.push_back((pool, at)),
+                    None => self.ask_again(PoolTask::Reload { pool }),
+                }
+                if let Some(error) = load.failed.get(&pool).or(done.as_ref().err()) {
+                    self.complain(pool, error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next pools to be read with the same requests.
+    fn due_readings(&self, block: u64, audits: &mut Audits) -> Vec<Due<'_>> {
+        let (now, mut n_words) = (Instant::now(), 0);
+        let mut due: Vec<Due<'_>> = Vec::new();
+        while due.len() < READ_AT_ONCE && n_words < WORDS_AT_ONCE {
+            let is_due = |task: &PoolTask| match task {
+                PoolTask::Reload { pool } => !audits.waits(*pool, now),
+                PoolTask::Search { .. } => false,
+            };
+            let (pool, first) = match self.take_task(is_due) {
+                Some(PoolTask::Reload { pool } | PoolTask::Search { pool, .. }) => (pool, None),
+                None => match audits.second(block, now) {
+                    Some((pool, at)) => (pool, Some(at)),
+                    None => break,
+                },
+            };
+            let is_asked_twice = due.iter().any(|due| due.setup.address == pool);
+            if let Some(setup) = self.roster.get(pool).filter(|_| !is_asked_twice) {
+                n_words += words_of(setup);
+                due.push(Due { setup, first });
+            }
+        }
+        due
+    }
+
+    /// Goes on with a search, or else begins the next one: it only makes words, so one that fails
+    /// is given up.
+    async fn search_logs(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
+        let is_search = |task: &PoolTask| matches!(task, PoolTask::Search { .. });
+        if audits.search.is_none()
+            && let Some(PoolTask::Search { pool, after }) = self.take_task(is_search)
+        {
+            let from = audits.told.first_after(after);
+            let (to, on_chain) = (block.number, BTreeMap::new());
+            audits.search = from.map(|from| Search { pool, from, to, next: from, on_chain });
         }
         let Some(mut search) = audits.search.take() else { return Ok(()) };
         let Some(pool) = self.roster.get(search.pool) else { return Ok(()) };
@@ -215,48 +283,15 @@ impl Watcher {
         self.tell(Body::PoolLogs(PoolSearch { chain: block.chain, pool, from, to, gap })).await
     }
 
-    /// Readings come before searches.
-    fn next_task(&self, audits: &Audits) -> Option<PoolTask> {
-        let now = Instant::now();
-        let is_due = |task: &PoolTask| match task {
-            PoolTask::Reload { pool } => !audits.waits(*pool, now),
-            PoolTask::Search { .. } => audits.search.is_none(),
-        };
-        let is_reading = |task: &PoolTask| matches!(task, PoolTask::Reload { .. });
+    /// The first task that may be done now; taken out.
+    fn take_task(&self, is_due: impl Fn(&PoolTask) -> bool) -> Option<PoolTask> {
         let mut asked = self.asked.lock().expect("no holder panics");
-        let reading = asked.iter().position(|task| is_reading(task) && is_due(task));
-        let index = reading.or_else(|| asked.iter().position(is_due))?;
+        let index = asked.iter().position(is_due)?;
         asked.remove(index)
     }
 
-    async fn read_anew(
-        &self,
-        address: PoolAddress,
-        block: &BlockRef,
-        audits: &mut Audits,
-    ) -> Result<(), Stop> {
-        let Some(pool) = self.roster.get(address) else { return Ok(()) };
-        match self.reload(pool, block, audits).await {
-            Ok(fact) => self.tell(fact).await,
-            Err(error) => {
-                audits.fail(address, Instant::now());
-                let again = PoolTask::Reload { pool: address };
-                self.asked.lock().expect("no holder panics").push_back(again);
-                self.complain(address, &error);
-                Ok(())
-            }
-        }
-    }
-
-    async fn reload(
-        &self,
-        pool: &PoolSetup,
-        block: &BlockRef,
-        audits: &mut Audits,
-    ) -> Result<Body, ChainError> {
-        let reading = self.reading(pool, block).await?;
-        audits.read(pool.address, block.number);
-        Ok(Body::PoolReload(reading))
+    fn ask_again(&self, task: PoolTask) {
+        self.asked.lock().expect("no holder panics").push_back(task);
     }
 
     async fn reading(
@@ -266,42 +301,6 @@ impl Watcher {
     ) -> Result<Box<PoolReading>, ChainError> {
         let state = self.client.pool(pool, block).await?;
         Ok(Box::new(PoolReading { pool: pool.address, block: *block, state }))
-    }
-
-    /// Second readings of pools that were first read at an earlier block, as many as fit.
-    async fn read_again(&self, block: &BlockRef, audits: &mut Audits) -> Result<(), Stop> {
-        let began = Instant::now();
-        while began.elapsed() < READING_TIME {
-            let (mut some, mut setups, mut n_words) = (Vec::new(), Vec::new(), 0);
-            while some.len() < READ_AT_ONCE
-                && n_words < WORDS_AT_ONCE
-                && let Some(first) = audits.second(block.number, Instant::now())
-            {
-                some.push(first);
-                let setup = self.roster.get(first.0);
-                n_words += setup.map_or(0, words_of);
-                setups.extend(setup.cloned());
-            }
-            if some.is_empty() {
-                break;
-            }
-            let mut load = Load::new(*block);
-            let done = self.client.load(&mut load, &setups, &silent).await;
-            for (pool, at) in some {
-                if let Some(state) = load.pools.remove(&pool) {
-                    audits.failed.remove(&pool);
-                    let reading = PoolReading { pool, block: *block, state };
-                    self.tell(Body::PoolReading(Box::new(reading))).await?;
-                } else {
-                    audits.fail(pool, Instant::now());
-                    audits.firsts.push_back((pool, at));
-                    if let Some(error) = load.failed.get(&pool).or(done.as_ref().err()) {
-                        self.complain(pool, error);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// One turn of the rota. An endpoint that fails ends it: who is left comes first next time.
