@@ -10,7 +10,7 @@ use alloy::primitives::{Address, U256};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::math::amm::liquidity::amounts_for_liquidity;
+use crate::math::amm::liquidity::{amounts_for_liquidity, liquidity_for_amounts};
 use crate::math::amm::tick::{TickRange, align_down, sqrt_price_at};
 use crate::math::amm::{Amounts, Rounding};
 use crate::model::amount::{human_unsigned, raw_down};
@@ -26,6 +26,8 @@ const PROBE_LIQUIDITY: u128 = 1_000_000_000_000_000_000_000;
 const CAPITAL_USED_BPS: i64 = 9_950;
 /// Missing tokens below this part of the capital are not worth a swap: a smaller range is minted.
 const SWAP_WORTH_BPS: i64 = 200;
+/// A wallet that has less than this part of what a range needs of a token is always swapped.
+const LEAST_FILLED: Decimal = Decimal::from_parts(5, 0, 0, false, 1);
 /// Ten thousand basis points.
 const BPS: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 
@@ -290,6 +292,17 @@ impl Plan {
             liquidity: u128::try_from(liquidity.mantissa()).ok()?,
         })
     }
+
+    /// Base, worth in quote, that a move of the price within `slippage` makes short or spare.
+    fn drift(&self, pool: &PoolView, slippage: Decimal) -> Option<Decimal> {
+        let mut drift = Decimal::ZERO;
+        for sqrt_price in prices_within(pool, self.range, slippage)? {
+            let moved = PoolView { sqrt_price_x96: sqrt_price, ..*pool };
+            let (base, _) = oriented(pool, amounts(&moved, self.range, self.liquidity)?)?;
+            drift = drift.max((base - self.base).abs());
+        }
+        drift.checked_mul(pool.price)
+    }
 }
 
 /// The capital to be put to work: the budget, or what is there when that is less.
@@ -348,18 +361,25 @@ fn swap_needed(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Deci
     let quote = human_unsigned(view.wallet_quote, pool.quote_decimals)?;
     let short_base = (plan.base - base).checked_mul(pool.price)?;
     let short_quote = plan.quote - quote;
-    let worth = plan.capital * Decimal::new(SWAP_WORTH_BPS, 4);
     let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
+    // Until the range is minted the price may move as far again: whoever swaps for what a move
+    // takes swaps after each one, pays for all of them, and opens a narrow range late or never.
+    let least = plan.capital * Decimal::new(SWAP_WORTH_BPS, 4);
+    let drift = plan.drift(pool, slippage)?;
+    let worth = |needed: Decimal| least.max(drift.min(needed * (Decimal::ONE - LEAST_FILLED)));
+    let worth_base = worth(plan.base.checked_mul(pool.price)?);
+    let worth_quote = worth(plan.quote);
     let fee = Decimal::from(pool.fee_pips) / Decimal::from(1_000_000);
     let kept = (Decimal::ONE - slippage) * (Decimal::ONE - fee);
+    let worth = if short_base > short_quote { worth_base } else { worth_quote };
     let lack = Lack { base, quote, short_base, short_quote, worth, kept };
     let (base_token, quote_token) =
         if pool.base_is_token0 { (pool.token0, pool.token1) } else { (pool.token1, pool.token0) };
-    let (token_in, token_out, value, amount_in, amount_out_min) = if short_base > worth {
+    let (token_in, token_out, value, amount_in, amount_out_min) = if short_base > worth_base {
         let paid = short_base.min(quote);
         let out_min = raw_down(paid.checked_div(view.reference)? * kept, pool.base_decimals)?;
         (quote_token, base_token, paid, raw_down(paid, pool.quote_decimals)?, out_min)
-    } else if short_quote > worth {
+    } else if short_quote > worth_quote {
         let paid = short_quote.checked_div(pool.price)?.min(base);
         let value = paid.checked_mul(view.reference)?;
         let out_min = raw_down(value * kept, pool.quote_decimals)?;
@@ -395,13 +415,16 @@ fn open(view: &View, parameters: &Parameters, plan: &Plan) -> Option<Decision> {
     let (amount0, amount1) = if pool.base_is_token0 { (base, quote) } else { (quote, base) };
     let (lower, upper) = (plan.range.lower(), plan.range.upper());
     let slippage = Decimal::from(parameters.max_slippage_bps) / BPS;
-    // Twice as much room: the wallet may be a little short of one token and scale the range down.
-    let least = least_amounts(view, lower, upper, plan.liquidity / 2, slippage)?;
+    let brought = Amounts { amount0, amount1 };
+    let liquidity = liquidity_for_amounts(pool.sqrt_price_x96, plan.range, brought).ok()?;
+    // Twice as much room: after a move of the price one token may fill less of the range.
+    let least = least_amounts(view, lower, upper, liquidity / 2, slippage)?;
+    let (base, quote) = oriented(pool, amounts(pool, plan.range, liquidity)?)?;
     let why = format!(
         "open [{lower}, {upper}) around tick {} with {} base and {} quote",
         pool.tick,
-        plan.base.round_dp(4),
-        plan.quote.round_dp(2)
+        base.round_dp(4),
+        quote.round_dp(2)
     );
     let mut terms = terms::of_plan(plan, parameters);
     terms.push(Term::whole("max_slippage", parameters.max_slippage_bps, "bps"));
@@ -429,19 +452,24 @@ fn least_amounts(
 ) -> Option<Amounts> {
     let pool = &view.pool;
     let range = TickRange::new(lower, upper, pool.tick_spacing).ok()?;
-    let fraction = f64::try_from(slippage).ok()?;
-    #[allow(clippy::cast_possible_truncation)] // slippage is below 100 %: at most 6 932 ticks
-    let room = libm::ceil(libm::log1p(fraction) / libm::log(1.0001)) as i32;
-    // More room than the range is wide would ask for nothing of either token.
-    let room = room.min(upper.checked_sub(lower)? / 4).max(1);
     let mut least = Amounts { amount0: U256::MAX, amount1: U256::MAX };
-    for tick in [pool.tick.checked_sub(room)?, pool.tick.checked_add(room)?] {
-        let sqrt_price = sqrt_price_at(tick).ok()?;
+    for sqrt_price in prices_within(pool, range, slippage)? {
         let at = amounts_for_liquidity(sqrt_price, range, liquidity, Rounding::Down).ok()?;
         least.amount0 = least.amount0.min(at.amount0);
         least.amount1 = least.amount1.min(at.amount1);
     }
     Some(least)
+}
+
+/// The lowest and highest root of the pool's price within `slippage` of it, as far as a quarter of
+/// the range: more room than a range is wide would ask for nothing of either token.
+fn prices_within(pool: &PoolView, range: TickRange, slippage: Decimal) -> Option<[U256; 2]> {
+    let fraction = f64::try_from(slippage).ok()?;
+    #[allow(clippy::cast_possible_truncation)] // slippage is below 100 %: at most 6 932 ticks
+    let room = libm::ceil(libm::log1p(fraction) / libm::log(1.0001)) as i32;
+    let room = room.min(range.upper().checked_sub(range.lower())? / 4).max(1);
+    let [low, high] = [pool.tick.checked_sub(room)?, pool.tick.checked_add(room)?];
+    Some([sqrt_price_at(low).ok()?, sqrt_price_at(high).ok()?])
 }
 
 #[cfg(test)]

@@ -225,13 +225,27 @@ impl Site {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        bail!(
-            "waited {} s for {what}; state {}, reconciliation {}",
-            limit.as_secs(),
-            last["state"],
-            last["reconciliation"]["ok"]
-        )
+        bail!("waited {} s for {what}; last seen: {:#}", limit.as_secs(), in_short(&last))
     }
+}
+
+/// What an error tells of a snapshot: how far the agent may act, and what it is at.
+fn in_short(snapshot: &Value) -> Value {
+    let pools = snapshot["pools"].as_array().cloned().unwrap_or_default();
+    let unused: Vec<Value> = pools.into_iter().filter(|pool| pool["state"] != "live").collect();
+    serde_json::json!({
+        "state": snapshot["state"],
+        "reconciliation": snapshot["reconciliation"]["ok"],
+        "is_quiet": snapshot["is_quiet"],
+        "chains": snapshot["chains"],
+        "pools not live": unused,
+        "strategies": snapshot["strategies"],
+        "positions": snapshot["positions"],
+        "hedge": snapshot["hedge"],
+        "orders": snapshot["orders"],
+        "orders_filled": snapshot["orders_filled"],
+        "transactions": snapshot["transactions"],
+    })
 }
 
 /// The end of a log, for an error.

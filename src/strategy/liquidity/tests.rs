@@ -84,6 +84,33 @@ fn a_one_sided_wallet_swaps_first() {
     assert!(swap.amount_out_min > swap.amount_in * U256::from(99) / U256::from(100));
 }
 
+/// A wallet of 120,000 with so much base, where 0.1 % of slippage is accepted.
+fn short_of_base(base: u64) -> Decision {
+    let mut short = view();
+    let all = U256::from(120_000);
+    short.wallet_base = U256::from(base) * U256::from(10).pow(U256::from(18));
+    short.wallet_quote = (all - U256::from(base)) * U256::from(10).pow(U256::from(18));
+    decide(&short, &Parameters { max_slippage_bps: 10, ..parameters() })
+}
+
+#[test]
+fn what_a_move_of_the_price_takes_is_not_swapped_for_and_the_range_is_smaller() {
+    // It fills 79 % of its range; within the slippage the range may need a third more of the base.
+    let Decision::Act(opening) = short_of_base(47_000) else { panic!("waits") };
+    let needed = term(&opening, "base_needed");
+    let Want::Open(open) = opening.want else { panic!("not an open: {}", opening.why) };
+    let brought = human_unsigned(open.amount0, 18).expect("fits");
+    assert_eq!(brought, dec!(47000));
+    assert!(brought < needed * dec!(0.81) && brought > needed * dec!(0.78), "of {needed}");
+    // The least that must be minted is of what the wallet fills, not of the whole range.
+    assert!(open.amount0_min < open.amount0 / U256::from(2));
+    assert!(open.amount1_min > U256::ZERO);
+
+    let Decision::Act(swapping) = short_of_base(39_000) else { panic!("waits") };
+    let Want::Swap(_) = swapping.want else { panic!("not a swap: {}", swapping.why) };
+    assert!(term(&swapping, "base_short") > term(&swapping, "worth_a_swap"));
+}
+
 #[test]
 fn in_range_it_waits_and_out_of_range_it_closes_when_paid() {
     let mut position = view();
