@@ -24,6 +24,15 @@ const COMPARED_AT_LEAST_EVERY_MS: i64 = 120_000;
 /// A comparison that could not be made, or that differs, is made again after this.
 const AUDIT_AGAIN_AFTER_MS: i64 = 1_000;
 
+impl ChainState {
+    /// What contracts may take is what the chain says, whoever changed it. Not while a transaction
+    /// of ours is on its way: what it will allow or take is counted already.
+    pub(super) fn learn_allowances(&mut self, audit: &WalletAudit) {
+        let told = audit.allowances.iter();
+        self.allowances = told.map(|(token, by, amount)| ((*token, *by), *amount)).collect();
+    }
+}
+
 impl Engine {
     /// Below the operator's minimum only what lowers risk is done, so that exits stay paid for.
     pub(super) fn is_low_on_fuel(&self, chain: &ChainState) -> bool {
@@ -88,6 +97,9 @@ impl Engine {
             rows.extend(compare(&self.ledger, &place, &[], is_liquidity, &at));
         }
         self.learn_fee_growth(audit);
+        if let Some(chain) = self.chains.get_mut(&chain).filter(|chain| !chain.is_busy()) {
+            chain.learn_allowances(audit);
+        }
         self.reconciled_at(format!("chain {chain}"), rows);
     }
 

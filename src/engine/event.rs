@@ -235,11 +235,9 @@ pub struct ChainStart {
     pub wallet: WalletAudit,
     /// Transactions our signer ever made, as of it.
     pub signer_nonce: u64,
-    /// What contracts may still take.
-    pub allowances: Vec<(Address, Spender, U256)>,
 }
 
-/// Our balances on a chain at one block.
+/// What we have on a chain at one block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WalletAudit {
     /// The block.
@@ -250,6 +248,8 @@ pub struct WalletAudit {
     pub tokens: Vec<(Address, U256)>,
     /// NFTs of the position manager we own.
     pub positions: Vec<OwnedPosition>,
+    /// What contracts may still take; of one that is missing it is not known.
+    pub allowances: Vec<(Address, Spender, U256)>,
 }
 
 /// An NFT of the position manager, as the chain tells it.

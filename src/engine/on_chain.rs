@@ -39,8 +39,7 @@ impl Engine {
         chain.take_over(start.pools, start.header.block.number);
         chain.undo.clear();
         chain.forgotten = None;
-        chain.allowances =
-            start.allowances.into_iter().map(|(token, by, amount)| ((token, by), amount)).collect();
+        chain.learn_allowances(&start.wallet);
         // Before our first slot the count says nothing: the signer may have lived before us.
         let has_slots = chain.next_nonce > 0;
         let is_foreign = has_slots && start.signer_nonce > chain.next_nonce;
@@ -241,7 +240,6 @@ impl Engine {
         // Somebody took the gap first: the world is as it was, nothing else has to wait.
         if state == TxState::Reverted && !is_contest {
             chain.retry_at = now.plus_ms(RETRY_AFTER_MS);
-            chain.allowances.clear();
         }
         let spender = match tx.purpose.as_str() {
             SWAP => Some(Spender::SwapRouter),

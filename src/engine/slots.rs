@@ -166,9 +166,6 @@ impl Engine {
         }
         if is_to_rest && let Some(chain) = self.chains.get_mut(&id) {
             chain.retry_at = self.now.plus_ms(RETRY_AFTER_MS);
-            if kind == "estimate_refused" {
-                chain.allowances.clear();
-            }
         }
         self.note(kind, json!({ "act": pending.act.as_str(), "why": why }));
     }

@@ -331,7 +331,6 @@ fn a_pool_that_could_not_be_read_with_the_others_begins_when_it_can_be() {
         pools: Vec::new(),
         wallet: world.wallet(),
         signer_nonce: world.signer_nonce,
-        allowances: Vec::new(),
     };
     world.feed(Body::ChainReady(Box::new(start)));
     let old = reading(&world, &world.pool);

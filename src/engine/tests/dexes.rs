@@ -78,7 +78,6 @@ fn house(pool: &PoolV4) -> World {
         ],
         wallet: world.wallet(),
         signer_nonce: 0,
-        allowances: Vec::new(),
     };
     world.feed(Body::ChainReady(Box::new(start)));
     world

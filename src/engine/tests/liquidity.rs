@@ -180,8 +180,22 @@ fn a_reverted_transaction_costs_gas_and_the_next_waits() {
     assert_wallet(&world);
     assert!(is_idle(&asked) && is_idle(&world.pass(4_999)));
     let (_, act) = only(estimates(&world.pass(1)));
-    let is_zero = matches!(act, Act::Approve { token: WETH, amount: U256::ZERO, .. });
-    assert!(is_zero, "what is allowed is not known any more: {act:?}");
+    assert!(matches!(act, Act::Open { .. }), "what is allowed is still allowed: {act:?}");
+}
+
+#[test]
+fn what_is_allowed_is_what_the_chain_says_once_nothing_of_ours_is_on_its_way() {
+    let (mut world, asked) = World::open(only_liquidity());
+    let request = world.send(&asked);
+    // Somebody takes an allowance back while an opening is on its way, which then fails.
+    world.allowances.retain(|(token, ..)| *token != WETH);
+    world.allowances.push((WETH, Spender::PositionManager, U256::ZERO));
+    world.audit_wallet();
+    world.revert(&request);
+    world.audit_wallet();
+    let (_, act) = only(estimates(&world.pass(5_000)));
+    let Act::Approve { token: WETH, spender, amount } = act else { panic!("{act:?}") };
+    assert!(spender == Spender::PositionManager && !amount.is_zero(), "it is known to be none");
 }
 
 #[test]

@@ -35,7 +35,11 @@ impl World {
     /// The transaction is mined and did what it wanted.
     pub(super) fn mine(&mut self, request: &TxRequest) -> Vec<Command> {
         let (logs, transfers, nft_logs) = match &request.act {
-            Act::Approve { .. } => (Vec::new(), Vec::new(), Vec::new()),
+            Act::Approve { token, spender, amount } => {
+                self.allowances.retain(|(of, by, _)| (of, by) != (token, spender));
+                self.allowances.push((*token, *spender, *amount));
+                (Vec::new(), Vec::new(), Vec::new())
+            }
             Act::Open { open, .. } => self.minted(open, request.nonce),
             Act::Close { close, .. } => self.withdrawn(close, request.nonce),
             Act::Swap { swap, .. } => self.swapped(swap, request.nonce),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use rust_decimal::{Decimal, dec};
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) weth: U256,
     pub(super) usdt: U256,
     pub(super) owned: Vec<OwnedPosition>,
+    /// What contracts may take, as far as it is known.
+    pub(super) allowances: Vec<(Address, Spender, U256)>,
     pub(super) pool: PoolV3,
     /// The pair, when the setup has one.
     pub(super) pair: PoolV2,
@@ -86,6 +88,7 @@ impl World {
             weth: ether(12),
             usdt: U256::from(40_000_000_000_u64),
             owned: Vec::new(),
+            allowances: Vec::new(),
             mid: price_of(&pool),
             pool,
             pair: pair(0),
@@ -231,13 +234,12 @@ impl World {
     pub(super) fn chain_read(&mut self, is_allowed: bool) -> Vec<Command> {
         let both = [Spender::PositionManager, Spender::SwapRouter];
         let of = |token| both.map(|spender| (token, spender, U256::MAX));
-        let allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
+        self.allowances = if is_allowed { [of(WETH), of(USDT)].concat() } else { Vec::new() };
         let start = ChainStart {
             header: self.head,
             pools: self.pools(),
             wallet: self.wallet(),
             signer_nonce: self.signer_nonce,
-            allowances,
         };
         self.feed(Body::ChainReady(Box::new(start)))
     }
@@ -379,6 +381,7 @@ impl World {
             weth: self.weth,
             usdt: self.usdt,
             owned: self.owned.clone(),
+            allowances: self.allowances.clone(),
             pool: self.pool.clone(),
             pair: self.pair.clone(),
         }
@@ -396,7 +399,8 @@ impl World {
         self.head = to.head;
         self.signer_nonce = to.signer_nonce;
         (self.native, self.weth, self.usdt) = (to.native, to.weth, to.usdt);
-        (self.owned, self.pool, self.pair) = (to.owned.clone(), to.pool.clone(), to.pair.clone());
+        (self.owned, self.allowances) = (to.owned.clone(), to.allowances.clone());
+        (self.pool, self.pair) = (to.pool.clone(), to.pair.clone());
     }
 
     /// What the wallet really holds at the head.
@@ -406,6 +410,7 @@ impl World {
             native: self.native,
             tokens: vec![(WETH, self.weth), (USDT, self.usdt)],
             positions: self.owned.clone(),
+            allowances: self.allowances.clone(),
         }
     }
 
@@ -429,6 +434,7 @@ pub(super) struct Checkpoint {
     weth: U256,
     usdt: U256,
     owned: Vec<OwnedPosition>,
+    allowances: Vec<(Address, Spender, U256)>,
     pool: PoolV3,
     pair: PoolV2,
 }

@@ -14,10 +14,11 @@ use alloy::primitives::{Address, B256, Bytes};
 use alloy::providers::Provider;
 use alloy::rpc::client::BatchRequest;
 use alloy::rpc::types::TransactionRequest;
+use alloy::sol_types::SolCall;
 use alloy::transports::RpcError;
 use futures::future::try_join_all;
 
-use crate::io::chain::{BATCH_MAX, ChainClient, ChainError, ask, refused};
+use crate::io::chain::{BATCH_MAX, ChainClient, ChainError, ask, decode, refused};
 use crate::model::text::plain;
 
 /// Requests on their way at once.
@@ -36,6 +37,17 @@ const BYTES_MAX: usize = 256 << 10;
 pub(super) type Call = (Address, Bytes);
 /// What a call gave, or the node's words why it failed.
 pub(super) type Answer = Result<Bytes, String>;
+
+/// What an answered call says.
+pub(super) fn decoded<C: SolCall>(answer: &Answer) -> Result<C::Return, ChainError> {
+    match answer {
+        Ok(bytes) => decode::<C>(bytes),
+        Err(why) => {
+            let (what, why) = (C::SIGNATURE, why.clone());
+            Err(ChainError::Refused { what, why, is_unreached: false })
+        }
+    }
+}
 
 /// How far a loading is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

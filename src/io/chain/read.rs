@@ -1,11 +1,13 @@
-//! What a log tells of a pool; wallets and allowances read at one block.
+//! What a log tells of a pool; what a wallet holds and allows, read at one block.
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::{Filter, Log};
+use alloy::sol_types::SolCall;
 
 use crate::engine::event::{OwnedPosition, PoolEvent, WalletAudit};
 use crate::engine::setup::{ChainSetup, Curve, PoolSetup};
 use crate::execution::tx::Spender;
+use crate::io::chain::batch::{Asked, Call, decoded, silent};
 use crate::io::chain::v4::{self, v4_event};
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::chain::{BlockRef, PoolAddress};
@@ -56,7 +58,7 @@ pub(super) fn nonsense(what: &'static str, why: impl ToString) -> ChainError {
 }
 
 impl ChainClient {
-    /// Our balances and positions at a block.
+    /// Our balances and positions at a block, and what the deployment's contracts may take.
     ///
     /// # Errors
     /// `ChainError`.
@@ -66,16 +68,32 @@ impl ChainClient {
         block: &BlockRef,
     ) -> Result<WalletAudit, ChainError> {
         let (signer, at) = (setup.signer, block.hash);
-        let mut tokens = Vec::with_capacity(setup.tokens.len());
+        let mut spenders = vec![(Spender::PositionManager, setup.position_manager)];
+        spenders.extend(setup.router.map(|router| (Spender::SwapRouter, router.address())));
+        let mut calls: Vec<Call> = Vec::new();
         for token in &setup.tokens {
-            let call = Erc20::balanceOfCall(signer);
-            tokens.push((token.address, self.view(token.address, &call, at).await?));
+            calls.push((token.address, Erc20::balanceOfCall(signer).abi_encode().into()));
+            for (_, spender) in &spenders {
+                let call = Erc20::allowanceCall { _0: signer, _1: *spender };
+                calls.push((token.address, call.abi_encode().into()));
+            }
+        }
+        let answers = self.answers(&calls, at, &Asked::new(&silent, 0)).await?;
+        let (mut tokens, mut allowances) = (Vec::new(), Vec::new());
+        for (token, answers) in setup.tokens.iter().zip(answers.chunks(1 + spenders.len())) {
+            let [balance, allowed @ ..] = answers else { continue };
+            tokens.push((token.address, decoded::<Erc20::balanceOfCall>(balance)?));
+            for ((spender, _), answer) in spenders.iter().zip(allowed) {
+                let amount = decoded::<Erc20::allowanceCall>(answer)?;
+                allowances.push((token.address, *spender, amount));
+            }
         }
         Ok(WalletAudit {
             block: *block,
             native: self.balance(signer, at).await?,
             tokens,
             positions: self.owned_positions(setup, at).await?,
+            allowances,
         })
     }
 
@@ -107,27 +125,5 @@ impl ChainClient {
             });
         }
         Ok(owned)
-    }
-
-    /// What the deployment's contracts may still take from us.
-    ///
-    /// # Errors
-    /// `ChainError`.
-    pub async fn allowances(
-        &self,
-        setup: &ChainSetup,
-        at: B256,
-    ) -> Result<Vec<(Address, Spender, U256)>, ChainError> {
-        let mut spenders = vec![(Spender::PositionManager, setup.position_manager)];
-        spenders.extend(setup.router.map(|router| (Spender::SwapRouter, router.address())));
-        let mut allowances = Vec::new();
-        for token in &setup.tokens {
-            for &(name, spender) in &spenders {
-                let call = Erc20::allowanceCall { _0: setup.signer, _1: spender };
-                let amount = self.view(token.address, &call, at).await?;
-                allowances.push((token.address, name, amount));
-            }
-        }
-        Ok(allowances)
     }
 }

@@ -121,8 +121,6 @@ impl PaperChain {
         self.head = Some(start.header);
         start.wallet = self.state(start.header.block);
         start.signer_nonce = self.nonce();
-        let allowances = self.wallet.allowances.iter();
-        start.allowances = allowances.map(|((token, by), left)| (*token, *by, *left)).collect();
         Ok(())
     }
 
@@ -300,6 +298,7 @@ impl PaperChain {
 
     fn state(&self, block: BlockRef) -> WalletAudit {
         let tokens = self.setup.tokens.iter();
+        let allowances = self.wallet.allowances.iter();
         let owned = |(token_id, nft): (&U256, &Nft)| OwnedPosition {
             token_id: *token_id,
             liquidity: nft.liquidity,
@@ -311,6 +310,7 @@ impl PaperChain {
             native: self.wallet.native,
             tokens: tokens.map(|t| (t.address, self.wallet.held(t.address))).collect(),
             positions: self.wallet.positions.iter().map(owned).collect(),
+            allowances: allowances.map(|((token, by), left)| (*token, *by, *left)).collect(),
         }
     }
 

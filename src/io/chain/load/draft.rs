@@ -8,10 +8,10 @@ use alloy::sol_types::SolCall;
 
 use crate::engine::event::{Observed, Pool};
 use crate::engine::setup::{Curve, PoolSetup};
-use crate::io::chain::batch::{Answer, Call};
+use crate::io::chain::batch::{Answer, Call, decoded};
 use crate::io::chain::read::{contract, nonsense};
 use crate::io::chain::v4::place;
-use crate::io::chain::{ChainError, decode};
+use crate::io::chain::ChainError;
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Observed, V3Snapshot};
 use crate::market::pools::v4::{PoolV4, V4Observed, V4Snapshot};
@@ -286,16 +286,6 @@ fn values(setup: &PoolSetup, block: u64, answers: &[Answer]) -> Result<Read, Cha
 
 fn encoded(call: &impl SolCall) -> Bytes {
     call.abi_encode().into()
-}
-
-fn decoded<C: SolCall>(answer: &Answer) -> Result<C::Return, ChainError> {
-    match answer {
-        Ok(bytes) => decode::<C>(bytes),
-        Err(why) => {
-            let (what, why) = (C::SIGNATURE, why.clone());
-            Err(ChainError::Refused { what, why, is_unreached: false })
-        }
-    }
 }
 
 fn same_number(what: &'static str, told: usize, asked: usize) -> Result<(), ChainError> {

@@ -29,10 +29,9 @@ impl Watcher {
         let lost = self.read_pools(&head.block, &mut trail.known).await?;
         let wallet = self.client.wallet(&self.setup, &head.block).await?;
         let signer_nonce = self.client.nonce(self.setup.signer, head.block.hash).await?;
-        let allowances = self.client.allowances(&self.setup, head.block.hash).await?;
         // Nothing can fail any more: from here on the engine keeps them.
         let pools = trail.known.take(&head.block);
-        let start = ChainStart { header: *head, pools, wallet, signer_nonce, allowances };
+        let start = ChainStart { header: *head, pools, wallet, signer_nonce };
         self.tell(Body::ChainReady(Box::new(start))).await?;
         Ok(lost)
     }

@@ -228,16 +228,21 @@ pub(super) fn sent(nonce: u64, act: Act) -> SignedTx {
 pub(super) fn begun() -> PaperChain {
     let mut chain = PaperChain::new(setup(), &with_cycles().strategies, &Recovered::default());
     let block = header(100).block;
-    let empty = WalletAudit { block, native: U256::ZERO, tokens: vec![], positions: vec![] };
+    let empty = WalletAudit {
+        block,
+        native: U256::ZERO,
+        tokens: vec![],
+        positions: vec![],
+        allowances: vec![],
+    };
     let mut start = ChainStart {
         header: header(100),
         pools: vec![(POOL, Pool::V3(Box::new(pool()))), (PAIR, Pool::V2(pair(200)))],
         wallet: empty,
         signer_nonce: 9,
-        allowances: Vec::new(),
     };
     chain.ready(&mut start).unwrap();
-    assert_eq!((start.signer_nonce, start.allowances.len()), (0, 4));
+    assert_eq!((start.signer_nonce, start.wallet.allowances.len()), (0, 4));
     let half = |token| start.wallet.tokens.iter().find(|(of, _)| *of == token).unwrap().1;
     assert_eq!(half(USDT), U256::from(25_000_000_000_u64), "half of the budget of 50,000");
     assert!(half(WETH) > U256::from(9 * 10_u128.pow(18)));

@@ -110,7 +110,6 @@ impl Story {
             pools: vec![(POOL, Pool::V3(Box::new(self.pool.clone())))],
             wallet: self.stranger(),
             signer_nonce: 77,
-            allowances: Vec::new(),
         };
         self.hear(Body::ChainReady(Box::new(start)));
         self.read_again();
@@ -132,7 +131,13 @@ impl Story {
     /// What the real chain says of an address without a key.
     fn stranger(&self) -> WalletAudit {
         let block = self.head.block;
-        WalletAudit { block, native: U256::ZERO, tokens: Vec::new(), positions: Vec::new() }
+        WalletAudit {
+            block,
+            native: U256::ZERO,
+            tokens: Vec::new(),
+            positions: Vec::new(),
+            allowances: Vec::new(),
+        }
     }
 
     fn hear(&mut self, fact: Body) {
