@@ -141,12 +141,7 @@ impl House {
             pools.map(|(at, pool)| ((*at).into(), Pool::V3(Box::new(pool.clone())))).collect();
         let (native, tokens, positions) = (U256::ZERO, Vec::new(), Vec::new());
         let wallet = WalletAudit { block, native, tokens, positions, allowances: Vec::new() };
-        let start = ChainStart {
-            header: head,
-            pools: pools.clone(),
-            wallet,
-            signer_nonce: 0,
-        };
+        let start = ChainStart { header: head, pools: pools.clone(), wallet, signer_nonce: 0 };
         house.tell(Body::ChainReady(Box::new(start)));
         let next = house.next(Vec::new());
         house.tell(next);

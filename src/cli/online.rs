@@ -21,6 +21,7 @@ use crate::cli::findings::{Progress, Report, Status};
 use crate::config::Config;
 use crate::config::chain::Chain;
 use crate::config::pool::{Contracts, Dex};
+use crate::engine::pools::Oddity;
 use crate::io::chain::{ChainClient, ChainError};
 use crate::model::text::plain;
 use crate::venues::erc20::Erc20;
@@ -235,6 +236,17 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
+    /// A pool that a keeper would follow and not trade in.
+    fn doubt(&mut self, oddity: Option<Oddity>) {
+        if let Some(oddity) = oddity {
+            let remedy = format!(
+                "nothing is traded in it while that is so; else take it out of {}",
+                self.key
+            );
+            self.doubts.push((oddity.to_string(), remedy));
+        }
+    }
+
     async fn has_code(&mut self, of: Address, blame: &[&str]) -> bool {
         match self.site.client.has_code(of, self.site.at).await {
             Ok(true) => {

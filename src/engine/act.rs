@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::engine::Engine;
 use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::output::Command;
+use crate::engine::pools::Oddity;
 use crate::engine::setup::{StrategyKind, StrategySetup};
 use crate::engine::state::Pending;
 use crate::execution::order::Order;
@@ -23,7 +24,7 @@ use crate::execution::plan;
 use crate::execution::tx::{Act, Tx, TxRequest, TxState};
 use crate::model::amount::human_unsigned;
 use crate::model::chain::BlockRef;
-use crate::model::intent::{Intent, PoolId};
+use crate::model::intent::{Intent, PoolId, Want};
 use crate::model::opportunity::Fate;
 use crate::model::order::TimeInForce;
 use crate::risk::gate::{self, Approved, CheckRow, Mode, RiskView};
@@ -97,7 +98,7 @@ impl Engine {
     fn review_on_chain(&mut self, intent: Intent) -> Result<(), String> {
         let pools = intent.want.pools();
         let id = pools.first().map(|pool| pool.chain).ok_or("a want of no chain")?;
-        let live = pools.iter().try_for_each(|pool| self.pool_live(*pool));
+        let live = pools.iter().try_for_each(|pool| self.pool_usable(*pool, &intent.want));
         let view = self.risk_view(live, None);
         let checks = gate::checks(&intent, &view, &self.setup.limits);
         let act = match self.allowed_act(&intent, &view) {
@@ -203,10 +204,17 @@ impl Engine {
         self.out.commands.push(Command::Submit { request, intent, strategy });
     }
 
-    fn pool_live(&self, pool: PoolId) -> Result<(), String> {
+    /// A pool that is known, and in which this may be done: what is ours comes out of any, and an
+    /// empty one can be given liquidity.
+    pub(super) fn pool_usable(&self, pool: PoolId, want: &Want) -> Result<(), String> {
         let chain = self.chains.get(&pool.chain).ok_or("unknown chain")?;
         chain.live(self.now)?;
-        chain.pool_live(pool.address)
+        chain.pool_live(pool.address)?;
+        let oddity = chain.pools.get(&pool.address).and_then(|state| state.pool.oddity());
+        match (want, oddity) {
+            (Want::Close(_), _) | (_, None) | (Want::Open(_), Some(Oddity::Empty)) => Ok(()),
+            (_, Some(oddity)) => Err(format!("pool {} is not used: {oddity}", pool.address)),
+        }
     }
 
     pub(super) fn venue_live(&self, venue: &str, symbol: &str) -> Result<(), String> {

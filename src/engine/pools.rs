@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::engine::Engine;
 use crate::engine::event::{Observed, Pool};
@@ -12,11 +13,47 @@ use crate::market::pools::Difference;
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
 use crate::market::pools::v4::{PoolV4, V4Snapshot};
+use crate::math::amm::tick::FARTHEST_TICK;
 use crate::math::amm::v2::KeptPart;
 use crate::model::chain::{BlockRef, PoolAddress};
 use crate::model::intent::PoolId;
 
+/// What keeps a pool from being used although its state is exact: anybody can open such a one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Oddity {
+    /// Where liquidity has run out.
+    #[error("its tick {0} is within 1 % of the protocol's ends")]
+    AtEnd(i32),
+    /// Nothing of one coin, or of both, is in reach of its price.
+    #[error("it has no liquidity at its price")]
+    Empty,
+}
+
+impl Oddity {
+    /// Of a pool at this tick, with this liquidity in range.
+    pub fn of_range(tick: i32, liquidity: u128) -> Option<Self> {
+        if !(-FARTHEST_TICK..=FARTHEST_TICK).contains(&tick) {
+            return Some(Self::AtEnd(tick));
+        }
+        (liquidity == 0).then_some(Self::Empty)
+    }
+
+    /// Of a pair with these reserves.
+    pub fn of_pair(reserves: [u128; 2]) -> Option<Self> {
+        reserves.contains(&0).then_some(Self::Empty)
+    }
+}
+
 impl Pool {
+    /// Why nothing is traded in it although it is known; `None` for one that can be used.
+    pub fn oddity(&self) -> Option<Oddity> {
+        match self {
+            Self::V2(pair) => Oddity::of_pair(pair.reserves().into()),
+            Self::V3(pool) => Oddity::of_range(pool.tick(), pool.liquidity()),
+            Self::V4(pool) => Oddity::of_range(pool.tick(), pool.liquidity()),
+        }
+    }
+
     /// Where it differs from what was read at the same block; `None` for a reading of another kind
     /// of pool. The LP fee of a V4 pool is taken over: hooks set it without a log, and elsewhere
     /// only the key's is its own.

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::event::{Pool, Position};
 use crate::engine::figures::{NATIVE_DECIMALS, pool_price};
 use crate::engine::setup::{PoolSetup, VenueSetup};
-use crate::engine::state::{ChainState, VenueState};
+use crate::engine::state::{ChainState, PoolState, VenueState};
 use crate::execution::order::Order;
 use crate::ledger::entry::Entry;
 use crate::math::amm::Amounts;
@@ -172,7 +172,7 @@ impl Engine {
                 pair: setup.pair.clone(),
                 fee_pips: own_fee.unwrap_or(setup.fee_pips),
                 state: state.map_or("syncing", |state| state.standing.word()),
-                reason: state.and_then(|state| state.standing.why_not()).map(str::to_owned),
+                reason: state.and_then(PoolState::why_not),
                 since_block: state.map(|state| state.standing.since()),
                 price: state
                     .and_then(|state| pool_price(&chain.setup, setup, &state.pool))

@@ -63,6 +63,17 @@ pub struct PoolState {
 }
 
 impl PoolState {
+    /// It is believed, and there is something to trade.
+    pub fn is_usable(&self) -> bool {
+        self.standing.is_live() && self.pool.oddity().is_none()
+    }
+
+    /// Why it is not, for people.
+    pub fn why_not(&self) -> Option<String> {
+        let odd = || self.pool.oddity().map(|oddity| format!("not used: {oddity}"));
+        self.standing.why_not().map(str::to_owned).or_else(odd)
+    }
+
     /// A pool just read from the chain at this height.
     pub fn new(pool: Pool, read_at: u64) -> Self {
         Self {

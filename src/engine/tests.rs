@@ -18,6 +18,7 @@ mod manual;
 mod modes;
 mod notes;
 mod on_chain;
+mod oddities;
 mod opening;
 mod orders;
 mod reorg;

@@ -6,8 +6,9 @@ use alloy::primitives::aliases::U24;
 use super::{Row, Site};
 use crate::cli::findings::Report;
 use crate::config::pool::{Dex, Pool};
+use crate::engine::pools::Oddity;
 use crate::io::chain::evm::hooked::HookRules;
-use crate::venues::uniswap_v2::abi::UniswapV2Factory;
+use crate::venues::uniswap_v2::abi::{UniswapV2Factory, UniswapV2Pair};
 use crate::venues::uniswap_v2::{PAIR_INIT_CODE_HASH, pair_address};
 use crate::venues::uniswap_v3::abi::{UniswapV3Factory, UniswapV3Pool};
 use crate::venues::uniswap_v3::pool_address;
@@ -64,13 +65,14 @@ impl Site<'_> {
         // The loader refuses a V4 pool without the rest of its key.
         let Some(of) = pool.key(token0, token1) else { return };
         let id = of.id();
-        match self.client.v4_slot0(manager, id, self.at).await {
-            Ok(slot0) if slot0.sqrt_price_x96.is_zero() => {
+        match self.client.v4_state(manager, id, self.at).await {
+            Ok((slot0, _)) if slot0.sqrt_price_x96.is_zero() => {
                 row.wrong(format!("{manager} has no pool under its id {id}"), &blame);
             }
-            Ok(slot0) => {
+            Ok((slot0, liquidity)) => {
                 row.facts.push(format!("has a price under its id {id}"));
                 row.facts.push(format!("its LP fee is {} pips", slot0.lp_fee_pips));
+                row.doubt(Oddity::of_range(slot0.tick, liquidity));
             }
             Err(error) => row.unanswered(&error, &blame),
         }
@@ -121,6 +123,8 @@ impl Site<'_> {
             Some(_) => row.facts.push("CREATE2 gives this address".to_owned()),
             None => {}
         }
+        let odd = oddity(row, pool.dex, address, blame).await;
+        row.doubt(odd);
     }
 
     /// The loader refuses a pool of an unknown exchange or of unknown tokens.
@@ -135,5 +139,21 @@ impl Site<'_> {
             quote: coin(&pool.quote),
             fee: U24::saturating_from(pool.fee_pips),
         }
+    }
+}
+
+/// What will keep a keeper from trading in a pool that has a contract of its own.
+async fn oddity(row: &mut Row<'_>, dex: Dex, at: Address, blame: &[&str]) -> Option<Oddity> {
+    match dex {
+        Dex::UniswapV2 | Dex::SushiswapV2 => {
+            let held = row.ask(at, &UniswapV2Pair::getReservesCall {}, blame).await?;
+            Oddity::of_pair([held._reserve0.to(), held._reserve1.to()])
+        }
+        Dex::UniswapV3 | Dex::SushiswapV3 => {
+            let tick = row.ask(at, &UniswapV3Pool::slot0Call {}, blame).await?.tick;
+            let liquidity = row.ask(at, &UniswapV3Pool::liquidityCall {}, blame).await?;
+            Oddity::of_range(tick.as_i32(), liquidity)
+        }
+        Dex::UniswapV4 => None,
     }
 }

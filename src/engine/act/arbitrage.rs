@@ -161,7 +161,7 @@ fn none_taken(block: u64, n_found: usize, n_worth: usize) -> String {
 
 /// A pool the executor may trade on, as the search sees it; `None` for one that is not believed.
 fn pool_ref<'a>(chain: &'a ChainState, setup: &PoolSetup) -> Option<PoolRef<'a>> {
-    let state = chain.pools.get(&setup.address).filter(|state| state.standing.is_live())?;
+    let state = chain.pools.get(&setup.address).filter(|state| state.is_usable())?;
     Some(PoolRef {
         id: crate::model::intent::PoolId { chain: chain.setup.chain, address: setup.address },
         dex: setup.executor_dex?,

@@ -125,7 +125,7 @@ impl Engine {
     /// A believed Uniswap V3 pool of base and numeraire, with what the wallet holds; `None` for
     /// others, which the router does not know.
     fn pool_of_pair<'a>(&self, chain: &'a ChainState, setup: &'a PoolSetup) -> Option<PoolRef<'a>> {
-        let state = chain.pools.get(&setup.address).filter(|state| state.standing.is_live())?;
+        let state = chain.pools.get(&setup.address).filter(|state| state.is_usable())?;
         let Pool::V3(pool) = &state.pool else { return None };
         if !setup.is_uniswap_v3() {
             return None;

@@ -34,20 +34,22 @@ pub(super) fn v4_event(pools: &[PoolSetup], log: &Log) -> Option<(PoolAddress, P
 }
 
 impl ChainClient {
-    /// The first word of a pool; its price is zero where there is none.
+    /// A pool's first word and its liquidity in range; the price is zero where there is no pool.
     ///
     /// # Errors
     /// `ChainError`, also when nothing at the address answers as a `PoolManager` does.
-    pub async fn v4_slot0(
+    pub async fn v4_state(
         &self,
         manager: Address,
         id: B256,
         at: B256,
-    ) -> Result<Slot0, ChainError> {
-        let call = PoolManager::extsloadCall { slots: vec![storage::slot0_slot(id)] };
-        let words = self.view(manager, &call, at).await?;
-        let word = words.first().ok_or_else(|| nonsense("extsload", "it has no word"))?;
-        Ok(storage::slot0(*word))
+    ) -> Result<(Slot0, u128), ChainError> {
+        let slots = vec![storage::slot0_slot(id), storage::liquidity_slot(id)];
+        let words = self.view(manager, &PoolManager::extsloadCall { slots }, at).await?;
+        let [slot0, liquidity] = words[..] else {
+            return Err(nonsense("extsload", "it has not two words"));
+        };
+        Ok((storage::slot0(slot0), storage::liquidity(liquidity)))
     }
 }
 

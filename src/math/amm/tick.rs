@@ -17,6 +17,10 @@ pub const MIN_TICK: i32 = -887_272;
 /// Highest tick of the protocol.
 pub const MAX_TICK: i32 = 887_272;
 
+/// Ticks further out, to either side, are within 1 % of the protocol's ends: a price there is
+/// whatever the last of the liquidity left.
+pub const FARTHEST_TICK: i32 = MAX_TICK - MAX_TICK / 100;
+
 /// Price at [`MIN_TICK`], Q64.96; a pool's price is at least this.
 pub const MIN_SQRT_PRICE_X96: U256 = U256::from_limbs([4_295_128_739, 0, 0, 0]);
 

@@ -114,8 +114,8 @@ impl Search<'_> {
         let key = pool.key(token0, token1).context("the pool has no tick spacing")?;
         key.check().with_context(|| format!("{pool} can be no pool"))?;
         let id = key.id();
-        let slot0 = client.v4_slot0(maker, id, at).await;
-        let slot0 = slot0.with_context(|| {
+        let state = client.v4_state(maker, id, at).await;
+        let (slot0, _) = state.with_context(|| {
             let manager = Dex::UniswapV4.key(Dex::UniswapV4.maker());
             format!("no PoolManager answers at {maker}: check {manager}")
         })?;

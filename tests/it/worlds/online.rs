@@ -6,10 +6,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use alloy::primitives::Address;
+use alloy::primitives::aliases::U24;
 use anyhow::{Context, Result, bail, ensure};
+use tidekeeper::math::amm::tick::sqrt_price_at;
+use tidekeeper::venues::uniswap_v3::pool_address;
+use tidekeeper::world::chain::{self, Deed};
 use tidekeeper::world::demo::World;
 
 use super::{pools, probe, stage};
+use crate::bytecode::abi::{Pool, PoolFactory};
 
 /// Exit status of files that are refused.
 const CHECK_FAILED: i32 = 3;
@@ -138,6 +144,7 @@ async fn true_files_pass_online_and_each_mistake_is_named() -> Result<()> {
         fs::write(&path, good.replacen(&mistake.old, &mistake.new, 1))?;
         named(&world.config_dir, &mistake)?;
     }
+    odd_pools_are_told(&world, &path, &good).await?;
     other_chain_or_none(&world, &path, &good)?;
     fs::write(&path, &good)?;
     probe::a_token_with_a_fee_stops_an_agent(&mut world).await
@@ -156,6 +163,39 @@ fn named(dir: &Path, mistake: &Mistake) -> Result<()> {
     }
     for words in &mistake.told {
         ensure!(failures.iter().any(|line| line.contains(words)), "{words}: {failures:#?}");
+    }
+    Ok(())
+}
+
+/// Pools that somebody opens, one at an end of the protocol and one empty: the files are right, and
+/// what keeps a keeper from trading there is told.
+async fn odd_pools_are_told(world: &World, path: &Path, good: &str) -> Result<()> {
+    let site = world.manifest.chains.first().context("the world has no chain")?;
+    let (provider, c) = (chain::connect(&site.rpc_http)?, site.contracts);
+    let accounts: Vec<Address> = chain::raw(&provider, "eth_accounts", ()).await?;
+    let from = *accounts.first().context("no account")?;
+    let fee_pips = 10_000;
+    let mut text = good.to_owned();
+    for (coin, pair, tick) in [(c.usdt, "WETH/USDT", 880_000), (c.usdc, "WETH/USDC", 0)] {
+        let fee = U24::from(fee_pips);
+        let create = PoolFactory::createPoolCall { tokenA: c.weth, tokenB: coin, fee };
+        let open = Pool::initializeCall { sqrtPriceX96: sqrt_price_at(tick)?.to() };
+        let pool = pool_address(c.v3_factory, c.weth, coin, fee_pips);
+        chain::send(&provider, &Deed::call(from, c.v3_factory, &create)).await?;
+        chain::send(&provider, &Deed::call(from, pool, &open)).await?;
+        let row =
+            format!("  {{ dex = \"uniswap_v3\", pair = \"{pair}\", fee_pips = {fee_pips} }},");
+        text = text.replacen("allow = [\n", &format!("allow = [\n{row}\n"), 1);
+    }
+    fs::write(path, text)?;
+    let verdict = check(&world.config_dir, &["--online"])?;
+    ensure!(verdict.status == Some(0), "{}", verdict.output);
+    for words in [
+        "its tick 880000 is within 1 % of the protocol's ends",
+        "it has no liquidity at its price",
+        "nothing is traded in it while that is so; else take it out of chains.demo.pools.allow[0]",
+    ] {
+        ensure!(verdict.output.contains(words), "{words}: {}", verdict.output);
     }
     Ok(())
 }

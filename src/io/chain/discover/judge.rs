@@ -17,12 +17,8 @@ use crate::io::chain::evm::hooked::{HookRules, NoQuote, Quoting};
 use crate::io::chain::evm::verdict::{Doubt, Fault, Verdict};
 use crate::market::pools::v4::key::KeyError;
 use crate::math::amm::price::MAX_DECIMALS;
-use crate::math::amm::tick::MAX_TICK;
+use crate::math::amm::tick::FARTHEST_TICK;
 use crate::model::amount::human_unsigned;
-
-/// Ticks further out than this are within 1 % of the protocol's ends, where a price is whatever the
-/// last of the liquidity left.
-const TICK_FARTHEST: i32 = MAX_TICK - MAX_TICK / 100;
 
 /// A coin that pools may be of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,7 +271,7 @@ impl Rules {
             return Err(Refusal::Fee { fee_pips, most: self.fee_pips_max });
         }
         if let Some(tick) = tick
-            && !(-TICK_FARTHEST..=TICK_FARTHEST).contains(&tick)
+            && !(-FARTHEST_TICK..=FARTHEST_TICK).contains(&tick)
         {
             return Err(Refusal::Tick { tick });
         }

@@ -8,10 +8,10 @@ use alloy::sol_types::SolCall;
 
 use crate::engine::event::{Observed, Pool};
 use crate::engine::setup::{Curve, PoolSetup};
+use crate::io::chain::ChainError;
 use crate::io::chain::batch::{Answer, Call, decoded};
 use crate::io::chain::read::{contract, nonsense};
 use crate::io::chain::v4::place;
-use crate::io::chain::ChainError;
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Observed, V3Snapshot};
 use crate::market::pools::v4::{PoolV4, V4Observed, V4Snapshot};

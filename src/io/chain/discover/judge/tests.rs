@@ -3,6 +3,7 @@ use rust_decimal::dec;
 use super::*;
 use crate::config::pool::Dex;
 use crate::market::pools::v4::key::{PoolKey, SwapHook};
+use crate::math::amm::tick::MAX_TICK;
 
 const WETH: Address = Address::with_last_byte(1);
 const USDT: Address = Address::with_last_byte(2);
