@@ -108,10 +108,87 @@ impl RangeEstimate {
         0.5 * sigma * sigma * price * price * -self.gamma(price)
     }
 
+    /// Cash of the portfolio that is worth the same at every price: so much of the quote, less
+    /// `L / (2 K^1.5)` puts per unit of strike `K` in the range (second derivative of the value,
+    /// Carr and Madan 1998). Above the range all of it is quote.
+    pub fn replicating_cash(&self) -> f64 {
+        self.quote(self.price_upper)
+    }
+
+    /// The puts to be short beside [`RangeEstimate::replicating_cash`], as strike and number, when
+    /// they are gathered at `n` strikes: the range is cut into as many parts of one ratio, each
+    /// with its puts at its geometric middle.
+    pub fn replicating_puts(&self, n: u32) -> Vec<(f64, f64)> {
+        let step = libm::pow(self.price_upper / self.price_lower, 1.0 / f64::from(n));
+        let part = |index: u32| {
+            let lower = self.price_lower * libm::pow(step, f64::from(index));
+            let upper = lower * step;
+            let number = self.liquidity * (1.0 / libm::sqrt(lower) - 1.0 / libm::sqrt(upper));
+            (libm::sqrt(lower * upper), number)
+        };
+        (0..n).map(part).collect()
+    }
+
     fn inside(&self, price: f64) -> f64 {
         price.max(self.price_lower).min(self.price_upper)
     }
 }
+
+/// Blocks in which arbitrageurs trade a constant-product pool against a price that is a driftless
+/// random walk, each to the edge of the fee, paying no gas.
+///
+/// Rates are parts of the pool's value per year, before the fee the pool earns on these trades.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArbitrageEstimate {
+    /// Annual volatility, a fraction.
+    pub sigma: f64,
+    /// The pool's fee, a fraction of the input.
+    pub fee: f64,
+    /// Mean time between blocks, in years.
+    pub block_time: f64,
+}
+
+impl ArbitrageEstimate {
+    /// Part of the blocks in which somebody trades, where blocks are Poisson:
+    /// `1 / (1 + √2 g / σ_b)`, with `g = -ln(1 - fee)` and `σ_b = σ √Δt` (Milionis, Moallemi and
+    /// Roughgarden, arXiv 2305.14604).
+    pub fn share_of_blocks(&self) -> f64 {
+        1.0 / (1.0 + core::f64::consts::SQRT_2 * self.half_spread() / self.sigma_of_block())
+    }
+
+    /// Loss to arbitrage where blocks are Poisson, as on chains whose blocks are mined:
+    /// `LVR · share · cosh(g / 2) / (1 - σ_b² / 8)` (the same).
+    pub fn loss_at_random_blocks(&self) -> f64 {
+        let sigma = self.sigma_of_block();
+        let exact = libm::cosh(self.half_spread() / 2.0) / (1.0 - sigma * sigma / 8.0);
+        self.lvr() * self.share_of_blocks() * exact
+    }
+
+    /// Loss to arbitrage where blocks come at fixed times, as on most chains:
+    /// `LVR / (1 + √(2π) g / (|ζ(½)| σ_b))`; `g` is one side of the spread (Nezlobin and Tassy,
+    /// arXiv 2505.05113, whose `γ` is both).
+    pub fn loss_at_fixed_blocks(&self) -> f64 {
+        let root = libm::sqrt(2.0 * core::f64::consts::PI);
+        let wide = root * self.half_spread() / (ZETA_OF_HALF * self.sigma_of_block());
+        self.lvr() / (1.0 + wide)
+    }
+
+    /// Loss versus rebalancing without a fee, `σ² / 8`.
+    pub fn lvr(&self) -> f64 {
+        self.sigma * self.sigma / 8.0
+    }
+
+    fn half_spread(&self) -> f64 {
+        -libm::log1p(-self.fee)
+    }
+
+    fn sigma_of_block(&self) -> f64 {
+        self.sigma * libm::sqrt(self.block_time)
+    }
+}
+
+/// `|ζ(½)|`.
+const ZETA_OF_HALF: f64 = 1.460_354_508_809_586_8;
 
 #[cfg(test)]
 mod tests {
@@ -168,11 +245,7 @@ mod tests {
     fn ranges_agree_with_the_oracle() {
         for case in cases(&oracle(), "v3_position") {
             let (given, out) = (&case["in"], &case["out"]);
-            let range = RangeEstimate {
-                liquidity: f(&given["L"]),
-                price_lower: f(&given["pa"]),
-                price_upper: f(&given["pb"]),
-            };
+            let range = range_of(given);
             let (entry, price) = (f(&given["p0"]), f(&given["p1"]));
             check(range.base(entry), &out["x0"], 0.0, case);
             check(range.quote(entry), &out["y0"], 0.0, case);
@@ -187,6 +260,88 @@ mod tests {
             let lvr = range.lvr_per_year(price, f(&given["sigma_annual"]));
             check(lvr, &out["lvr_rate_abs_per_year"], 0.0, case);
         }
+    }
+
+    #[test]
+    fn arbitrage_beside_a_fee_agrees_with_the_oracle() {
+        for case in cases(&oracle(), "cpmm_arb_with_fees") {
+            let (given, out) = (&case["in"], &case["out"]);
+            let pool = ArbitrageEstimate {
+                sigma: f(&given["sigma_annual"]),
+                fee: f(&given["pool_fee_fraction"]),
+                block_time: f(&given["mean_block_time_s"]) / f(&given["year_seconds"]),
+            };
+            check(pool.half_spread(), &given["gamma_log_fee"], 0.0, case);
+            check(pool.share_of_blocks(), &out["P_trade_poisson"], 0.0, case);
+            check(pool.lvr(), &out["lvr_rel_per_year"], 0.0, case);
+            let random = pool.loss_at_random_blocks();
+            check(random, &out["arb_rel_per_year_poisson_exact"], 0.0, case);
+            let fast = pool.lvr() * pool.share_of_blocks();
+            check(fast, &out["arb_rel_per_year_fast_block_approx"], 0.0, case);
+            let fixed = pool.loss_at_fixed_blocks();
+            check(fixed, &out["arb_rel_per_year_deterministic_blocks_approx"], 0.0, case);
+        }
+    }
+
+    fn range_of(given: &Value) -> RangeEstimate {
+        RangeEstimate {
+            liquidity: f(&given["L"]),
+            price_lower: f(&given["pa"]),
+            price_upper: f(&given["pb"]),
+        }
+    }
+
+    #[test]
+    fn replication_agrees_with_the_oracle() {
+        let file = oracle();
+        for case in cases(&file, "lp_static_replication") {
+            let range = range_of(&case["in"]);
+            check(range.replicating_cash(), &case["out"]["cash_leg"], 0.0, case);
+            // However fine, they are as many; the sum of many roundings has no more digits.
+            let puts: f64 = range.replicating_puts(64).iter().map(|(_, number)| number).sum();
+            check(puts, &case["out"]["total_put_notional"], 0.0, case);
+        }
+        for case in cases(&file, "lp_static_replication_discrete") {
+            let (range, out) = (range_of(&case["in"]), &case["out"]);
+            let n = u32::try_from(case["in"]["n"].as_u64().unwrap()).unwrap();
+            let puts = range.replicating_puts(n);
+            let (strikes, numbers) = (&out["strikes"], &out["short_put_qty"]);
+            for (index, (strike, number)) in puts.iter().enumerate() {
+                check(*strike, &strikes[index], 0.0, case);
+                check(*number, &numbers[index], 0.0, case);
+            }
+            assert_eq!(strikes.as_array().unwrap().len(), puts.len());
+            check(range.replicating_cash(), &out["cash"], 0.0, case);
+            let error_at = |price: f64| {
+                let paid: f64 = puts.iter().map(|(k, number)| number * (k - price).max(0.0)).sum();
+                (range.value(price) - (range.replicating_cash() - paid)).abs()
+            };
+            let width = range.price_upper - range.price_lower;
+            let grid = (0..=2_000).map(|at| range.price_lower + width * f64::from(at) / 2_000.0);
+            let worst = grid.map(error_at).fold(0.0, f64::max);
+            // The oracle tells fifteen digits of it.
+            let told = f(&out["worst_abs_error_on_[pa,pb]_2001_grid"]);
+            assert!((worst - told).abs() <= told * 1e-9, "{worst} {told}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_case_is_tested() {
+        let file = oracle();
+        let kinds = [
+            ("v2_il", 13),
+            ("v3_capital_efficiency_at_centre", 5),
+            ("v3_position", 49),
+            ("cpmm_arb_with_fees", 6),
+            ("lp_static_replication", 3),
+            ("lp_static_replication_discrete", 3),
+        ];
+        let n_cases = |(kind, n): (&str, usize)| {
+            assert_eq!(cases(&file, kind).len(), n, "{kind}");
+            n
+        };
+        let n_all = file["cases"].as_array().unwrap().len();
+        assert_eq!(kinds.map(n_cases).iter().sum::<usize>(), n_all);
     }
 
     #[test]
