@@ -180,14 +180,21 @@ impl Site {
     /// # Errors
     /// When the agent does not answer, or something still moves after `patience`.
     pub async fn halt_until_quiet(&self, why: &str, patience: Duration) -> Result<()> {
-        let is_quiet = |seen: &Value| seen["state"]["kind"] == "halted" && seen["is_quiet"] == true;
+        let is_quiet = |seen: &Value| seen["is_quiet"] == true;
+        let is_over = |seen: &Value| {
+            seen["state"]["kind"] == "halted" && (is_quiet(seen) || is_holding_back(seen))
+        };
         let began = Instant::now();
         loop {
             self.direct("halt", why).await?;
             let limit = patience.saturating_sub(began.elapsed()).min(REST_WITHIN);
-            let rest = self.wait_for("nothing to move after a halt", limit, is_quiet).await;
-            if rest.is_ok() || began.elapsed() >= patience {
-                return rest.map(drop);
+            let rest = self.wait_for("nothing to move after a halt", limit, is_over).await;
+            if rest.as_ref().is_ok_and(is_quiet) {
+                return Ok(());
+            }
+            if began.elapsed() >= patience {
+                let seen = rest?;
+                bail!("a halt holds something back again and again: {:#}", in_short(&seen));
             }
             self.direct("resume", "what the halt held back may leave").await?;
             tokio::time::sleep(LEAVES_WITHIN).await;
@@ -227,6 +234,12 @@ impl Site {
         }
         bail!("waited {} s for {what}; last seen: {:#}", limit.as_secs(), in_short(&last))
     }
+}
+
+/// A transaction is signed and not sent.
+fn is_holding_back(snapshot: &Value) -> bool {
+    let transactions = snapshot["transactions"].as_array();
+    transactions.is_some_and(|all| all.iter().any(|tx| tx["state"] == "signed"))
 }
 
 /// What an error tells of a snapshot: how far the agent may act, and what it is at.

@@ -36,6 +36,8 @@ use sieve::{Sieve, Spoiled, Weather};
 const ACTS: u64 = 420;
 /// In tenths: the acts during which logs are lost.
 const STORM_TENTHS: u64 = 6;
+/// A storm in which too few removals were seen goes on by so many acts.
+const STORM_LONGER: u64 = 20;
 /// After it a storm goes on for so many blocks at most, each followed before the next one comes,
 /// until enough was lost and found.
 const STORM_BLOCKS_MAX: u64 = 250;
@@ -279,6 +281,11 @@ impl World {
         self.keeper.named.iter().filter(|named| spoiled.lost.contains(named)).count()
     }
 
+    /// Times that the engine was told of blocks taken back.
+    fn n_noticed(&self) -> u64 {
+        self.keeper.notes.get("reorganised").copied().unwrap_or(0)
+    }
+
     fn tell(&self, seed: u64, began: Instant) {
         let Spoiled { lost, n_lost, n_repeated, n_late, n_refused } = self.sieve.spoiled();
         let note = |kind: &str| self.keeper.notes.get(kind).copied().unwrap_or(0);
@@ -293,7 +300,7 @@ impl World {
             self.n_refused,
             self.n_blocks,
             self.taken_back,
-            note("reorganised"),
+            self.n_noticed(),
         );
         println!(
             "fifty pools: {n_lost} logs lost in {} places, {n_repeated} told twice, {n_late} \
@@ -320,7 +327,7 @@ impl World {
         // Between a head and its search the chain may have left the branch that was followed.
         let n_elsewhere = self.keeper.named.len() - n_named;
         ensure!(n_elsewhere <= self.taken_back.len(), "{n_elsewhere} named where none was lost");
-        let noticed = self.keeper.notes.get("reorganised").copied().unwrap_or(0);
+        let noticed = self.n_noticed();
         ensure!(noticed >= TAKEN_BACK_MIN, "only {noticed} times blocks were taken back");
         ensure!(spoiled.n_repeated >= REPEATED_MIN, "only {} told twice", spoiled.n_repeated);
         ensure!(self.n_refused * 3 < self.n_sent, "a third of all transactions was refused");
@@ -335,13 +342,18 @@ impl World {
 async fn play(seed: u64, n_acts: u64) -> Result<()> {
     let began = Instant::now();
     let mut world = World::begin(seed).await?;
-    let n_stormy = n_acts * STORM_TENTHS / 10;
+    let mut n_stormy = n_acts * STORM_TENTHS / 10;
     world.live(Weather::Storm, n_stormy).await?;
+    // How often the watcher looks is up to the machine, and with it how often it sees a removal.
+    while world.n_noticed() < TAKEN_BACK_MIN && n_stormy < n_acts {
+        n_stormy += STORM_LONGER;
+        world.live(Weather::Storm, n_stormy).await?;
+    }
     world.lose_enough().await?;
     world.sieve.be(Weather::Rough);
     // Whatever was lost was told at this height or below.
     world.keeper.read_anew_above(world.highest);
-    let n_acts = world.people.n_acts() + n_acts - n_stormy;
+    let n_acts = world.people.n_acts() + n_acts - n_acts * STORM_TENTHS / 10;
     world.live(Weather::Rough, n_acts).await?;
     world.clear_up().await?;
     for _ in 0..3 {
