@@ -1060,7 +1060,7 @@ export interface components {
             pool: string;
             /** @description Quote per base. */
             price: string | null;
-            /** @description Why it is quarantined, and what it waits for. */
+            /** @description Why it is quarantined, and what it waits for; of a live one, why nothing is traded in it. */
             reason: string | null;
             /**
              * Format: int64

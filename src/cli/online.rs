@@ -240,7 +240,7 @@ impl Row<'_> {
     fn doubt(&mut self, oddity: Option<Oddity>) {
         if let Some(oddity) = oddity {
             let remedy = format!(
-                "nothing is traded in it while that is so; else take it out of {}",
+                "nothing is swapped in it while that is so; else take it out of {}",
                 self.key
             );
             self.doubts.push((oddity.to_string(), remedy));

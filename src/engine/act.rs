@@ -16,7 +16,6 @@ use uuid::Uuid;
 use crate::engine::Engine;
 use crate::engine::figures::NATIVE_DECIMALS;
 use crate::engine::output::Command;
-use crate::engine::pools::Oddity;
 use crate::engine::setup::{StrategyKind, StrategySetup};
 use crate::engine::state::Pending;
 use crate::execution::order::Order;
@@ -204,17 +203,11 @@ impl Engine {
         self.out.commands.push(Command::Submit { request, intent, strategy });
     }
 
-    /// A pool that is known, and in which this may be done: what is ours comes out of any, and an
-    /// empty one can be given liquidity.
+    /// A pool that is known, and in which this may be done.
     pub(super) fn pool_usable(&self, pool: PoolId, want: &Want) -> Result<(), String> {
         let chain = self.chains.get(&pool.chain).ok_or("unknown chain")?;
         chain.live(self.now)?;
-        chain.pool_live(pool.address)?;
-        let oddity = chain.pools.get(&pool.address).and_then(|state| state.pool.oddity());
-        match (want, oddity) {
-            (Want::Close(_), _) | (_, None) | (Want::Open(_), Some(Oddity::Empty)) => Ok(()),
-            (_, Some(oddity)) => Err(format!("pool {} is not used: {oddity}", pool.address)),
-        }
+        chain.pool_usable(pool.address, |oddity| oddity.hinders(want))
     }
 
     pub(super) fn venue_live(&self, venue: &str, symbol: &str) -> Result<(), String> {

@@ -28,8 +28,10 @@ impl ChainState {
     /// What contracts may take is what the chain says, whoever changed it. Not while a transaction
     /// of ours is on its way: what it will allow or take is counted already.
     pub(super) fn learn_allowances(&mut self, audit: &WalletAudit) {
-        let told = audit.allowances.iter();
-        self.allowances = told.map(|(token, by, amount)| ((*token, *by), *amount)).collect();
+        if !self.txs.values().any(|tx| tx.state.is_pending()) {
+            let told = audit.allowances.iter();
+            self.allowances = told.map(|(token, by, amount)| ((*token, *by), *amount)).collect();
+        }
     }
 }
 
@@ -97,7 +99,7 @@ impl Engine {
             rows.extend(compare(&self.ledger, &place, &[], is_liquidity, &at));
         }
         self.learn_fee_growth(audit);
-        if let Some(chain) = self.chains.get_mut(&chain).filter(|chain| !chain.is_busy()) {
+        if let Some(chain) = self.chains.get_mut(&chain) {
             chain.learn_allowances(audit);
         }
         self.reconciled_at(format!("chain {chain}"), rows);

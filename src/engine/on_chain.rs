@@ -39,6 +39,7 @@ impl Engine {
         chain.take_over(start.pools, start.header.block.number);
         chain.undo.clear();
         chain.forgotten = None;
+        chain.allowances.clear();
         chain.learn_allowances(&start.wallet);
         // Before our first slot the count says nothing: the signer may have lived before us.
         let has_slots = chain.next_nonce > 0;

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::engine::Engine;
 use crate::engine::event::{Observed, Pool};
 use crate::engine::state::PoolState;
+use crate::execution::tx::Act;
 use crate::market::pools::Difference;
 use crate::market::pools::v2::{PoolV2, V2Observed};
 use crate::market::pools::v3::{PoolV3, V3Snapshot};
@@ -16,7 +17,7 @@ use crate::market::pools::v4::{PoolV4, V4Snapshot};
 use crate::math::amm::tick::FARTHEST_TICK;
 use crate::math::amm::v2::KeptPart;
 use crate::model::chain::{BlockRef, PoolAddress};
-use crate::model::intent::PoolId;
+use crate::model::intent::{PoolId, Want};
 
 /// What keeps a pool from being used although its state is exact: anybody can open such a one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -30,6 +31,25 @@ pub enum Oddity {
 }
 
 impl Oddity {
+    /// Whether it speaks against this want: what is ours comes out of any pool, and an empty one
+    /// can be given liquidity.
+    pub(super) fn hinders(self, want: &Want) -> bool {
+        match want {
+            Want::Close(_) | Want::Hedge(_) | Want::Leg(_) | Want::Quote(_) => false,
+            Want::Open(_) => self != Self::Empty,
+            Want::Swap(_) | Want::Cycle(_) => true,
+        }
+    }
+
+    /// The same of an act; an approval moves nothing.
+    pub(super) fn hinders_act(self, act: &Act) -> bool {
+        match act {
+            Act::Close { .. } | Act::Approve { .. } => false,
+            Act::Open { .. } => self != Self::Empty,
+            Act::Swap { .. } | Act::Cycle { .. } => true,
+        }
+    }
+
     /// Of a pool at this tick, with this liquidity in range.
     pub fn of_range(tick: i32, liquidity: u128) -> Option<Self> {
         if !(-FARTHEST_TICK..=FARTHEST_TICK).contains(&tick) {

@@ -11,6 +11,7 @@ use crate::engine::on_chain::RETRY_AFTER_MS;
 use crate::engine::output::{Command, Record};
 use crate::engine::state::{Pending, TXS_KEPT};
 use crate::execution::tx::{Act, TxEvent, TxRequest, TxState};
+use crate::model::chain::PoolAddress;
 use crate::model::opportunity::Fate;
 
 /// A slot not mined after so many blocks, and so long, is sent again, byte for byte.
@@ -129,9 +130,11 @@ impl Engine {
             self.still_pays(pending.intent, gas).map_err(refused)?;
         }
         let chain = self.chains.get(&id).ok_or_else(|| refused("unknown chain".into()))?;
+        let usable =
+            |pool: &PoolAddress| chain.pool_usable(*pool, |odd| odd.hinders_act(&pending.act));
         chain
             .live(self.now)
-            .and_then(|()| pending.pools.iter().try_for_each(|pool| chain.pool_live(*pool)))
+            .and_then(|()| pending.pools.iter().try_for_each(usable))
             .map_err(refused)?;
         let head = chain.head.ok_or_else(|| refused("no head".into()))?;
         if head.base_fee.saturating_add(chain.setup.max_priority_fee) > chain.setup.max_fee {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::engine::admission::Standing;
 use crate::engine::event::Pool;
+use crate::engine::pools::Oddity;
 use crate::engine::recent::Seen;
 use crate::engine::reorg::UndoBlock;
 use crate::engine::setup::ChainSetup;
@@ -236,6 +237,20 @@ impl ChainState {
         let state = self.pools.get(&address).ok_or("the pool is not read yet")?;
         match state.standing.why_not() {
             Some(why) => Err(format!("pool {address} is quarantined: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The pool is live, and nothing odd about it hinders what is to be done.
+    pub fn pool_usable(
+        &self,
+        address: PoolAddress,
+        is_hindered: impl Fn(Oddity) -> bool,
+    ) -> Result<(), String> {
+        self.pool_live(address)?;
+        let oddity = self.pools.get(&address).and_then(|state| state.pool.oddity());
+        match oddity.filter(|oddity| is_hindered(*oddity)) {
+            Some(oddity) => Err(format!("pool {address} is not used: {oddity}")),
             None => Ok(()),
         }
     }

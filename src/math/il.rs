@@ -137,7 +137,8 @@ impl RangeEstimate {
 /// Blocks in which arbitrageurs trade a constant-product pool against a price that is a driftless
 /// random walk, each to the edge of the fee, paying no gas.
 ///
-/// Rates are parts of the pool's value per year, before the fee the pool earns on these trades.
+/// Rates are parts of the pool's value per year. The losses are what the arbitrageurs keep: the fee
+/// that they pay the pool is taken off already.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ArbitrageEstimate {
     /// Annual volatility, a fraction.

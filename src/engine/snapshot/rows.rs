@@ -193,7 +193,7 @@ pub struct PoolRow {
     pub fee_pips: u32,
     /// How far it is trusted: syncing, live or quarantined.
     pub state: &'static str,
-    /// Why it is quarantined, and what it waits for.
+    /// Why it is quarantined, and what it waits for; of a live one, why nothing is traded in it.
     pub reason: Option<String>,
     /// Block since which it is so.
     pub since_block: Option<u64>,

@@ -3,17 +3,28 @@
 use alloy::primitives::U256;
 use rust_decimal::dec;
 
+use crate::engine::event::PoolEvent;
+use crate::engine::tests::asked::{estimates, only, submits};
 use crate::engine::tests::stage::{CHAIN, POOL, TICK, USDT, WETH, only_liquidity};
 use crate::engine::tests::world::World;
-use crate::market::pools::v3::{PoolV3, V3Snapshot};
+use crate::execution::tx::Act;
+use crate::market::pools::v3::{PoolV3, V3Event, V3Snapshot};
 use crate::math::amm::tick::{TickState, sqrt_price_at};
 use crate::model::intent::{CloseRange, OpenRange, PoolId, SwapPlan, Want};
 
 const LIQUIDITY: u128 = 1_000_000_000_000_000_000;
 const IN_POOL: PoolId = PoolId { chain: CHAIN, address: POOL };
 
-/// A house whose pool is at a tick, with liquidity between two others.
-fn house(tick: i32, [lower, upper]: [i32; 2]) -> World {
+/// A house that knows its pool, which is at a tick, with liquidity between two others.
+fn house(tick: i32, ends: [i32; 2]) -> World {
+    let mut world = built(tick, ends);
+    world.begin();
+    world.connect();
+    world
+}
+
+/// The same before it was told anything.
+fn built(tick: i32, [lower, upper]: [i32; 2]) -> World {
     let end = |net| TickState { gross: LIQUIDITY, net, ..TickState::default() };
     let amount = i128::try_from(LIQUIDITY).expect("small");
     let is_inside = lower <= tick && tick < upper;
@@ -26,8 +37,6 @@ fn house(tick: i32, [lower, upper]: [i32; 2]) -> World {
     };
     let mut world = World::new(only_liquidity());
     world.pool = PoolV3::from_snapshot(snapshot).expect("the ticks close");
-    world.begin();
-    world.connect();
     world
 }
 
@@ -82,6 +91,22 @@ fn in_an_empty_pool_nothing_is_swapped_and_a_range_may_be_opened() {
     assert_eq!(told(&world), ("live", Some(format!("not used: {why}"))));
     let refused = Err(format!("pool {POOL} is not used: {why}"));
     assert_eq!(may(&world), [Ok(()), refused, Ok(())]);
+}
+
+#[test]
+fn what_was_to_be_swapped_is_not_signed_once_the_pool_is_empty() {
+    let (lower, upper) = (-198_000, -197_000);
+    let mut world = built(TICK, [lower, upper]);
+    world.weth = U256::ZERO;
+    world.begin();
+    world.connect();
+    world.compare();
+    let (intent, act) = only(estimates(&world.timer()));
+    assert!(matches!(act, Act::Swap { .. }), "{act:?}");
+    let gone = V3Event::Burn { lower, upper, amount: LIQUIDITY };
+    world.block_with(vec![PoolEvent::V3(gone)], Vec::new());
+    assert!(submits(&world.estimated(intent)).is_empty());
+    assert!(world.kept.has_note("estimate_refused", "it has no liquidity at its price"));
 }
 
 #[test]

@@ -305,8 +305,11 @@ impl Watcher {
         trail.audits.told(number, &facts.pool_logs);
         self.tell(Body::Block(Box::new(facts))).await?;
         if has_ours && depth == Depth::Head {
+            // If it cannot be read here, it is at the next head.
+            trail.is_audit_due = true;
             let wallet = self.client.wallet(&self.setup, &header.block).await?;
             self.tell(Body::WalletAudit(Box::new(wallet))).await?;
+            trail.is_audit_due = false;
         }
         Ok(header)
     }

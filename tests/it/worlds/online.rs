@@ -193,7 +193,7 @@ async fn odd_pools_are_told(world: &World, path: &Path, good: &str) -> Result<()
     for words in [
         "its tick 880000 is within 1 % of the protocol's ends",
         "it has no liquidity at its price",
-        "nothing is traded in it while that is so; else take it out of chains.demo.pools.allow[0]",
+        "nothing is swapped in it while that is so; else take it out of chains.demo.pools.allow[0]",
     ] {
         ensure!(verdict.output.contains(words), "{words}: {}", verdict.output);
     }

@@ -121,6 +121,8 @@ pub(super) struct Audits {
     /// Pools read whole once, with the height of that reading.
     firsts: VecDeque<(PoolAddress, u64)>,
     search: Option<Search>,
+    /// How often in a row the endpoint failed while it read several pools: by one of them, perhaps.
+    halvings: u32,
     /// Pools that could not be read: until when they wait, and how long that was.
     failed: BTreeMap<PoolAddress, (Instant, Duration)>,
 }
@@ -167,6 +169,11 @@ impl Audits {
         self.failed.remove(&pool);
     }
 
+    /// Pools that are read with the same requests.
+    fn at_once(&self) -> usize {
+        READ_AT_ONCE.checked_shr(self.halvings).unwrap_or(0).max(1)
+    }
+
     /// The next pool whose first reading is of an earlier block; taken out.
     fn second(&mut self, block: u64, now: Instant) -> Option<(PoolAddress, u64)> {
         let is_due = |(pool, at): &(PoolAddress, u64)| *at < block && !self.waits(*pool, now);
@@ -205,6 +212,7 @@ impl Watcher {
             let setups: Vec<PoolSetup> = due.iter().map(|due| due.setup.clone()).collect();
             let mut load = Load::new(*block);
             let done = self.client.load(&mut load, &setups, &silent).await;
+            audits.halvings = if done.is_ok() { 0 } else { audits.halvings.saturating_add(1) };
             for Due { setup, first } in due {
                 let pool = setup.address;
                 if let Some(state) = load.pools.remove(&pool) {
@@ -234,24 +242,29 @@ impl Watcher {
 
     /// The next pools to be read with the same requests.
     fn due_readings(&self, block: u64, audits: &mut Audits) -> Vec<Due<'_>> {
-        let (now, mut n_words) = (Instant::now(), 0);
-        let mut due: Vec<Due<'_>> = Vec::new();
-        while due.len() < READ_AT_ONCE && n_words < WORDS_AT_ONCE {
+        let (now, most) = (Instant::now(), audits.at_once());
+        let (mut due, mut n_words): (Vec<Due<'_>>, i32) = (Vec::new(), 0);
+        while due.len() < most && n_words < WORDS_AT_ONCE {
             let is_due = |task: &PoolTask| match task {
                 PoolTask::Reload { pool } => !audits.waits(*pool, now),
                 PoolTask::Search { .. } => false,
             };
-            let (pool, first) = match self.take_task(is_due) {
-                Some(PoolTask::Reload { pool } | PoolTask::Search { pool, .. }) => (pool, None),
-                None => match audits.second(block, now) {
-                    Some((pool, at)) => (pool, Some(at)),
-                    None => break,
-                },
-            };
+            let Some(PoolTask::Reload { pool }) = self.take_task(is_due) else { break };
             let is_asked_twice = due.iter().any(|due| due.setup.address == pool);
             if let Some(setup) = self.roster.get(pool).filter(|_| !is_asked_twice) {
                 n_words += words_of(setup);
-                due.push(Due { setup, first });
+                due.push(Due { setup, first: None });
+            }
+        }
+        // One of these that is to be read anew as well was asked for since, and comes next.
+        while due.len() < most
+            && n_words < WORDS_AT_ONCE
+            && let Some((pool, at)) = audits.second(block, now)
+        {
+            let is_read = due.iter().any(|due| due.setup.address == pool);
+            if let Some(setup) = self.roster.get(pool).filter(|_| !is_read) {
+                n_words += words_of(setup);
+                due.push(Due { setup, first: Some(at) });
             }
         }
         due
